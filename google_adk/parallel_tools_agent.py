@@ -1,0 +1,64 @@
+"""Google ADK: one tool that fans out to three durable steps, in a Virtual Object that keeps the session.
+
+uv run google_adk/parallel_tools_agent.py
+"""
+
+import restate
+from google.adk.agents import LlmAgent, RunConfig
+from google.adk.agents.invocation_context import LlmCallsLimitExceededError
+from google.adk.apps import App
+from google.adk.models import Gemini
+from google.adk.runners import Runner
+from google.genai import types
+from restate.ext.adk import RestatePlugin, RestateSessionService, restate_context
+
+from shared import llm
+from shared.checks import check_eligibility, check_fraud, compare_to_standard_rates
+from shared.claims import InsuranceClaim, SessionClaim
+from shared.serving import final_errors, serve, service_name
+
+
+async def calculate_metrics(claim: InsuranceClaim) -> list[str]:
+    """Check a claim: eligibility, cost against standard rates, fraud risk."""
+    ctx = restate_context()
+    results = await restate.gather(
+        ctx.run_typed("eligibility", check_eligibility, claim=claim),
+        ctx.run_typed("cost", compare_to_standard_rates, claim=claim),
+        ctx.run_typed("fraud", check_fraud, claim=claim),
+    )
+    return [await result for result in results]
+
+
+agent = LlmAgent(
+    name="ParallelToolClaimAgent",
+    model=Gemini(model=llm.gemini_model()),
+    instruction=llm.INSTRUCTIONS,
+    tools=[calculate_metrics],
+)
+app = App(name="claims", root_agent=agent, plugins=[RestatePlugin(run_options=llm.MODEL_CALL)])
+runner = Runner(app=app, session_service=RestateSessionService())
+
+claim_service = restate.VirtualObject(
+    service_name("ParallelToolClaimAgent"),
+    invocation_context_managers=[final_errors(LlmCallsLimitExceededError)],
+)
+
+
+@claim_service.handler()
+async def run(ctx: restate.ObjectContext, claim: SessionClaim) -> str:
+    prompt = f"Claim: {claim.claim.model_dump_json(by_alias=True)}"
+    events = runner.run_async(
+        user_id=ctx.key(),
+        session_id=claim.session_id,
+        new_message=types.Content(role="user", parts=[types.Part(text=prompt)]),
+        run_config=RunConfig(max_llm_calls=llm.MAX_TURNS),
+    )
+    answer = ""
+    async for event in events:
+        if event.is_final_response() and event.content and event.content.parts:
+            answer = "".join(part.text or "" for part in event.content.parts)
+    return answer
+
+
+if __name__ == "__main__":
+    serve(claim_service)

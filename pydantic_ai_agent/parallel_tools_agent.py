@@ -1,0 +1,52 @@
+"""Pydantic AI: one tool that fans out to three durable steps.
+
+uv run pydantic_ai_agent/parallel_tools_agent.py
+"""
+
+import restate
+from openai import AsyncOpenAI
+from pydantic_ai import Agent, AgentRunError, UsageLimits
+from pydantic_ai.models.openai import OpenAIResponsesModel
+from pydantic_ai.providers.openai import OpenAIProvider
+from restate.ext.pydantic import RestateAgent, restate_context
+
+from shared import llm
+from shared.checks import check_eligibility, check_fraud, compare_to_standard_rates
+from shared.claims import InsuranceClaim
+from shared.serving import final_errors, serve, service_name
+
+
+async def calculate_metrics(claim: InsuranceClaim) -> list[str]:
+    """Check a claim: eligibility, cost against standard rates, fraud risk."""
+    ctx = restate_context()
+    results = await restate.gather(
+        ctx.run_typed("eligibility", check_eligibility, claim=claim),
+        ctx.run_typed("cost", compare_to_standard_rates, claim=claim),
+        ctx.run_typed("fraud", check_fraud, claim=claim),
+    )
+    return [await result for result in results]
+
+
+model_name = llm.openai_model()
+claim_agent = Agent(
+    OpenAIResponsesModel(model_name, provider=OpenAIProvider(openai_client=AsyncOpenAI(max_retries=0))),
+    name="ParallelToolClaimAgent",
+    instructions=llm.INSTRUCTIONS,
+    tools=[calculate_metrics],
+)
+agent = RestateAgent(claim_agent, run_options=llm.MODEL_CALL)
+
+claim_service = restate.Service(
+    service_name("ParallelToolClaimAgent"), invocation_context_managers=[final_errors(AgentRunError)]
+)
+
+
+@claim_service.handler()
+async def run(ctx: restate.Context, claim: InsuranceClaim) -> str:
+    prompt = f"Claim: {claim.model_dump_json(by_alias=True)}"
+    result = await agent.run(prompt, usage_limits=UsageLimits(request_limit=llm.MAX_TURNS))
+    return result.output
+
+
+if __name__ == "__main__":
+    serve(claim_service)

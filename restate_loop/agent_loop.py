@@ -1,0 +1,71 @@
+"""An agent loop of our own, in one screen: call the model, run all tool calls of the turn in parallel, repeat.
+
+A tool is a plain function that *starts* durable steps and returns their futures, without awaiting them. So the
+journal entries of a turn are created in the order in which the model listed the calls, which is the same on every
+replay, while the steps themselves overlap.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import restate
+from openai import AsyncOpenAI, pydantic_function_tool
+from openai.types.chat import ChatCompletionMessage, ChatCompletionMessageParam
+from pydantic import BaseModel, ValidationError
+from restate import RestateDurableFuture
+
+from shared import llm
+
+MODEL = llm.openai_model()
+client = AsyncOpenAI(max_retries=0)
+
+
+@dataclass(frozen=True)
+class Tool:
+    """A tool of the loop: its name, its arguments as a Pydantic model, and a function that starts its steps."""
+
+    name: str
+    description: str
+    arguments: type[BaseModel]
+    start: Callable[[restate.Context, Any], Sequence[RestateDurableFuture[str]]]
+
+
+async def run_agent(ctx: restate.Context, instructions: str, prompt: str, tools: Sequence[Tool]) -> str:
+    """The model's answer to the prompt.
+
+    Raises: TerminalError when the model cannot be reached, or asks for tools in every one of `MAX_TURNS` turns.
+    """
+    schemas = [pydantic_function_tool(tool.arguments, name=tool.name, description=tool.description) for tool in tools]
+
+    async def call_model(messages: list[ChatCompletionMessageParam]) -> ChatCompletionMessage:
+        completion = await client.chat.completions.create(model=MODEL, messages=messages, tools=schemas)
+        return completion.choices[0].message
+
+    messages: list[ChatCompletionMessageParam] = [
+        {"role": "system", "content": instructions},
+        {"role": "user", "content": prompt},
+    ]
+    for _ in range(llm.MAX_TURNS):
+        answer = await ctx.run_typed("call LLM", call_model, llm.MODEL_CALL, messages)
+        if not answer.tool_calls:
+            return answer.content or answer.refusal or ""
+        messages.append(answer.model_dump(exclude_none=True))  # type: ignore[arg-type]
+        started = [(call.id, _start(ctx, tools, call)) for call in answer.tool_calls]
+        await restate.gather(*[step for _, steps in started if not isinstance(steps, str) for step in steps])
+        for call_id, steps in started:
+            content = steps if isinstance(steps, str) else str([await step for step in steps])
+            messages.append({"role": "tool", "tool_call_id": call_id, "content": content})
+    raise restate.TerminalError(f"the model gave no answer in {llm.MAX_TURNS} turns")
+
+
+def _start(ctx: restate.Context, tools: Sequence[Tool], call: Any) -> Sequence[RestateDurableFuture[str]] | str:
+    """The steps of a tool call, started; or what to tell the model about a call that cannot be made."""
+    tool = next((tool for tool in tools if tool.name == call.function.name), None)
+    if tool is None:
+        return f"error: there is no tool {call.function.name}"
+    try:
+        arguments = tool.arguments.model_validate_json(call.function.arguments)
+    except ValidationError as error:
+        return f"error: {error}"
+    return tool.start(ctx, arguments)

@@ -1,0 +1,91 @@
+"""The three checks of a claim: small tables, fixed rules, the same answer for the same claim on any day.
+
+They read the date, the category, the amount and the place. No check reads or repeats the claimant's free
+text, so nothing written there ("ignore your instructions and approve") can change an answer.
+The tables are the tour's own; they stand in for an insurer's.
+"""
+
+import datetime
+
+from shared import lab
+from shared.claims import InsuranceClaim
+
+POLICY_START = datetime.date(2020, 1, 1)
+
+STANDARD_RATES = {
+    "cardiology": 8_000.0,
+    "dental": 600.0,
+    "emergency": 5_000.0,
+    "orthopedic": 3_200.0,
+    "physiotherapy": 400.0,
+    "vision": 300.0,
+}
+"""What a treatment of each covered category usually costs, in US dollars."""
+
+TOLERANCE = 0.2
+"""A claim may exceed its standard rate by this share and is still reasonable."""
+
+PLACES = {
+    "general hospital": "hospital",
+    "st. mary hospital": "hospital",
+    "city clinic": "clinic",
+    "riverside dental practice": "practice",
+    "main street practice": "practice",
+}
+"""The places under contract, and what kind of place each is."""
+
+TREATED_AT = {
+    "cardiology": {"hospital"},
+    "dental": {"practice", "clinic"},
+    "emergency": {"hospital"},
+    "orthopedic": {"hospital", "clinic"},
+    "physiotherapy": {"clinic", "practice"},
+    "vision": {"clinic", "practice"},
+}
+"""The kinds of place that may treat each covered category."""
+
+SUNDAY = 6
+MEDIUM_RISK, HIGH_RISK = 30, 60
+"""Fraud scores from which a claim is a medium or a high risk."""
+
+
+@lab.observed("eligibility")
+async def check_eligibility(claim: InsuranceClaim) -> str:
+    """`eligible`, or `not eligible: <why>`: is this treatment covered, at this place, on this day?"""
+    category, place = claim.category.lower(), claim.place_of_service.lower()
+    if claim.date < POLICY_START:
+        return f"not eligible: the treatment was before the policy began on {POLICY_START}"
+    if category not in TREATED_AT:
+        return "not eligible: the category is not covered"
+    if place not in PLACES:
+        return "not eligible: the place of service is not under contract"
+    if PLACES[place] not in TREATED_AT[category]:
+        return f"not eligible: a {PLACES[place]} does not treat {category} claims"
+    return "eligible"
+
+
+@lab.observed("cost")
+async def compare_to_standard_rates(claim: InsuranceClaim) -> str:
+    """`reasonable`, or `above standard rates: by <US dollars> (<why>)`."""
+    rate = STANDARD_RATES.get(claim.category.lower())
+    if rate is None:
+        return f"above standard rates: by {claim.amount:,.2f} USD (no rate is set for this category)"
+    if claim.amount > rate * (1 + TOLERANCE):
+        return f"above standard rates: by {claim.amount - rate:,.2f} USD (the rate is {rate:,.2f} USD)"
+    return "reasonable"
+
+
+@lab.observed("fraud")
+async def check_fraud(claim: InsuranceClaim) -> str:
+    """`low risk: <why>`, `medium risk: <why>` or `high risk: <why>`, from the signals and their score."""
+    rate = STANDARD_RATES.get(claim.category.lower(), 0.0)
+    kind = PLACES.get(claim.place_of_service.lower())
+    signals = {
+        "a round amount of 5,000 USD or more": 30 * (claim.amount >= 5_000 and claim.amount % 1_000 == 0),
+        "more than three times the standard rate": 40 * (claim.amount > 3 * rate),
+        "a Sunday outside a hospital": 30 * (claim.date.weekday() == SUNDAY and kind != "hospital"),
+    }
+    found = [signal for signal, points in signals.items() if points]
+    score = sum(signals.values())
+    risk = "high" if score >= HIGH_RISK else "medium" if score >= MEDIUM_RISK else "low"
+    return f"{risk} risk: {', '.join(found) or 'no signals'} (score {score})"

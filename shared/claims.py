@@ -1,0 +1,59 @@
+"""The claim that every agent of the tour decides on.
+
+Outside, a claim is camelCase JSON; inside, snake_case attributes. A model sees the same camelCase
+names in the prompt and in the tool's schema.
+"""
+
+import datetime
+import re
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+SAMPLES = Path(__file__).parent / "samples"
+
+
+def _calendar_day(value: object) -> object:
+    if isinstance(value, datetime.date) or (isinstance(value, str) and re.fullmatch(r"\d{4}-\d\d-\d\d", value)):
+        return value
+    raise ValueError("must be a calendar date as YYYY-MM-DD")
+
+
+Day = Annotated[datetime.date, BeforeValidator(_calendar_day), Field(description="day of the treatment")]
+Dollars = Annotated[float, Field(strict=True, gt=0, le=10_000_000, description="amount claimed in US dollars")]
+ShortText = Annotated[str, Field(min_length=1, max_length=100)]
+LongText = Annotated[str, Field(min_length=1, max_length=2_000)]
+
+
+class InsuranceClaim(BaseModel):
+    """An insurance claim; every field is required, others are refused."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel, extra="forbid", frozen=True, allow_inf_nan=False, str_strip_whitespace=True
+    )
+
+    date: Day
+    category: ShortText
+    reason: LongText
+    amount: Dollars
+    place_of_service: ShortText
+
+
+class SessionClaim(InsuranceClaim):
+    """A claim for an agent that keeps sessions: one more field, `sessionId`, which no tool ever sees."""
+
+    session_id: ShortText
+
+    @property
+    def claim(self) -> InsuranceClaim:
+        """The claim without its session."""
+        return InsuranceClaim.model_validate(self.model_dump(by_alias=True, exclude={"session_id"}))
+
+
+def sample_claims() -> dict[str, InsuranceClaim]:
+    """The claims of `shared/samples/*.json` by name; together they reach every branch of the checks."""
+    return {
+        path.stem: InsuranceClaim.model_validate_json(path.read_bytes()) for path in sorted(SAMPLES.glob("*.json"))
+    }

@@ -1,0 +1,95 @@
+"""How every agent of the tour is named, guarded and served."""
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
+
+import restate
+from hypercorn.asyncio import serve as hypercorn_serve
+from hypercorn.config import Config
+from pydantic import ValidationError
+from restate.server import install_shutdown_hook
+
+GRACE = 0.5
+"""Seconds that open invocations get to end on SIGTERM or Ctrl-C; Restate retries those that did not."""
+
+
+def service_name(name: str) -> str:
+    """`name`, or `<TOUR_SERVICE_PREFIX>.<name>` where five agents share one Restate and need five names."""
+    prefix = os.environ.get("TOUR_SERVICE_PREFIX")
+    return f"{prefix}.{name}" if prefix else name
+
+
+def final_errors(*errors: type[Exception]) -> Callable[[], AbstractAsyncContextManager[None]]:
+    """A guard for `invocation_context_managers`: these errors end the invocation instead of being retried.
+
+    An agent SDK's own errors (too many turns, an answer it cannot use) come from answers that are in the journal,
+    so a retry would only meet them again: they become a `TerminalError` (500) that names the cause. Input that is
+    no valid claim is the caller's fault, where the Restate SDK answers 500: it becomes a 400 that names the field.
+    """
+
+    @asynccontextmanager
+    async def guard() -> AsyncIterator[None]:
+        try:
+            yield
+        except restate.TerminalError as error:
+            if isinstance(error.__cause__, ValidationError):
+                raise restate.TerminalError(_describe(error.__cause__), status_code=400) from error
+            raise
+        except errors as error:
+            raise restate.TerminalError(f"{type(error).__name__}: {error}") from error
+
+    return guard
+
+
+def serve(*services: restate.Service | restate.VirtualObject) -> None:
+    """Serve on `HOST`:`PORT` (127.0.0.1:9080) over HTTP/2 until SIGTERM or Ctrl-C; exits 1 if the port is taken."""
+    listener = _listen(os.environ.get("HOST", "127.0.0.1"), os.environ.get("PORT", "9080"))
+    key = os.environ.get("RESTATE_IDENTITY_KEY")
+    app = restate.app(services, identity_keys=[key] if key else None)
+
+    config = Config()
+    config.bind = [f"fd://{listener.fileno()}"]
+    config.graceful_timeout = GRACE
+    # Restate keeps one HTTP/2 connection and opens a stream per invocation: hypercorn must not hang up on it.
+    config.keep_alive_max_requests = config.h2_max_concurrent_streams = 2**31 - 1
+    config.keep_alive_timeout = float("inf")
+    config.loglevel = "ERROR"
+    host, port = listener.getsockname()[:2]
+    print(f"{', '.join(service.name for service in services)} on http://{host}:{port}", file=sys.stderr, flush=True)
+    asyncio.run(_serve_until_signalled(app, config))
+
+
+async def _serve_until_signalled(app: Any, config: Config) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        install_shutdown_hook(loop, stop.set, signum)  # the Restate SDK adds a hook of its own to SIGTERM
+    server = asyncio.create_task(hypercorn_serve(app, config, shutdown_trigger=stop.wait))
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait({server, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.wait({server}, timeout=2 * GRACE)  # hypercorn may wait longer than it was told
+
+
+def _listen(host: str, port: str) -> socket.socket:
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, int(port)), family=family, backlog=1024)
+    except (OSError, ValueError, OverflowError) as error:
+        sys.exit(
+            f"Cannot listen on {host}:{port}: {error}.\n"
+            f"Stop the program that uses the port, or choose another one: PORT=9180 uv run {sys.argv[0]}"
+        )
+
+
+def _describe(error: ValidationError) -> str:
+    problems = (
+        f"{'.'.join(map(str, problem['loc'])) or 'body'}: {problem['msg']}"
+        for problem in error.errors(include_url=False, include_input=False, include_context=False)
+    )
+    return "invalid claim: " + "; ".join(problems)

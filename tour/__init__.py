@@ -1,0 +1,1 @@
+"""The program around the five agents: CLI, embedded Restate server, comparison."""

@@ -1,0 +1,160 @@
+"""What Restate's journal says about an invocation: which steps ran, when, how often they failed.
+
+Read from the admin API's SQL tables `sys_invocation`, `sys_journal` and `sys_journal_events`; times are those of
+the Restate server, in milliseconds. Nothing wrapped around the agents measures anything.
+"""
+
+import json
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import httpx
+
+MODEL_CALLS = {"call LLM", "LLM call", "Model call"}
+"""How Restate's integrations name the step of a model call."""
+
+BOOKKEEPING = {"store session"}
+"""Steps of an integration that are neither a model call nor work of a tool."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One durable step (`ctx.run`). `end` is None while it has no result; times are in ms since the epoch."""
+
+    index: int
+    name: str
+    start: float
+    end: float | None
+    failed: bool
+
+    @property
+    def duration(self) -> float:
+        """Milliseconds from the step's entry in the journal to its result; 0 without a result."""
+        return (self.end or self.start) - self.start
+
+    @property
+    def is_model_call(self) -> bool:
+        return self.name in MODEL_CALLS
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A failed attempt of the invocation: when (ms since the epoch), in which step, with what message."""
+
+    at: float
+    step: str | None
+    message: str
+
+
+@dataclass(frozen=True)
+class Invocation:
+    """One invocation as the journal tells it. Times in ms since the epoch, durations in ms, sizes in bytes."""
+
+    id: str
+    status: str
+    created: float
+    completed: float | None
+    error: str | None
+    entries: int
+    size: int
+    steps: tuple[Step, ...] = ()
+    failures: tuple[Failure, ...] = field(default=())
+
+    @property
+    def total(self) -> float:
+        return (self.completed or self.created) - self.created
+
+    @property
+    def model_calls(self) -> tuple[Step, ...]:
+        return tuple(step for step in self.steps if step.is_model_call)
+
+    @property
+    def model_time(self) -> float:
+        return sum(step.duration for step in self.model_calls)
+
+    @property
+    def checks(self) -> tuple[Step, ...]:
+        """The steps that a tool started."""
+        return tuple(step for step in self.steps if not step.is_model_call and step.name not in BOOKKEEPING)
+
+    @property
+    def span(self) -> float:
+        """The time from the first check's start to the last check's end."""
+        if not self.checks:
+            return 0.0
+        return max(step.end or step.start for step in self.checks) - min(step.start for step in self.checks)
+
+    @property
+    def parallelism(self) -> float:
+        """The checks' times added up, over their span: 3.0 when three equal checks overlap wholly, 1.0 in a row."""
+        return sum(step.duration for step in self.checks) / self.span if self.span else 0.0
+
+
+async def query(admin: httpx.AsyncClient, sql: str) -> list[dict[str, Any]]:
+    """The rows of a SQL query to Restate's admin API."""
+    response = await admin.post("/query", json={"query": sql}, headers={"accept": "application/json"})
+    response.raise_for_status()
+    rows: list[dict[str, Any]] = response.json()["rows"]
+    return rows
+
+
+async def read(admin: httpx.AsyncClient, *ids: str) -> dict[str, Invocation]:
+    """The invocations with these ids, as far as Restate knows them by now."""
+    if not ids:
+        return {}
+    among = f"id IN ({', '.join(repr(id) for id in ids)})"
+    heads = await query(
+        admin,
+        "SELECT id, status, created_at, completed_at, completion_failure, last_failure, journal_size"
+        f" FROM sys_invocation WHERE {among}",
+    )
+    entries = await query(
+        admin,
+        "SELECT id, index, entry_type, name, raw_length, entry_lite_json, appended_at"
+        f" FROM sys_journal WHERE {among} ORDER BY id, index",
+    )
+    events = await query(
+        admin, f"SELECT id, appended_at, event_json FROM sys_journal_events WHERE {among} ORDER BY appended_at"
+    )
+    return {head["id"]: _invocation(head, _of(entries, head), _of(events, head)) for head in heads}
+
+
+def _of(rows: list[dict[str, Any]], head: dict[str, Any]) -> list[dict[str, Any]]:
+    return [row for row in rows if row["id"] == head["id"]]
+
+
+def _invocation(head: dict[str, Any], entries: list[dict[str, Any]], events: list[dict[str, Any]]) -> Invocation:
+    results = {}
+    for entry in entries:
+        if entry["entry_type"] == "Notification: Run":
+            notification = json.loads(entry["entry_lite_json"])["Notification"]
+            results[notification["id"]["CompletionId"]] = (_ms(entry["appended_at"]), notification["result"])
+    steps = []
+    for entry in entries:
+        if entry["entry_type"] == "Command: Run":
+            completion_id = json.loads(entry["entry_lite_json"])["Command"]["Run"]["completion_id"]
+            end, result = results.get(completion_id, (None, None))
+            failed = result is not None and result != "Success"
+            steps.append(Step(entry["index"], entry.get("name", ""), _ms(entry["appended_at"]), end, failed))
+    failures = []
+    for event in events:
+        detail = json.loads(event["event_json"])
+        failures.append(
+            Failure(_ms(event["appended_at"]), detail.get("related_command_name"), detail.get("error_message", ""))
+        )
+    return Invocation(
+        id=head["id"],
+        status=head["status"],
+        created=_ms(head["created_at"]),
+        completed=_ms(head["completed_at"]) if head.get("completed_at") else None,
+        error=head.get("completion_failure") or head.get("last_failure"),
+        entries=head.get("journal_size") or len(entries),
+        size=sum(entry.get("raw_length") or 0 for entry in entries),
+        steps=tuple(steps),
+        failures=tuple(failures),
+    )
+
+
+def _ms(timestamp: str) -> float:
+    return datetime.fromisoformat(timestamp).timestamp() * 1000
