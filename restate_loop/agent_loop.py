@@ -36,7 +36,9 @@ async def run_agent(ctx: restate.Context, instructions: str, prompt: str, tools:
 
     Raises: TerminalError when the model cannot be reached, or asks for tools in every one of `MAX_TURNS` turns.
     """
-    schemas = [pydantic_function_tool(tool.arguments, name=tool.name, description=tool.description) for tool in tools]
+    schemas = [
+        pydantic_function_tool(tool.arguments, name=tool.name, description=tool.description) for tool in tools
+    ]
 
     async def call_model(messages: list[ChatCompletionMessageParam]) -> ChatCompletionMessage:
         completion = await client.chat.completions.create(model=MODEL, messages=messages, tools=schemas)
@@ -59,7 +61,9 @@ async def run_agent(ctx: restate.Context, instructions: str, prompt: str, tools:
     raise restate.TerminalError(f"the model gave no answer in {llm.MAX_TURNS} turns")
 
 
-def _start(ctx: restate.Context, tools: Sequence[Tool], call: Any) -> Sequence[RestateDurableFuture[str]] | str:
+def _start(
+    ctx: restate.Context, tools: Sequence[Tool], call: Any
+) -> Sequence[RestateDurableFuture[str]] | str:
     """The steps of a tool call, started; or what to tell the model about a call that cannot be made."""
     tool = next((tool for tool in tools if tool.name == call.function.name), None)
     if tool is None:

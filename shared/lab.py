@@ -10,8 +10,10 @@ import functools
 import os
 import signal
 import sqlite3
+import threading
 import time
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import astuple, dataclass, fields
 from typing import Literal, ParamSpec, TypeVar
 
@@ -21,7 +23,9 @@ from restate.extensions import current_context
 P = ParamSpec("P")
 T = TypeVar("T")
 
-Kind = Literal["delay", "fail", "terminal", "crash-before", "crash-after", "status", "hang", "cut", "truncate", "say"]
+Kind = Literal[
+    "delay", "fail", "terminal", "crash-before", "crash-after", "status", "hang", "cut", "truncate", "say"
+]
 Event = Literal["start", "end", "injected"]
 
 
@@ -76,6 +80,7 @@ class Lab:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._db = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
+        self._turn = threading.RLock()  # threads share this connection, and a transaction must not be shared
         # WAL lets readers and one writer work at once; a killed process loses nothing that it had committed.
         self._db.executescript(
             """
@@ -107,14 +112,21 @@ class Lab:
         self._db.execute("DELETE FROM fault")
 
     def record(
-        self, framework: str, invocation: str, step: str, event: Event, detail: str = "", fault: int | None = None
+        self,
+        framework: str,
+        invocation: str,
+        step: str,
+        event: Event,
+        detail: str = "",
+        fault: int | None = None,
     ) -> None:
         """Add a line to the ledger, now and by this process."""
-        self._db.execute(
-            "INSERT INTO ledger (at, pid, framework, invocation, step, event, detail, fault)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            (time.time(), os.getpid(), framework, invocation, step, event, detail, fault),
-        )
+        with self._turn:
+            self._db.execute(
+                "INSERT INTO ledger (at, pid, framework, invocation, step, event, detail, fault)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                (time.time(), os.getpid(), framework, invocation, step, event, detail, fault),
+            )
 
     def ledger(self, framework: str | None = None) -> list[Entry]:
         """The ledger in the order of writing, of one framework or of all."""
@@ -125,17 +137,23 @@ class Lab:
         return [Entry(*row) for row in rows]
 
     def take(
-        self, framework: str, invocation: str, step: str, about: str, kinds: Iterable[Kind], turn: int | None = None
+        self,
+        framework: str,
+        invocation: str,
+        step: str,
+        about: str,
+        kinds: Iterable[Kind],
+        turn: int | None = None,
     ) -> list[Fault]:
         """The planned faults of these kinds that are due here; each but a delay is counted as injected."""
         wanted = list(kinds)
         columns = ", ".join(field.name for field in fields(Fault))
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
+        with self._turn, self._transaction():
             rows = self._db.execute(
                 f"SELECT id, {columns} FROM fault WHERE step = ? AND coalesce(framework, ?) = ?"
                 " AND (about IS NULL OR instr(?, about)) AND (turn IS NULL OR turn = ?)"
-                " AND (kind = 'delay' OR times > (SELECT count(*) FROM ledger WHERE fault = fault.id AND invocation = ?))"
+                " AND (kind = 'delay' OR times >"
+                " (SELECT count(*) FROM ledger WHERE fault = fault.id AND invocation = ?))"
                 f" AND kind IN ({', '.join('?' for _ in wanted)}) ORDER BY id",
                 (step, framework, framework, about, turn, invocation, *wanted),
             ).fetchall()
@@ -143,9 +161,15 @@ class Lab:
             others = [(row[0], Fault(*row[1:])) for row in rows if row[2] != "delay"]
             for fault_id, fault in others[:1]:  # one fault at a time, so that each is seen to work
                 self.record(framework, invocation, step, "injected", fault.kind, fault_id)
+        return delays + [fault for _, fault in others[:1]]
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
         finally:
             self._db.execute("COMMIT")
-        return delays + [fault for _, fault in others[:1]]
 
 
 @functools.cache
@@ -153,7 +177,9 @@ def _open(path: str) -> Lab:
     return Lab(path)
 
 
-def observed(step: str) -> Callable[[Callable[P, Coroutine[None, None, T]]], Callable[P, Coroutine[None, None, T]]]:
+def observed(
+    step: str,
+) -> Callable[[Callable[P, Coroutine[None, None, T]]], Callable[P, Coroutine[None, None, T]]]:
     """Let the lab watch an async function that a durable step named `step` runs.
 
     Raises, as planned: `InjectedFailure` (Restate retries the step) or `TerminalError` (it does not).

@@ -17,6 +17,7 @@ import hashlib
 import itertools
 import json
 import logging
+import os
 import re
 import socket
 import sys
@@ -896,8 +897,17 @@ def _main() -> None:
     parser.add_argument("--port", type=int, default=0, help="0 (the default) takes a free one")
     parser.add_argument("--latency", type=float, default=0.0, help="seconds that each answer takes")
     arguments = parser.parse_args()
+
+    from shared import offline_model  # this module runs as `__main__`; the director knows it by its name
+
+    director: Director | None = None
+    if path := os.environ.get("TOUR_LAB"):
+        from shared.lab import Lab
+        from shared.model_faults import LabDirector
+
+        director = LabDirector(Lab(path))
     try:
-        serve(port=arguments.port, latency=arguments.latency)
+        offline_model.serve(port=arguments.port, latency=arguments.latency, director=director)
     except (OSError, OverflowError) as error:
         sys.exit(f"The offline model cannot listen on 127.0.0.1:{arguments.port}: {error}")
 

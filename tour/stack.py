@@ -1,0 +1,239 @@
+"""Everything that a run of the tour needs, booted in parallel: Restate, the offline model, the agents.
+
+What runs already is used: a Restate named by `RESTATE_INGRESS_URL` and `RESTATE_ADMIN_URL`, a provider whose key or
+base URL is set. The rest is started here, on loopback, and ends with the stack.
+"""
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+
+from shared.claims import InsuranceClaim
+from shared.lab import Fault, Lab
+from tour import restate_server
+from tour.errors import TourError
+from tour.frameworks import FRAMEWORKS, ROOT, Framework
+from tour.processes import Process, free_port, start, who_listens
+from tour.restate_server import Restate
+
+Say = Callable[[str], None]
+
+CHECKS = ("eligibility", "cost", "fraud")
+
+
+@dataclass
+class Agent:
+    """One framework's agent process, and the port that it keeps when it is restarted."""
+
+    framework: Framework
+    port: int
+    env: Mapping[str, str]
+    log: Path
+    process: Process
+    script: str = "parallel_tools_agent.py"
+
+    async def restart(self) -> None:
+        """Start it again after it has ended, on the same port: Restate goes on where the journal ends."""
+        await self.process.kill()
+        self.process = await _start_agent(self.framework, self.port, self.env, self.log, self.script)
+        await self.process.until(f"http://127.0.0.1:{self.port}/health")
+
+
+@dataclass
+class Stack:
+    """What is running. `admin` and `ingress` are HTTP clients of Restate."""
+
+    restate: Restate
+    admin: httpx.AsyncClient
+    ingress: httpx.AsyncClient
+    folder: Path
+    lab: Lab
+    model: str
+    agents: dict[str, Agent] = field(default_factory=dict)
+
+    async def submit(self, framework: Framework, claim: InsuranceClaim, key: str, session: str) -> str:
+        """Send a claim and return at once with the id of its invocation."""
+        path = framework.path(key).removesuffix("/run")
+        response = await self.ingress.post(f"/restate/send/{path}/run", json=framework.body(claim, session))
+        if response.status_code >= 300:
+            raise TourError(
+                f"Restate refused the claim: {response.text}", "Is the agent registered? Try `tour up`."
+            )
+        invocation: str = response.json()["invocationId"]
+        return invocation
+
+    async def answer(self, invocation: str) -> str:
+        """Wait for the answer of an invocation; an error is returned as text, as the caller would see it."""
+        response = await self.ingress.get(f"/restate/invocation/{invocation}/attach")
+        body = response.json()
+        return (
+            str(body)
+            if response.status_code == 200
+            else f"{response.status_code}: {body.get('message', body)}"
+        )
+
+    def page(self, invocation: str) -> str:
+        """The address of an invocation in the Restate UI."""
+        return f"{self.restate.admin}/ui/invocations/{invocation}"
+
+
+@asynccontextmanager
+async def running(
+    folder: Path,
+    *,
+    data: Path | None = None,
+    frameworks: Sequence[Framework] = FRAMEWORKS,
+    usual_ports: bool = False,
+    model_latency: float = 0.0,
+    step_latency: float = 0.0,
+    server_env: Mapping[str, str] | None = None,
+    agent_env: Mapping[str, str] | None = None,
+    script: str = "parallel_tools_agent.py",
+    say: Say = lambda line: None,
+) -> AsyncIterator[Stack]:
+    """The stack, for as long as the block runs; logs and the lab's file are in `folder`, journals in `data`.
+
+    Latencies are in seconds: of each answer of the offline model, and of each check (a delay of the lab).
+    Raises: TourError when a part cannot be started; what had been started is ended first.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    async with AsyncExitStack() as exits:
+        lab = Lab(folder / "lab.sqlite")
+        exits.callback(lab.close)
+        lab.clear_plan()
+        if step_latency:
+            lab.plan(*(Fault(step, "delay", step_latency) for step in CHECKS))
+        lab_env = {"TOUR_LAB": str(folder / "lab.sqlite")}
+
+        async def boot_restate() -> Restate:
+            if admin := os.environ.get("RESTATE_ADMIN_URL"):
+                return await _existing(os.environ.get("RESTATE_INGRESS_URL", "http://127.0.0.1:8080"), admin)
+            ports = (
+                {} if usual_ports else {f"{name}_port": free_port() for name in ("ingress", "admin", "node")}
+            )
+            return await exits.enter_async_context(
+                restate_server.serving(
+                    data or folder / "restate", folder / "restate.log", say, env=server_env, **ports
+                )
+            )
+
+        async def boot_agents() -> tuple[str, list[Agent]]:
+            model, urls = await _boot_model(exits, folder, model_latency, lab_env)
+            agents: list[Agent] = []
+            exits.push_async_callback(_stop_all, agents)
+            for framework in frameworks:
+                port = framework.port if usual_ports and not who_listens(framework.port) else free_port()
+                env = {
+                    "PORT": str(port),
+                    "HOST": "127.0.0.1",
+                    "TOUR_SERVICE_PREFIX": framework.prefix,
+                    **lab_env,
+                    **urls(framework.prefix),
+                    **(agent_env or {}),
+                }
+                log = folder / f"{framework.name}.log"
+                process = await _start_agent(framework, port, env, log, script)
+                agents.append(Agent(framework, port, env, log, process, script))
+            await asyncio.gather(
+                *(agent.process.until(f"http://127.0.0.1:{agent.port}/health") for agent in agents)
+            )
+            return model, agents
+
+        say("Starting Restate, the model and the agents")
+        try:
+            async with asyncio.TaskGroup() as group:
+                booting, starting = group.create_task(boot_restate()), group.create_task(boot_agents())
+        except* TourError as errors:
+            raise errors.exceptions[0] from None
+        restate, (model, agents) = booting.result(), starting.result()
+        admin = await exits.enter_async_context(httpx.AsyncClient(base_url=restate.admin, timeout=30))
+        ingress = await exits.enter_async_context(
+            httpx.AsyncClient(
+                base_url=restate.ingress, timeout=None, limits=httpx.Limits(max_connections=None)
+            )
+        )
+        await asyncio.gather(*(register(admin, f"http://127.0.0.1:{agent.port}") for agent in agents))
+        yield Stack(
+            restate, admin, ingress, folder, lab, model, {agent.framework.name: agent for agent in agents}
+        )
+
+
+async def register(admin: httpx.AsyncClient, uri: str) -> list[str]:
+    """Register the agent at `uri` with Restate; returns the names of its services.
+
+    Raises: TourError when Restate cannot be reached, or it cannot reach the agent.
+    """
+    try:
+        response = await admin.post("/deployments", json={"uri": uri, "force": True})
+    except httpx.HTTPError as error:
+        raise TourError(
+            f"Restate does not answer on {admin.base_url}: {error}", "Start it with `uv run tour server`."
+        ) from error
+    if response.status_code >= 300:
+        raise TourError(
+            f"Restate could not register {uri}: {response.json().get('message', response.text)}",
+            "Start the agent first, such as `uv run openai_agents/parallel_tools_agent.py`.",
+        )
+    return [service["name"] for service in response.json()["services"]]
+
+
+async def _existing(ingress: str, admin: str) -> Restate:
+    async with httpx.AsyncClient(timeout=5) as client:
+        for url in (f"{ingress}/restate/health", f"{admin}/health"):
+            try:
+                (await client.get(url)).raise_for_status()
+            except httpx.HTTPError as error:
+                raise TourError(
+                    f"Restate does not answer on {url}: {error}",
+                    "Start that Restate, or unset RESTATE_INGRESS_URL and RESTATE_ADMIN_URL to use an embedded one.",
+                ) from error
+    return Restate(ingress, admin)
+
+
+async def _boot_model(
+    exits: AsyncExitStack, folder: Path, latency: float, env: Mapping[str, str]
+) -> tuple[str, Callable[[str], dict[str, str]]]:
+    """Start the offline model if a provider is missing; returns what is used, and the variables for each caller."""
+    openai = os.environ.get("OPENAI_API_KEY") or os.environ.get("OPENAI_BASE_URL")
+    google = (
+        os.environ.get("GOOGLE_API_KEY")
+        or os.environ.get("GEMINI_API_KEY")
+        or os.environ.get("GOOGLE_GEMINI_BASE_URL")
+    )
+    if openai and google:
+        return "OpenAI and Google", lambda caller: {}
+    port = free_port()
+    command = [sys.executable, "-m", "shared.offline_model", "--port", str(port), "--latency", str(latency)]
+    model = await start("The offline model", command, folder / "model.log", env)
+    exits.push_async_callback(model.stop)
+    url = f"http://127.0.0.1:{port}"
+    await model.until(f"{url}/health")
+
+    def variables(caller: str) -> dict[str, str]:
+        found = {}
+        if not openai:
+            found["OPENAI_BASE_URL"] = f"{url}/{caller}/v1"
+        if not google:
+            found["GOOGLE_GEMINI_BASE_URL"] = f"{url}/{caller}"
+        return found
+
+    names = [name for name, key in (("OpenAI", openai), ("Google", google)) if key]
+    return " and ".join([*names, f"the offline model ({latency:g} s a call)"]), variables
+
+
+async def _start_agent(
+    framework: Framework, port: int, env: Mapping[str, str], log: Path, script: str
+) -> Process:
+    return await start(
+        f"The agent {framework.name}", [sys.executable, ROOT / framework.name / script], log, env
+    )
+
+
+async def _stop_all(agents: Sequence[Agent]) -> None:
+    await asyncio.gather(*(agent.process.stop() for agent in agents))
