@@ -36,9 +36,7 @@ async def run_agent(ctx: restate.Context, instructions: str, prompt: str, tools:
 
     Raises: TerminalError when the model cannot be reached, or asks for tools in every one of `MAX_TURNS` turns.
     """
-    schemas = [
-        pydantic_function_tool(tool.arguments, name=tool.name, description=tool.description) for tool in tools
-    ]
+    schemas = [pydantic_function_tool(tool.arguments, name=tool.name, description=tool.description) for tool in tools]
 
     async def call_model(messages: list[ChatCompletionMessageParam]) -> ChatCompletionMessage:
         completion = await client.chat.completions.create(model=MODEL, messages=messages, tools=schemas)
@@ -52,7 +50,7 @@ async def run_agent(ctx: restate.Context, instructions: str, prompt: str, tools:
         answer = await ctx.run_typed("call LLM", call_model, llm.MODEL_CALL, messages)
         if not answer.tool_calls:
             return answer.content or answer.refusal or ""
-        messages.append(answer.model_dump(exclude_none=True))  # type: ignore[arg-type]
+        messages.append(answer.model_dump(exclude_none=True))
         started = [(call.id, _start(ctx, tools, call)) for call in answer.tool_calls]
         await restate.gather(*[step for _, steps in started if not isinstance(steps, str) for step in steps])
         for call_id, steps in started:
@@ -61,9 +59,7 @@ async def run_agent(ctx: restate.Context, instructions: str, prompt: str, tools:
     raise restate.TerminalError(f"the model gave no answer in {llm.MAX_TURNS} turns")
 
 
-def _start(
-    ctx: restate.Context, tools: Sequence[Tool], call: Any
-) -> Sequence[RestateDurableFuture[str]] | str:
+def _start(ctx: restate.Context, tools: Sequence[Tool], call: Any) -> Sequence[RestateDurableFuture[str]] | str:
     """The steps of a tool call, started; or what to tell the model about a call that cannot be made."""
     tool = next((tool for tool in tools if tool.name == call.function.name), None)
     if tool is None:

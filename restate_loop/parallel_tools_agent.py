@@ -36,9 +36,7 @@ tool = Tool(
     start=calculate_metrics,
 )
 
-claim_service = restate.Service(
-    service_name("ParallelToolClaimAgent"), invocation_context_managers=[final_errors()]
-)
+claim_service = restate.Service(service_name("ParallelToolClaimAgent"), invocation_context_managers=[final_errors()])
 
 
 @claim_service.handler()

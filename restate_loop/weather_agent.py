@@ -24,9 +24,7 @@ tool = Tool(
     start=start_get_weather,
 )
 
-weather_service = restate.Service(
-    service_name("ParallelToolAgent"), invocation_context_managers=[final_errors()]
-)
+weather_service = restate.Service(service_name("ParallelToolAgent"), invocation_context_managers=[final_errors()])
 
 
 @weather_service.handler()

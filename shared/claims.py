@@ -16,17 +16,13 @@ SAMPLES = Path(__file__).parent / "samples"
 
 
 def _calendar_day(value: object) -> object:
-    if isinstance(value, datetime.date) or (
-        isinstance(value, str) and re.fullmatch(r"\d{4}-\d\d-\d\d", value)
-    ):
+    if isinstance(value, datetime.date) or (isinstance(value, str) and re.fullmatch(r"\d{4}-\d\d-\d\d", value)):
         return value
     raise ValueError("must be a calendar date as YYYY-MM-DD")
 
 
 Day = Annotated[datetime.date, BeforeValidator(_calendar_day), Field(description="day of the treatment")]
-Dollars = Annotated[
-    float, Field(strict=True, gt=0, le=10_000_000, description="amount claimed in US dollars")
-]
+Dollars = Annotated[float, Field(strict=True, gt=0, le=10_000_000, description="amount claimed in US dollars")]
 ShortText = Annotated[str, Field(min_length=1, max_length=100)]
 LongText = Annotated[str, Field(min_length=1, max_length=2_000)]
 
@@ -58,7 +54,4 @@ class SessionClaim(InsuranceClaim):
 
 def sample_claims() -> dict[str, InsuranceClaim]:
     """The claims of `shared/samples/*.json` by name; together they reach every branch of the checks."""
-    return {
-        path.stem: InsuranceClaim.model_validate_json(path.read_bytes())
-        for path in sorted(SAMPLES.glob("*.json"))
-    }
+    return {path.stem: InsuranceClaim.model_validate_json(path.read_bytes()) for path in sorted(SAMPLES.glob("*.json"))}

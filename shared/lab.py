@@ -23,9 +23,7 @@ from restate.extensions import current_context
 P = ParamSpec("P")
 T = TypeVar("T")
 
-Kind = Literal[
-    "delay", "fail", "terminal", "crash-before", "crash-after", "status", "hang", "cut", "truncate", "say"
-]
+Kind = Literal["delay", "fail", "terminal", "crash-before", "crash-after", "status", "hang", "cut", "truncate", "say"]
 Event = Literal["start", "end", "injected"]
 
 

@@ -28,10 +28,12 @@ class LabDirector:
         self._lab = lab
 
     def direct(self, conversation: Conversation, turn: int) -> Fault | None:
-        """The fault to answer with, or None; the ledger's `invocation` is a digest of the prompt, its `detail` the turn."""
+        """The fault to answer with, or None. In the ledger a digest of the prompt stands for the invocation,
+        and the detail tells the turn and the tools that the model was shown, as JSON."""
         prompt = hashlib.sha256(conversation.prompt.encode()).hexdigest()[:16]
         where = (conversation.caller, prompt, STEP)
-        self._lab.record(*where, "start", str(turn))
+        shown = {tool.name: tool.parameters for tool in conversation.tools}
+        self._lab.record(*where, "start", json.dumps({"turn": turn, "tools": shown}))
         planned = self._lab.take(
             *where, conversation.prompt, ["delay", "status", "hang", "cut", "truncate", "say"], turn
         )

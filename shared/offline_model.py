@@ -117,9 +117,7 @@ class Conversation:
 
     @property
     def _prompt_at(self) -> int:
-        return max(
-            (at for at, message in enumerate(self.messages) if isinstance(message, UserText)), default=0
-        )
+        return max((at for at, message in enumerate(self.messages) if isinstance(message, UserText)), default=0)
 
     @property
     def prompt(self) -> str:
@@ -306,9 +304,7 @@ def plain_schema(schema: Any, root: Any = None, within: tuple[str, ...] = ()) ->
     root = root or schema
     kinds = schema.get("type") or []
     kinds = [str(kind).lower() for kind in (kinds if isinstance(kinds, list) else [kinds])]
-    options = [
-        plain_schema(option, root, within) for option in schema.get("anyOf") or schema.get("oneOf") or []
-    ]
+    options = [plain_schema(option, root, within) for option in schema.get("anyOf") or schema.get("oneOf") or []]
     parts = [plain_schema(part, root, within) for part in schema.get("allOf") or []]
     parts += [option for option in options if option.get("type", "") != "null"][:1]
     if (ref := schema.get("$ref")) and ref not in within:
@@ -419,9 +415,7 @@ def _cities(question: str) -> list[str]:
 def _conclude(conversation: Conversation) -> str:
     places = {tool.name for tool in conversation.tools if tool.wants_place}
     reports = [line for r in conversation.results if r.name in places for line in lines_of(r.text)]
-    checks = [
-        line for r in conversation.results if r.name not in places for line in lines_of(r.text) or ["no text"]
-    ]
+    checks = [line for r in conversation.results if r.name not in places for line in lines_of(r.text) or ["no text"]]
     sentences = [f"{line.rstrip('.')}." for line in reports]
     if checks or not reports:
         session = f" (claim {conversation.decided + 1} in this session)" if conversation.decided else ""
@@ -611,9 +605,7 @@ def _parse_gemini(path: dict[str, str], body: dict[str, Any]) -> Conversation:
     return _conversation("gemini", path, path["model"], said, tools)
 
 
-def _conversation(
-    wire: str, path: dict[str, str], model: str, said: list[_Said], tools: list[Tool]
-) -> Conversation:
+def _conversation(wire: str, path: dict[str, str], model: str, said: list[_Said], tools: list[Tool]) -> Conversation:
     """Raises BadRequest, as the real APIs do, unless calls and results match: by id or (Gemini) by name."""
     names = {m.id: m.name for m in said if isinstance(m, ToolCall) and m.id}
     calls = Counter(m.id or m.name for m in said if isinstance(m, ToolCall))
@@ -760,9 +752,7 @@ def _reply_gemini(conversation: Conversation, turn: Turn) -> "BaseModel":
     reason, message = "STOP", None
     try:
         parts += [{"function_call": _gemini_call(call)} for call in turn.calls]
-    except (
-        ValueError
-    ) as error:  # such arguments do not fit this wire: the real API drops the turn and says so
+    except ValueError as error:  # such arguments do not fit this wire: the real API drops the turn and says so
         parts, reason, message = [], "MALFORMED_FUNCTION_CALL", f"Malformed function call: {error}"
     if turn.refusal is not None:
         parts, reason, message = [], "PROHIBITED_CONTENT", turn.refusal

@@ -43,10 +43,7 @@ def final_errors(*errors: type[Exception]) -> Callable[[], AbstractAsyncContextM
                 raise restate.TerminalError(_describe(error.__cause__), status_code=400) from error
             raise
         except errors as error:
-            if any(
-                isinstance(cause, (restate.TerminalError, SdkInternalBaseException))
-                for cause in _causes(error)
-            ):
+            if any(isinstance(cause, (restate.TerminalError, SdkInternalBaseException)) for cause in _causes(error)):
                 raise  # Restate looks for its own errors among the causes
             raise restate.TerminalError(f"{type(error).__name__}: {error}") from error
 

@@ -125,9 +125,7 @@ def _of(rows: list[dict[str, Any]], head: dict[str, Any]) -> list[dict[str, Any]
     return [row for row in rows if row["id"] == head["id"]]
 
 
-def _invocation(
-    head: dict[str, Any], entries: list[dict[str, Any]], events: list[dict[str, Any]]
-) -> Invocation:
+def _invocation(head: dict[str, Any], entries: list[dict[str, Any]], events: list[dict[str, Any]]) -> Invocation:
     results = {}
     for entry in entries:
         if entry["entry_type"] == "Notification: Run":
@@ -144,9 +142,7 @@ def _invocation(
     for event in events:
         detail = json.loads(event["event_json"])
         failures.append(
-            Failure(
-                _ms(event["appended_at"]), detail.get("related_command_name"), detail.get("error_message", "")
-            )
+            Failure(_ms(event["appended_at"]), detail.get("related_command_name"), detail.get("error_message", ""))
         )
     return Invocation(
         id=head["id"],

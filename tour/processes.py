@@ -65,9 +65,7 @@ class Process:
             while not (await _answers(client, ready) if isinstance(ready, str) else ready()):
                 if not self.alive or time.monotonic() > deadline:
                     state = "is not ready" if self.alive else f"ended with code {self.child.returncode}"
-                    raise TourError(
-                        f"{self.name} {state}. It said:\n{self.log_tail()}", f"Its log: {self.log}"
-                    )
+                    raise TourError(f"{self.name} {state}. It said:\n{self.log_tail()}", f"Its log: {self.log}")
                 await asyncio.sleep(POLL)
 
 
@@ -90,9 +88,7 @@ async def running(
         await process.stop()
 
 
-async def start(
-    name: str, command: Sequence[str | Path], log: Path, env: Mapping[str, str] | None = None
-) -> Process:
+async def start(name: str, command: Sequence[str | Path], log: Path, env: Mapping[str, str] | None = None) -> Process:
     """Start a child process that outlives no tour: on Linux it ends with us, even when we are killed."""
     with log.open("ab") as output:
         child = await asyncio.create_subprocess_exec(
@@ -125,6 +121,6 @@ def who_listens(port: int) -> str | None:
         return None
     with contextlib.suppress(psutil.Error):
         for connection in psutil.net_connections("tcp"):
-            if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port and connection.pid:
+            if connection.status == psutil.CONN_LISTEN and connection.pid and connection.laddr[1:] == (port,):
                 return f"{psutil.Process(connection.pid).name()} (pid {connection.pid})"
     return "another program"

@@ -143,7 +143,7 @@ async def serving(
         "RESTATE_ADMIN__BIND_ADDRESS": f"127.0.0.1:{admin_port}",
         "RESTATE_BIND_PORT": str(node_port),
     }
-    command = [server, "--no-logo", "--base-dir", data]
+    command: list[str | Path] = [server, "--no-logo", "--base-dir", data]
     async with running("The Restate server", command, log, SETTINGS | ports | dict(env or {})) as process:
         restate = Restate(f"http://127.0.0.1:{ingress_port}", f"http://127.0.0.1:{admin_port}", process)
         await asyncio.gather(

@@ -62,9 +62,7 @@ class Stack:
         path = framework.path(key).removesuffix("/run")
         response = await self.ingress.post(f"/restate/send/{path}/run", json=framework.body(claim, session))
         if response.status_code >= 300:
-            raise TourError(
-                f"Restate refused the claim: {response.text}", "Is the agent registered? Try `tour up`."
-            )
+            raise TourError(f"Restate refused the claim: {response.text}", "Is the agent registered? Try `tour up`.")
         invocation: str = response.json()["invocationId"]
         return invocation
 
@@ -72,11 +70,7 @@ class Stack:
         """Wait for the answer of an invocation; an error is returned as text, as the caller would see it."""
         response = await self.ingress.get(f"/restate/invocation/{invocation}/attach")
         body = response.json()
-        return (
-            str(body)
-            if response.status_code == 200
-            else f"{response.status_code}: {body.get('message', body)}"
-        )
+        return str(body) if response.status_code == 200 else f"{response.status_code}: {body.get('message', body)}"
 
     def page(self, invocation: str) -> str:
         """The address of an invocation in the Restate UI."""
@@ -114,13 +108,9 @@ async def running(
         async def boot_restate() -> Restate:
             if admin := os.environ.get("RESTATE_ADMIN_URL"):
                 return await _existing(os.environ.get("RESTATE_INGRESS_URL", "http://127.0.0.1:8080"), admin)
-            ports = (
-                {} if usual_ports else {f"{name}_port": free_port() for name in ("ingress", "admin", "node")}
-            )
+            ports = {} if usual_ports else {f"{name}_port": free_port() for name in ("ingress", "admin", "node")}
             return await exits.enter_async_context(
-                restate_server.serving(
-                    data or folder / "restate", folder / "restate.log", say, env=server_env, **ports
-                )
+                restate_server.serving(data or folder / "restate", folder / "restate.log", say, env=server_env, **ports)
             )
 
         async def boot_agents() -> tuple[str, list[Agent]]:
@@ -140,9 +130,7 @@ async def running(
                 log = folder / f"{framework.name}.log"
                 process = await _start_agent(framework, port, env, log, script)
                 agents.append(Agent(framework, port, env, log, process, script))
-            await asyncio.gather(
-                *(agent.process.until(f"http://127.0.0.1:{agent.port}/health") for agent in agents)
-            )
+            await asyncio.gather(*(agent.process.until(f"http://127.0.0.1:{agent.port}/health") for agent in agents))
             return model, agents
 
         say("Starting Restate, the model and the agents")
@@ -154,14 +142,10 @@ async def running(
         restate, (model, agents) = booting.result(), starting.result()
         admin = await exits.enter_async_context(httpx.AsyncClient(base_url=restate.admin, timeout=30))
         ingress = await exits.enter_async_context(
-            httpx.AsyncClient(
-                base_url=restate.ingress, timeout=None, limits=httpx.Limits(max_connections=None)
-            )
+            httpx.AsyncClient(base_url=restate.ingress, timeout=None, limits=httpx.Limits(max_connections=None))
         )
         await asyncio.gather(*(register(admin, f"http://127.0.0.1:{agent.port}") for agent in agents))
-        yield Stack(
-            restate, admin, ingress, folder, lab, model, {agent.framework.name: agent for agent in agents}
-        )
+        yield Stack(restate, admin, ingress, folder, lab, model, {agent.framework.name: agent for agent in agents})
 
 
 async def register(admin: httpx.AsyncClient, uri: str) -> list[str]:
@@ -202,9 +186,7 @@ async def _boot_model(
     """Start the offline model if a provider is missing; returns what is used, and the variables for each caller."""
     openai = os.environ.get("OPENAI_API_KEY") or os.environ.get("OPENAI_BASE_URL")
     google = (
-        os.environ.get("GOOGLE_API_KEY")
-        or os.environ.get("GEMINI_API_KEY")
-        or os.environ.get("GOOGLE_GEMINI_BASE_URL")
+        os.environ.get("GOOGLE_API_KEY") or os.environ.get("GEMINI_API_KEY") or os.environ.get("GOOGLE_GEMINI_BASE_URL")
     )
     if openai and google:
         return "OpenAI and Google", lambda caller: {}
@@ -227,12 +209,8 @@ async def _boot_model(
     return " and ".join([*names, f"the offline model ({latency:g} s a call)"]), variables
 
 
-async def _start_agent(
-    framework: Framework, port: int, env: Mapping[str, str], log: Path, script: str
-) -> Process:
-    return await start(
-        f"The agent {framework.name}", [sys.executable, ROOT / framework.name / script], log, env
-    )
+async def _start_agent(framework: Framework, port: int, env: Mapping[str, str], log: Path, script: str) -> Process:
+    return await start(f"The agent {framework.name}", [sys.executable, ROOT / framework.name / script], log, env)
 
 
 async def _stop_all(agents: Sequence[Agent]) -> None:

@@ -45,15 +45,11 @@ NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 def openai_client(url: str, **options: Any) -> openai.AsyncOpenAI:
     http = openai.DefaultAsyncHttpxClient(verify=NO_TLS)
-    return openai.AsyncOpenAI(
-        base_url=f"{url}/v1", api_key="none", max_retries=0, http_client=http, **options
-    )
+    return openai.AsyncOpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0, http_client=http, **options)
 
 
 def gemini_client(url: str) -> genai.Client:
-    options = types.HttpOptions(
-        base_url=url, client_args={"verify": NO_TLS}, async_client_args={"verify": NO_TLS}
-    )
+    options = types.HttpOptions(base_url=url, client_args={"verify": NO_TLS}, async_client_args={"verify": NO_TLS})
     return genai.Client(api_key="none", http_options=options)
 
 
@@ -74,9 +70,7 @@ class Client:
     url: str
     history: list[Any] = field(default_factory=list)
 
-    async def say(
-        self, prompt: str, *tools: dict[str, Any], results: Callable[[str], Any] | None = None
-    ) -> Said:
+    async def say(self, prompt: str, *tools: dict[str, Any], results: Callable[[str], Any] | None = None) -> Said:
         raise NotImplementedError
 
     async def send(self, tools: tuple[dict[str, Any], ...]) -> Any:
@@ -86,9 +80,7 @@ class Client:
 class Responses(Client):
     path: ClassVar[str] = "/v1/responses"
 
-    async def say(
-        self, prompt: str, *tools: dict[str, Any], results: Callable[[str], Any] | None = None
-    ) -> Said:
+    async def say(self, prompt: str, *tools: dict[str, Any], results: Callable[[str], Any] | None = None) -> Said:
         self.history.append({"role": "user", "content": prompt})
         reply = await self.send(tools)
         calls = [item for item in reply.output if item.type == "function_call"]
@@ -96,9 +88,7 @@ class Responses(Client):
             self.history += [item.model_dump(exclude_none=True) for item in reply.output]
             for call in calls:
                 output = str(results(call.name))
-                self.history.append(
-                    {"type": "function_call_output", "call_id": call.call_id, "output": output}
-                )
+                self.history.append({"type": "function_call_output", "call_id": call.call_id, "output": output})
             reply = await self.send(tools)
             calls = []
         self.history += [item.model_dump(exclude_none=True) for item in reply.output if not calls]
@@ -120,9 +110,7 @@ class Responses(Client):
 class Chat(Client):
     path: ClassVar[str] = "/v1/chat/completions"
 
-    async def say(
-        self, prompt: str, *tools: dict[str, Any], results: Callable[[str], Any] | None = None
-    ) -> Said:
+    async def say(self, prompt: str, *tools: dict[str, Any], results: Callable[[str], Any] | None = None) -> Said:
         self.history.append({"role": "user", "content": prompt})
         reply = await self.send(tools)
         calls: list[Any] = reply.choices[0].message.tool_calls or []
@@ -147,26 +135,20 @@ class Chat(Client):
     async def send(self, tools: tuple[dict[str, Any], ...]) -> ChatCompletion:
         async with openai_client(self.url) as client:
             functions: Any = [{"type": "function", "function": tool} for tool in tools] or openai.omit
-            return await client.chat.completions.create(
-                model="gpt-5.4", messages=self.history, tools=functions
-            )
+            return await client.chat.completions.create(model="gpt-5.4", messages=self.history, tools=functions)
 
 
 class Gemini(Client):
     path: ClassVar[str] = "/v1beta/models/gemini-2.5-flash:generateContent"
 
-    async def say(
-        self, prompt: str, *tools: dict[str, Any], results: Callable[[str], Any] | None = None
-    ) -> Said:
+    async def say(self, prompt: str, *tools: dict[str, Any], results: Callable[[str], Any] | None = None) -> Said:
         self.history.append(types.Content(role="user", parts=[types.Part(text=prompt)]))
         reply = await self.send(tools)
         calls = reply.function_calls or []
         assert reply.candidates
         if results and calls:
             parts = [
-                types.Part.from_function_response(
-                    name=call.name or "", response={"result": results(call.name or "")}
-                )
+                types.Part.from_function_response(name=call.name or "", response={"result": results(call.name or "")})
                 for call in calls
             ]
             self.history += [reply.candidates[0].content, types.Content(role="user", parts=parts)]
@@ -270,17 +252,13 @@ async def test_a_tool_that_takes_the_fields_themselves(wire: Wire, url: str) -> 
 
 async def test_every_tool_that_fits_is_called_in_one_turn(wire: Wire, url: str) -> None:
     claim = METRICS["parameters"]["properties"]["claim"]
-    three = [
-        tool(name, claim=claim) for name in ("check_eligibility", "compare_to_standard_rates", "check_fraud")
-    ]
+    three = [tool(name, claim=claim) for name in ("check_eligibility", "compare_to_standard_rates", "check_fraud")]
     unfit = tool("unfit", claim=claim, policy={"type": "string"})
     client = wire(url)
     said = await client.say(PROMPT, *three, unfit, WEATHER)
     assert said.calls == [(each["name"], {"claim": CLAIM}) for each in three]
     results = dict(zip((each["name"] for each in three), CHECKS, strict=True))
-    assert (
-        await wire(url).say(PROMPT, *three, results=results.__getitem__)
-    ).text == f"Approved: {'; '.join(CHECKS)}."
+    assert (await wire(url).say(PROMPT, *three, results=results.__getitem__)).text == f"Approved: {'; '.join(CHECKS)}."
 
 
 @pytest.mark.parametrize(
@@ -363,14 +341,10 @@ async def test_the_reason_is_data(url: str, reason: str) -> None:
 )
 async def test_one_call_per_city(url: str, question: str, cities: list[str]) -> None:
     for wire in WIRES:
-        assert (await wire(url).say(question, WEATHER)).calls == [
-            ("get_weather", {"city": city}) for city in cities
-        ]
+        assert (await wire(url).say(question, WEATHER)).calls == [("get_weather", {"city": city}) for city in cities]
 
 
-@pytest.mark.parametrize(
-    "question", ["What is the weather?", "Hello there", "Tell me a joke", "weather for this week"]
-)
+@pytest.mark.parametrize("question", ["What is the weather?", "Hello there", "Tell me a joke", "weather for this week"])
 async def test_no_city_no_call(wire: Wire, url: str, question: str) -> None:
     said = await wire(url).say(question, WEATHER)
     assert said.calls == []
@@ -379,15 +353,11 @@ async def test_no_city_no_call(wire: Wire, url: str, question: str) -> None:
 
 async def test_weather_is_told_in_one_sentence_per_city(url: str) -> None:
     for wire in WIRES:
-        said = await wire(url).say(
-            "Weather in Paris and Rome?", WEATHER, results=lambda _: ["Sunny, 18 degrees."]
-        )
+        said = await wire(url).say("Weather in Paris and Rome?", WEATHER, results=lambda _: ["Sunny, 18 degrees."])
         assert said.text == "Sunny, 18 degrees. Sunny, 18 degrees."
 
 
-@pytest.mark.parametrize(
-    "prompt", ["Hello", 'Claim: {"date": "2024-10-01"}', 'Claim: {"amount": NaN', "Claim: []"]
-)
+@pytest.mark.parametrize("prompt", ["Hello", 'Claim: {"date": "2024-10-01"}', 'Claim: {"amount": NaN', "Claim: []"])
 async def test_without_a_claim_it_says_what_it_needs(wire: Wire, url: str, prompt: str) -> None:
     said = await wire(url).say(prompt, METRICS)
     assert said.calls == []
@@ -446,9 +416,7 @@ def test_schemas_of_every_dialect_become_plain() -> None:
     assert plain_schema({"allOf": [{"$ref": "#/$defs/A"}], "$defs": {"A": plain}}) == plain
     assert plain_schema({"anyOf": [{"type": "null"}, plain]}) == {**plain, "nullable": True}
     assert plain_schema({"type": ["string", "null"]}) == {"type": "string", "nullable": True}
-    recursive = plain_schema(
-        {"$ref": "#/$defs/T", "$defs": {"T": {"properties": {"t": {"$ref": "#/$defs/T"}}}}}
-    )
+    recursive = plain_schema({"$ref": "#/$defs/T", "$defs": {"T": {"properties": {"t": {"$ref": "#/$defs/T"}}}}})
     assert recursive["properties"]["t"] == {}
     with pytest.raises(model.BadRequest, match="#/nowhere"):
         plain_schema({"$ref": "#/nowhere"})
@@ -480,9 +448,7 @@ async def test_gemini_reads_the_upper_case_schemas_of_its_own_types(url: str) ->
     reply = await client.aio.models.generate_content(model="m", contents="Weather in Rome?", config=config)
     await client.aio.aclose()
     client.close()
-    assert [(call.name, call.args) for call in reply.function_calls or []] == [
-        ("get_weather", {"city": "Rome"})
-    ]
+    assert [(call.name, call.args) for call in reply.function_calls or []] == [("get_weather", {"city": "Rome"})]
 
 
 async def test_the_first_path_segment_names_the_caller_and_turns_are_counted(wire: Wire) -> None:
@@ -594,9 +560,7 @@ async def test_a_status_in_the_shape_of_the_wire() -> None:
         await Gemini(url).say(PROMPT, METRICS)
 
 
-@pytest.mark.parametrize(
-    ("code", "error"), [(401, openai.AuthenticationError), (500, openai.InternalServerError)]
-)
+@pytest.mark.parametrize(("code", "error"), [(401, openai.AuthenticationError), (500, openai.InternalServerError)])
 async def test_other_statuses(code: int, error: type[Exception]) -> None:
     url = serve_in_thread(director=Script(model.Status(code)))
     with pytest.raises(error, match="a planned fault"):
@@ -728,9 +692,7 @@ def test_the_command_serves_and_stops_at_once_though_answers_hang() -> None:
             with pytest.raises(httpx.ReadTimeout):
                 httpx.post(f"{url}/v1/responses", json=body, headers=headers, timeout=0.1)
             with ThreadPoolExecutor() as pool:
-                waiting = pool.submit(
-                    httpx.post, f"{url}/v1/responses", json=body, headers=headers, timeout=30
-                )
+                waiting = pool.submit(httpx.post, f"{url}/v1/responses", json=body, headers=headers, timeout=30)
                 with pytest.raises(TimeoutError):
                     waiting.result(0.2)
                 process.send_signal(stop)
@@ -757,7 +719,5 @@ def test_a_taken_port_is_said_in_one_line() -> None:
 
 
 def test_the_module_imports_no_sdk() -> None:
-    code = (
-        "import sys, shared.offline_model; print({'openai', 'google.genai', 'uvicorn'} & sys.modules.keys())"
-    )
+    code = "import sys, shared.offline_model; print({'openai', 'google.genai', 'uvicorn'} & sys.modules.keys())"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "set()\n"

@@ -1,0 +1,148 @@
+"""What every agent does with a claim."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from shared.checks import check_eligibility, check_fraud, compare_to_standard_rates
+from shared.claims import InsuranceClaim, sample_claims
+from shared.lab import Fault
+from tour import journal
+from tour.frameworks import FRAMEWORKS, Framework
+from tour.journal import Invocation
+from tour.stack import CHECKS, Stack
+
+Tagged = Callable[..., InsuranceClaim]
+
+
+async def decide(running: Stack, framework: Framework, claim: InsuranceClaim) -> tuple[str, Invocation]:
+    """The agent's answer to a claim in a session of its own, and what the journal says about it."""
+    id = await running.submit(framework, claim, key=claim.reason[:40], session=claim.reason[:40])
+    answer = await running.answer(id)
+    return answer, (await journal.read(running.admin, id))[id]
+
+
+@pytest.mark.parametrize("sample", sample_claims())
+async def test_the_decision_follows_from_the_checks(running: Stack, framework: Framework, sample: str) -> None:
+    claim = sample_claims()[sample]
+    answer, invocation = await decide(running, framework, claim)
+
+    eligibility, cost, fraud = [
+        await check(claim) for check in (check_eligibility, compare_to_standard_rates, check_fraud)
+    ]
+    for result in (eligibility, cost, fraud):
+        assert result in answer
+    if eligibility != "eligible" or fraud.startswith("high"):
+        assert answer.startswith("Rejected:")
+    elif cost == "reasonable" and fraud.startswith("low"):
+        assert answer.startswith("Approved:")
+    else:
+        assert answer.startswith("Needs review:")
+    assert [step.name for step in invocation.checks] == list(CHECKS)
+    assert len(invocation.model_calls) == 2
+    assert invocation.failures == ()
+
+
+async def test_the_checks_run_in_parallel(running: Stack, framework: Framework, tagged: Tagged) -> None:
+    claim = tagged()
+    running.lab.plan(*(Fault(check, "delay", 0.5, about=claim.reason) for check in CHECKS))
+    _, invocation = await decide(running, framework, claim)
+    ends = [step.end for step in invocation.checks if step.end]
+    assert len(ends) == 3
+    assert max(step.start for step in invocation.checks) < min(ends)
+    assert invocation.parallelism > 2
+
+
+async def test_the_model_is_shown_the_same_tool(running: Stack, framework: Framework, tagged: Tagged) -> None:
+    seen = [_tool_shown(running, other) for other in FRAMEWORKS if await decide(running, other, tagged())]
+    assert len(seen) == len(FRAMEWORKS)
+    assert _tool_shown(running, framework) == seen[0]
+
+
+def _tool_shown(running: Stack, framework: Framework) -> dict[str, Any]:
+    """Name, fields, types and which are required; the claim may be a parameter, or be the parameters itself."""
+    shown = next(
+        json.loads(entry.detail)["tools"] for entry in running.lab.ledger(framework.prefix) if entry.step == "model"
+    )
+    [(name, schema)] = shown.items()
+    claim = schema["properties"].get("claim", schema)
+    return {
+        "name": name,
+        "types": {field: schema["type"] for field, schema in claim["properties"].items()},
+        "required": sorted(claim["required"]),
+    }
+
+
+VALID = sample_claims()["broken-leg"].model_dump(mode="json", by_alias=True)
+BAD_INPUT = {
+    "no JSON": ("{not json", "JSON"),
+    "empty body": ("", "body"),
+    "null": ("null", "body"),
+    "a list": ("[]", "body"),
+    "a negative amount": (json.dumps(VALID | {"amount": -1}), "amount"),
+    "an amount of zero": (json.dumps(VALID | {"amount": 0}), "amount"),
+    "an amount that is no number": (json.dumps(VALID | {"amount": float("nan")}), "amount"),
+    "an amount as text": (json.dumps(VALID | {"amount": "3000"}), "amount"),
+    "an infinite amount": (json.dumps(VALID).replace("3000.0", "1e999"), "amount"),
+    "no such day": (json.dumps(VALID | {"date": "2024-02-30"}), "date"),
+    "a number for a day": (json.dumps(VALID | {"date": 20241001}), "date"),
+    "a missing field": (json.dumps({k: v for k, v in VALID.items() if k != "placeOfService"}), "placeOfService"),
+    "an unknown field": (json.dumps(VALID | {"approved": True}), "approved"),
+    "a reason of 5 MB": (json.dumps(VALID | {"reason": "x" * 5_000_000}), "reason"),
+    "the inner name of a field": (json.dumps(VALID | {"place_of_service": "General Hospital"}), "place_of_service"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_INPUT)
+async def test_bad_input_is_the_callers_fault(running: Stack, framework: Framework, case: str) -> None:
+    body, field = BAD_INPUT[case]
+    if framework.keyed and body.startswith('{"'):
+        body = body[:-1] + ', "sessionId": "bad-input"}'
+    response = await running.ingress.post(
+        f"/restate/call/{framework.path('bad-input')}", content=body, headers={"content-type": "application/json"}
+    )
+    assert response.status_code == 400
+    assert field in response.json()["message"]
+    assert len(response.text) < 2_000
+    unfinished = await journal.query(
+        running.admin,
+        f"SELECT id FROM sys_invocation WHERE target_service_name = '{framework.service}' AND status <> 'completed'",
+    )
+    assert unfinished == []
+
+
+async def test_a_wrong_path_is_a_client_error(running: Stack, framework: Framework) -> None:
+    right = framework.path("someone")
+    wrong = right.replace("/someone", "") if framework.keyed else right.replace("/run", "/someone/run")
+    response = await running.ingress.post(f"/restate/call/{wrong}", json=framework.body(sample_claims()["broken-leg"]))
+    assert 400 <= response.status_code < 500
+
+
+@pytest.mark.parametrize(
+    ("fault", "cause"),
+    [(Fault("model", "status", 500), "500"), (Fault("model", "cut"), ""), (Fault("model", "status", 401), "401")],
+)
+async def test_a_dead_model_ends_in_a_terminal_error(
+    running: Stack, framework: Framework, tagged: Tagged, fault: Fault, cause: str
+) -> None:
+    claim = tagged()
+    running.lab.plan(Fault("model", fault.kind, fault.value, times=99, about=claim.reason))
+    answer, invocation = await decide(running, framework, claim)
+    assert answer.startswith("500: ")
+    assert cause in answer
+    assert invocation.status == "completed"
+    asked = [
+        entry for entry in running.lab.ledger(framework.prefix) if (entry.step, entry.event) == ("model", "injected")
+    ]
+    mine = {entry.invocation for entry in asked[-3:]}
+    assert len(mine) == 1, "three attempts for this claim"
+    assert sum(entry.invocation in mine for entry in asked) == 3
+
+
+async def test_a_passing_fault_of_the_model_is_survived(running: Stack, framework: Framework, tagged: Tagged) -> None:
+    claim = tagged()
+    running.lab.plan(Fault("model", "status", 503, times=2, about=claim.reason))
+    answer, _ = await decide(running, framework, claim)
+    assert answer.startswith("Approved:")

@@ -1,0 +1,223 @@
+"""The command `tour`."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Annotated, Any
+
+import httpx
+import platformdirs
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+from rich.markup import escape
+
+from shared.claims import InsuranceClaim, sample_claims
+from tour import doctor as doctor_
+from tour import restate_server, side_by_side, stack
+from tour.errors import TourError
+from tour.frameworks import FRAMEWORKS, Framework
+from tour.processes import who_listens
+
+cli = typer.Typer(
+    add_completion=False,
+    no_args_is_help=False,
+    pretty_exceptions_enable=False,
+    help="One agent on five SDKs, made durable by Restate. Without a command: one claim to all five, side by side.",
+)
+console = Console()
+
+ModelLatency = Annotated[float, typer.Option(min=0, help="Seconds that an answer of the offline model takes.")]
+StepLatency = Annotated[float, typer.Option(min=0, help="Seconds that each check is slowed down by.")]
+Only = Annotated[str, typer.Option(help="Only these frameworks, by folder name, with commas between.")]
+
+
+@cli.callback(invoke_without_command=True)
+def tour(
+    context: typer.Context,
+    sample: Annotated[str, typer.Option(help="A claim of shared/samples, by name.")] = "broken-leg",
+    claim: Annotated[str, typer.Option(help="A file with a claim as JSON; `-` reads standard input.")] = "",
+    only: Only = "",
+    model_latency: ModelLatency = 0.3,
+    step_latency: StepLatency = 0.5,
+) -> None:
+    """Boot what is missing, send one claim to all five at once, and show what came of it."""
+    if context.invoked_subcommand is None:
+        chosen = _frameworks(only)
+        _run(_side_by_side(chosen, _claim(sample, claim), model_latency, step_latency))
+
+
+@cli.command()
+def up(only: Only = "", model_latency: ModelLatency = 0.3, step_latency: StepLatency = 0.5) -> None:
+    """Keep Restate (ports 8080 and 9070), the model and the agents running until Ctrl-C; prints the curl lines."""
+    _run(_up(_frameworks(only), model_latency, step_latency))
+
+
+@cli.command()
+def server() -> None:
+    """Run just Restate in the foreground, on ports 8080 and 9070, until Ctrl-C."""
+    _run(_server())
+
+
+@cli.command()
+def register(
+    url: Annotated[str, typer.Argument(help="Where the agent listens, such as http://localhost:9080")],
+) -> None:
+    """Register an agent that runs already with Restate."""
+    _run(_register(url))
+
+
+@cli.command()
+def doctor() -> None:
+    """Say what is missing on this machine, and how to get it."""
+    findings = list(doctor_.examine())
+    for finding in findings:
+        mark = {True: "[green]ok[/]", False: "[red]missing[/]", None: "[yellow]note[/]"}[finding.ok]
+        console.print(f"{mark:<7} {finding.what}", soft_wrap=True, highlight=False)
+        if finding.ok is not True:
+            console.print(f"        {finding.remedy}", soft_wrap=True, highlight=False)
+    raise typer.Exit(any(finding.ok is False for finding in findings))
+
+
+def main() -> None:
+    """Run the command line. Exit codes: 0 done, 1 an error that is explained, 130 stopped with Ctrl-C."""
+    try:
+        cli()
+    except TourError as error:
+        console.print("[bold red]Error:[/] " + escape(error.problem), soft_wrap=True, highlight=False)
+        console.print(error.remedy, soft_wrap=True, highlight=False, markup=False)
+        sys.exit(1)
+
+
+async def _side_by_side(
+    chosen: tuple[Framework, ...], claim: InsuranceClaim, model_latency: float, step_latency: float
+) -> None:
+    with tempfile.TemporaryDirectory(prefix="tour-") as folder:
+        usual = not os.environ.get("RESTATE_ADMIN_URL") and _usual_ports_are_free()
+        async with stack.running(
+            Path(folder),
+            data=_home() / "restate" if usual else None,
+            frameworks=chosen,
+            usual_ports=usual,
+            model_latency=model_latency,
+            step_latency=step_latency,
+            say=_say,
+        ) as running:
+            console.print(f"Model: {running.model}. Each check is slowed down by {step_latency:g} s.", highlight=False)
+            console.print(f"Claim: {claim.model_dump_json(by_alias=True)}", soft_wrap=True, highlight=False)
+            results = await side_by_side.send_to_all(running, chosen, claim, console)
+    console.print(side_by_side.table(results))
+    console.print(side_by_side.timelines(results, console.width))
+    for result in results:
+        console.print(f"{result.framework.title}: {result.answer}", soft_wrap=True, highlight=False, markup=False)
+        console.print(f"  {result.page}", soft_wrap=True, highlight=False)
+    if usual:
+        console.print("These pages of the Restate UI open while `uv run tour up` runs: the journals are kept.")
+    else:
+        console.print("Restate's usual ports are taken or another Restate was used: an own journal is not kept.")
+    if any(result.invocation.error for result in results):
+        raise typer.Exit(1)
+
+
+async def _up(chosen: tuple[Framework, ...], model_latency: float, step_latency: float) -> None:
+    home = _home()
+    async with stack.running(
+        home / "up",
+        data=home / "restate",
+        frameworks=chosen,
+        usual_ports=True,
+        model_latency=model_latency,
+        step_latency=step_latency,
+        say=_say,
+    ) as running:
+        claim = sample_claims()["broken-leg"]
+        console.print(f"Model: {running.model}. Logs: {running.folder}", highlight=False)
+        console.print(f"Restate UI: {running.restate.admin}/ui\n", highlight=False)
+        for framework in chosen:
+            body = framework.body(claim)
+            console.print(
+                f"curl {running.restate.ingress}/restate/call/{framework.path()} --json '{_json(body)}'\n",
+                soft_wrap=True,
+                highlight=False,
+                markup=False,
+            )
+        console.print("Ctrl-C stops everything; the journals are kept.")
+        await asyncio.Event().wait()
+
+
+async def _server() -> None:
+    home = _home()
+    home.mkdir(parents=True, exist_ok=True)
+    async with restate_server.serving(home / "restate", home / "restate.log", _say) as running:
+        console.print(f"Restate: ingress {running.ingress}, admin and UI {running.admin}/ui", highlight=False)
+        console.print("Register an agent with: uv run tour register http://localhost:9080")
+        assert running.process
+        await running.process.child.wait()
+        raise TourError(f"Restate ended:\n{running.process.log_tail()}", f"Its log: {running.process.log}")
+
+
+async def _register(url: str) -> None:
+    admin = os.environ.get("RESTATE_ADMIN_URL", f"http://127.0.0.1:{restate_server.ADMIN_PORT}")
+    async with httpx.AsyncClient(base_url=admin, timeout=30) as client:
+        for name in await stack.register(client, url):
+            console.print(f"registered {name}", highlight=False)
+
+
+def _run(job: Coroutine[Any, Any, None]) -> None:
+    """Run the job; Ctrl-C and SIGTERM cancel it, so that it ends what it started."""
+
+    async def until_signalled() -> None:
+        task = asyncio.current_task()
+        assert task
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+        await job
+
+    try:
+        asyncio.run(until_signalled())
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        console.print("Stopped.")
+        sys.exit(130)
+
+
+def _frameworks(only: str) -> tuple[Framework, ...]:
+    known = {framework.name: framework for framework in FRAMEWORKS}
+    names = [name.strip() for name in only.split(",") if name.strip()] or list(known)
+    if unknown := [name for name in names if name not in known]:
+        raise TourError(f"There is no framework {', '.join(unknown)}.", f"Choose from: {', '.join(known)}")
+    return tuple(known[name] for name in names)
+
+
+def _claim(sample: str, path: str) -> InsuranceClaim:
+    samples = sample_claims()
+    if not path:
+        if sample not in samples:
+            raise TourError(f"There is no sample {sample}.", f"Choose from: {', '.join(samples)}")
+        return samples[sample]
+    try:
+        return InsuranceClaim.model_validate_json(sys.stdin.read() if path == "-" else Path(path).read_text())
+    except OSError as error:
+        raise TourError(f"The claim cannot be read: {error}", "Name a file with a claim as JSON, or `-`.") from error
+    except ValidationError as error:
+        raise TourError(f"This is no valid claim: {error}", f"An example: {_json(samples['broken-leg'])}") from error
+
+
+def _json(value: InsuranceClaim | dict[str, Any]) -> str:
+    return json.dumps(value if isinstance(value, dict) else value.model_dump(mode="json", by_alias=True))
+
+
+def _home() -> Path:
+    return Path(os.environ.get("TOUR_HOME") or platformdirs.user_data_path("tour-of-agents"))
+
+
+def _usual_ports_are_free() -> bool:
+    ports = (restate_server.INGRESS_PORT, restate_server.ADMIN_PORT, restate_server.NODE_PORT)
+    return not any(map(who_listens, ports))
+
+
+def _say(line: str) -> None:
+    console.print(line, style="dim", soft_wrap=True, highlight=False)
