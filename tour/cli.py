@@ -22,7 +22,7 @@ from tour import doctor as doctor_
 from tour import restate_server, side_by_side, stack
 from tour.errors import TourError
 from tour.frameworks import FRAMEWORKS, Framework
-from tour.processes import who_listens
+from tour.restate_server import Ports
 
 cli = typer.Typer(
     add_completion=False,
@@ -98,7 +98,7 @@ async def _side_by_side(
     chosen: tuple[Framework, ...], claim: InsuranceClaim, model_latency: float, step_latency: float
 ) -> None:
     with tempfile.TemporaryDirectory(prefix="tour-") as folder:
-        usual = not os.environ.get("RESTATE_ADMIN_URL") and _usual_ports_are_free()
+        usual = not os.environ.get("RESTATE_ADMIN_URL") and not Ports().holders()
         async with stack.running(
             Path(folder),
             data=_home() / "restate" if usual else None,
@@ -162,7 +162,7 @@ async def _server() -> None:
 
 
 async def _register(url: str) -> None:
-    admin = os.environ.get("RESTATE_ADMIN_URL", f"http://127.0.0.1:{restate_server.ADMIN_PORT}")
+    admin = os.environ.get("RESTATE_ADMIN_URL", f"http://127.0.0.1:{Ports().admin}")
     async with httpx.AsyncClient(base_url=admin, timeout=30) as client:
         for name in await stack.register(client, url):
             console.print(f"registered {name}", highlight=False)
@@ -212,11 +212,6 @@ def _json(value: InsuranceClaim | dict[str, Any]) -> str:
 
 def _home() -> Path:
     return Path(os.environ.get("TOUR_HOME") or platformdirs.user_data_path("tour-of-agents"))
-
-
-def _usual_ports_are_free() -> bool:
-    ports = (restate_server.INGRESS_PORT, restate_server.ADMIN_PORT, restate_server.NODE_PORT)
-    return not any(map(who_listens, ports))
 
 
 def _say(line: str) -> None:

@@ -34,10 +34,11 @@ def examine() -> Iterator[Finding]:
     if admin := os.environ.get("RESTATE_ADMIN_URL"):
         yield Finding(True, f"Restate: the one on {admin} (RESTATE_ADMIN_URL)")
 
+    usual = restate_server.Ports()
     ports = {
-        restate_server.INGRESS_PORT: "Restate's ingress",
-        restate_server.ADMIN_PORT: "Restate's admin API and UI",
-        restate_server.NODE_PORT: "Restate's own traffic",
+        usual.ingress: "Restate's ingress",
+        usual.admin: "Restate's admin API and UI",
+        usual.node: "Restate's own traffic",
         9080: "an agent that runs alone",
         **{framework.port: framework.name for framework in FRAMEWORKS},
     }

@@ -17,9 +17,8 @@ import platformdirs
 
 from tour.errors import TourError
 from tour.frameworks import ROOT
-from tour.processes import Process, running, start, who_listens
+from tour.processes import Process, free_port, running, start, who_listens
 
-INGRESS_PORT, ADMIN_PORT, NODE_PORT = 8080, 9070, 5122
 CLUSTER = "tour-of-agents"
 VERSION: str = json.loads((ROOT / "package.json").read_text())["dependencies"]["@restatedev/restate-server"]
 
@@ -39,6 +38,24 @@ SETTINGS = {
     "RESTATE_DEFAULT_NUM_PARTITIONS": "4",
     "RESTATE_ROCKSDB_TOTAL_MEMORY_SIZE": "256MB",
 }
+
+
+@dataclass(frozen=True)
+class Ports:
+    """The loopback ports of a server; by habit those that Restate always takes."""
+
+    ingress: int = 8080
+    admin: int = 9070
+    node: int = 5122
+
+    @classmethod
+    def free(cls) -> "Ports":
+        """Ports that nobody uses."""
+        return cls(free_port(), free_port(), free_port())
+
+    def holders(self) -> dict[int, str]:
+        """The ports that are taken, each with the program that took it."""
+        return {port: holder for port in (self.ingress, self.admin, self.node) if (holder := who_listens(port))}
 
 
 @dataclass(frozen=True)
@@ -120,32 +137,29 @@ async def serving(
     log: Path,
     say: Callable[[str], None] = print,
     *,
-    ingress_port: int = INGRESS_PORT,
-    admin_port: int = ADMIN_PORT,
-    node_port: int = NODE_PORT,
+    ports: Ports = Ports(),
     env: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Restate]:
-    """A Restate server on these loopback ports, its journals in the folder `data`, until the block ends.
+    """A Restate server on these ports of loopback, its journals in the folder `data`, until the block ends.
 
     Raises: TourError when a port is taken, the server cannot be installed, or it does not come up.
     """
-    for port in (ingress_port, admin_port, node_port):
-        if holder := who_listens(port):
-            raise TourError(
-                f"Restate needs port {port}, which {holder} uses.",
-                "Stop that program; or, if it is a Restate that you want to use, set RESTATE_INGRESS_URL and "
-                "RESTATE_ADMIN_URL to it.",
-            )
+    for port, holder in ports.holders().items():
+        raise TourError(
+            f"Restate needs port {port}, which {holder} uses.",
+            "Stop that program; or, if it is a Restate that you want to use, set RESTATE_INGRESS_URL and "
+            "RESTATE_ADMIN_URL to it.",
+        )
     server = binary() or await install(say)
     data.mkdir(parents=True, exist_ok=True)
-    ports = {
-        "RESTATE_INGRESS__BIND_ADDRESS": f"127.0.0.1:{ingress_port}",
-        "RESTATE_ADMIN__BIND_ADDRESS": f"127.0.0.1:{admin_port}",
-        "RESTATE_BIND_PORT": str(node_port),
+    addresses = {
+        "RESTATE_INGRESS__BIND_ADDRESS": f"127.0.0.1:{ports.ingress}",
+        "RESTATE_ADMIN__BIND_ADDRESS": f"127.0.0.1:{ports.admin}",
+        "RESTATE_BIND_PORT": str(ports.node),
     }
     command: list[str | Path] = [server, "--no-logo", "--base-dir", data]
-    async with running("The Restate server", command, log, SETTINGS | ports | dict(env or {})) as process:
-        restate = Restate(f"http://127.0.0.1:{ingress_port}", f"http://127.0.0.1:{admin_port}", process)
+    async with running("The Restate server", command, log, SETTINGS | addresses | dict(env or {})) as process:
+        restate = Restate(f"http://127.0.0.1:{ports.ingress}", f"http://127.0.0.1:{ports.admin}", process)
         await asyncio.gather(
             process.until(f"{restate.admin}/health"), process.until(f"{restate.ingress}/restate/health")
         )

@@ -20,7 +20,7 @@ from tour import restate_server
 from tour.errors import TourError
 from tour.frameworks import FRAMEWORKS, ROOT, Framework
 from tour.processes import Process, free_port, start, who_listens
-from tour.restate_server import Restate
+from tour.restate_server import Ports, Restate
 
 Say = Callable[[str], None]
 
@@ -108,9 +108,11 @@ async def running(
         async def boot_restate() -> Restate:
             if admin := os.environ.get("RESTATE_ADMIN_URL"):
                 return await _existing(os.environ.get("RESTATE_INGRESS_URL", "http://127.0.0.1:8080"), admin)
-            ports = {} if usual_ports else {f"{name}_port": free_port() for name in ("ingress", "admin", "node")}
+            ports = Ports() if usual_ports else Ports.free()
             return await exits.enter_async_context(
-                restate_server.serving(data or folder / "restate", folder / "restate.log", say, env=server_env, **ports)
+                restate_server.serving(
+                    data or folder / "restate", folder / "restate.log", say, env=server_env, ports=ports
+                )
             )
 
         async def boot_agents() -> tuple[str, list[Agent]]:

@@ -1,0 +1,87 @@
+"""The command line, as a person runs it: real processes, real server, and nothing left behind."""
+
+import asyncio
+import os
+import signal
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tour.processes import free_port
+
+
+def ours() -> set[int]:
+    """The descendants of this process, however they were started."""
+    return {child.pid for child in psutil.Process().children(recursive=True)}
+
+
+async def tour(*arguments: str, home: Path, env: dict[str, str] | None = None) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-c",
+        "from tour.cli import main; main()",
+        *arguments,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        env={**os.environ, "TOUR_HOME": str(home), "COLUMNS": "100", **(env or {})},
+    )
+
+
+async def test_one_claim_to_all_five(tmp_path: Path) -> None:
+    process = await tour("--model-latency", "0", "--step-latency", "0.1", home=tmp_path)
+    said = (await process.communicate())[0].decode()
+    assert process.returncode == 0, said
+    for title in ("OpenAI Agents SDK", "Google ADK", "Pydantic AI", "LangChain", "a loop of our own"):
+        assert f"{title}: Approved:" in said
+    assert said.count("/ui/invocations/inv_") == 5
+
+
+@pytest.mark.parametrize("after", [0.05, 0.5, 1.5, 4.0])
+async def test_ctrl_c_at_any_moment_leaves_no_process(tmp_path: Path, after: float) -> None:
+    before = ours()
+    process = await tour(home=tmp_path)
+    started: set[int] = set()
+    for _ in range(int(after / 0.05)):
+        await asyncio.sleep(0.05)
+        started |= ours() - before
+    process.send_signal(signal.SIGINT)
+    await asyncio.wait_for(process.communicate(), 15)
+    assert process.returncode != 0
+    assert not [pid for pid in started if psutil.pid_exists(pid)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "env", "problem", "remedy"),
+    [
+        (["--only", "crewai"], {}, "no framework crewai", "openai_agents"),
+        (["--sample", "nothing"], {}, "no sample nothing", "broken-leg"),
+        (["--claim", "/does/not/exist"], {}, "cannot be read", "JSON"),
+        ([], {"RESTATE_ADMIN_URL": f"http://127.0.0.1:{free_port()}"}, "does not answer", "unset"),
+        (
+            ["register", "http://127.0.0.1:9"],
+            {"RESTATE_ADMIN_URL": f"http://127.0.0.1:{free_port()}"},
+            "does not answer",
+            "tour server",
+        ),
+    ],
+)
+async def test_errors_say_what_is_wrong_and_what_to_do(
+    tmp_path: Path, arguments: list[str], env: dict[str, str], problem: str, remedy: str
+) -> None:
+    process = await tour(*arguments, home=tmp_path, env=env)
+    said = (await process.communicate())[0].decode()
+    assert process.returncode == 1
+    assert problem in said
+    assert remedy in said
+    assert "Traceback" not in said
+    assert len(said.splitlines()) < 24
+
+
+async def test_the_doctor_shows_no_key(tmp_path: Path) -> None:
+    process = await tour("doctor", home=tmp_path, env={"OPENAI_API_KEY": "sk-secret"})
+    said = (await process.communicate())[0].decode()
+    assert process.returncode == 0
+    assert "OPENAI_API_KEY is set" in said
+    assert "sk-secret" not in said
