@@ -10,6 +10,7 @@ from pydantic_ai.models.openai import OpenAIResponsesModel
 from pydantic_ai.providers.openai import OpenAIProvider
 from restate.ext.pydantic import RestateAgent, restate_context
 
+import pydantic_ai_agent.quick_serde  # noqa: F401 - halves the CPU that a claim costs
 from shared import llm
 from shared.checks import check_eligibility, check_fraud, compare_to_standard_rates
 from shared.claims import InsuranceClaim
@@ -28,8 +29,9 @@ async def calculate_metrics(claim: InsuranceClaim) -> list[str]:
 
 
 model_name = llm.openai_model()
+provider = OpenAIProvider(openai_client=AsyncOpenAI(max_retries=0))
 claim_agent = Agent(
-    OpenAIResponsesModel(model_name, provider=OpenAIProvider(openai_client=AsyncOpenAI(max_retries=0))),
+    OpenAIResponsesModel(model_name, provider=provider),
     name="ParallelToolClaimAgent",
     instructions=llm.INSTRUCTIONS,
     tools=[calculate_metrics],

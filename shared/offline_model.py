@@ -37,6 +37,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from shared.sockets import listen
+
 if TYPE_CHECKING:
     import uvicorn
     from pydantic import BaseModel
@@ -232,7 +234,7 @@ def create_app(*, latency: float = 0.0, director: Director | None = None) -> Sta
 
 def serve(*, port: int = 0, latency: float = 0.0, director: Director | None = None) -> None:
     """Serve on 127.0.0.1 until SIGTERM or Ctrl-C; prints the URL. Raises: OSError if the port is taken."""
-    with suppress(KeyboardInterrupt), socket.create_server(("127.0.0.1", port), backlog=1024) as listener:
+    with suppress(KeyboardInterrupt), listen("127.0.0.1", port) as listener:
         for types in ("google.genai.types", "openai.types.chat", "openai.types.responses"):
             import_module(types)  # now, since it would make the first answers slow
         server = _server(create_app(latency=latency, director=director))
@@ -242,7 +244,7 @@ def serve(*, port: int = 0, latency: float = 0.0, director: Director | None = No
 
 def serve_in_thread(*, latency: float = 0.0, director: Director | None = None) -> str:
     """Serve from a daemon thread of this process, on a free port of 127.0.0.1; returns the base URL."""
-    listener = socket.create_server(("127.0.0.1", 0), backlog=1024)  # early connections wait in its queue
+    listener = listen("127.0.0.1", 0)  # early connections wait in its queue
     server = _server(create_app(latency=latency, director=director))
     threading.Thread(target=server.run, args=([listener],), name="offline-model", daemon=True).start()
     return _url(listener)

@@ -16,6 +16,8 @@ from pydantic import ValidationError
 from restate.exceptions import SdkInternalBaseException
 from restate.server import install_shutdown_hook
 
+from shared.sockets import listen
+
 GRACE = 0.5
 """Seconds that open invocations get to end on SIGTERM or Ctrl-C; Restate retries those that did not."""
 
@@ -85,8 +87,7 @@ async def _serve_until_signalled(app: Any, config: Config) -> None:
 
 def _listen(host: str, port: str) -> socket.socket:
     try:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        return socket.create_server((host, int(port)), family=family, backlog=1024)
+        return listen(host, int(port))
     except (OSError, ValueError, OverflowError) as error:
         sys.exit(
             f"Cannot listen on {host}:{port}: {error}.\n"
