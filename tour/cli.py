@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import signal
 import sys
 import tempfile
@@ -45,11 +46,16 @@ def tour(
     only: Only = "",
     model_latency: ModelLatency = 0.3,
     step_latency: StepLatency = 0.5,
+    svg: Annotated[Path | None, typer.Option(help="Keep what is shown as a picture, in this SVG file.")] = None,
 ) -> None:
     """Boot what is missing, send one claim to all five at once, and show what came of it."""
     if context.invoked_subcommand is None:
         chosen = _frameworks(only)
+        console.record = svg is not None
         _run(_side_by_side(chosen, _claim(sample, claim), model_latency, step_latency))
+        if svg:
+            picture = console.export_svg(title="uv run tour")
+            svg.write_text(re.sub(r"@font-face \{.*?\}", "", picture, flags=re.DOTALL))  # they are on a web server
 
 
 @cli.command()

@@ -78,9 +78,9 @@ def timelines(results: Sequence[Result], width: int) -> Table:
     """When each step ran, on one scale for all: a row for each check, since they run in parallel."""
     longest = max(result.invocation.total for result in results)
     names = max(len(result.framework.title) for result in results)
-    bar = max(20, width - names - 12)
+    bar = max(20, width - names - len("eligibility") - 3)
     shown = Table.grid(padding=(0, 1))
-    shown.add_row("", "", Text(f"0{f'{longest / 1000:.2f} s':>{bar - 1}}", style="dim"))
+    shown.add_row("", "", Text(f"0{f'{longest / 1000:.2f} s':>{bar - 1}}", style="dim", no_wrap=True))
     for result in results:
         invocation = result.invocation
         for number, check in enumerate(invocation.checks or (None,)):
@@ -89,7 +89,7 @@ def timelines(results: Sequence[Result], width: int) -> Table:
             line = _bar(invocation.created, longest, bar, steps)
             title = "" if number else result.framework.title
             shown.add_row(title, Text(check.name[:11] if check else "", style="dim"), line)
-    shown.add_row("", "", Text("█ model call  ━ check", style="dim"))
+    shown.add_row("", "", Text("█ model call  ━ check  (first claims of fresh processes)", style="dim", no_wrap=True))
     return shown
 
 
