@@ -123,9 +123,9 @@ async def _side_by_side(
         console.print(f"{result.framework.title}: {result.answer}", soft_wrap=True, highlight=False, markup=False)
         console.print(f"  {result.page}", soft_wrap=True, highlight=False)
     if usual:
-        console.print("These pages of the Restate UI open while `uv run tour up` runs: the journals are kept.")
-    else:
-        console.print("Restate's usual ports are taken or another Restate was used: an own journal is not kept.")
+        console.print("The pages of the Restate UI open while `uv run tour up` runs: the journals are kept.")
+    elif not os.environ.get("RESTATE_ADMIN_URL"):
+        console.print("Restate's usual ports were taken: this run's journals, and so its pages, are gone.")
     if any(result.invocation.error for result in results):
         raise typer.Exit(1)
 
@@ -142,7 +142,7 @@ async def _up(chosen: tuple[Framework, ...], model_latency: float, step_latency:
         say=_say,
     ) as running:
         claim = sample_claims()["broken-leg"]
-        console.print(f"Model: {running.model}. Logs: {running.folder}", highlight=False)
+        console.print(f"Model: {running.model}. Logs: {running.folder}", highlight=False, soft_wrap=True)
         console.print(f"Restate UI: {running.restate.admin}/ui\n", highlight=False)
         for framework in chosen:
             body = framework.body(claim)
@@ -178,14 +178,21 @@ def _run(job: Coroutine[Any, Any, None]) -> None:
     """Run the job; Ctrl-C and SIGTERM cancel it, so that it ends what it started."""
 
     async def until_signalled() -> None:
-        task = asyncio.current_task()
+        task, loop = asyncio.current_task(), asyncio.get_running_loop()
         assert task
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+
+        def stop() -> None:
+            for signum in (signal.SIGINT, signal.SIGTERM):
+                loop.add_signal_handler(signum, lambda: None)  # ending in order is not to be interrupted
+            task.cancel()
+
+        for signum in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(signum, stop)
         await job
 
     try:
         asyncio.run(until_signalled())
-    except (KeyboardInterrupt, asyncio.CancelledError):
+    except asyncio.CancelledError:
         console.print("Stopped.")
         sys.exit(130)
 

@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -39,20 +40,31 @@ class Process:
         return self.child.returncode is None
 
     async def stop(self, grace: float = 5.0) -> None:
-        """End it: SIGTERM, then SIGKILL after `grace` seconds. Does nothing when it has ended already."""
-        if self.alive:
-            self.child.terminate()
+        """End it and what it started: SIGTERM, then SIGKILL after `grace` seconds, or at once when cancelled.
+
+        Does nothing when it has ended already.
+        """
+        self._signal(signal.SIGTERM)
+        try:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self.child.wait(), grace)
-        await self.kill()
-
-    async def kill(self) -> None:
-        """End it with SIGKILL, as a crash would."""
-        if self.alive:
-            self.child.kill()
+        finally:
+            self._signal(signal.SIGKILL)
         await self.child.wait()
 
-    def log_tail(self, lines: int = 12) -> str:
+    async def kill(self) -> None:
+        """End it and what it started with SIGKILL, as a crash would."""
+        self._signal(signal.SIGKILL)
+        await self.child.wait()
+
+    def _signal(self, signum: signal.Signals) -> None:
+        # Not child.send_signal(): it may reap a child that ends just then, and asyncio then reports code 255.
+        if self.alive:
+            with contextlib.suppress(ProcessLookupError, PermissionError):  # it has just ended (macOS: not permitted)
+                os.killpg(self.pid, signum)
+
+    def log_tail(self, lines: int = 15) -> str:
+        """The last lines of the log."""
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
 
     async def until(self, ready: Callable[[], bool] | str, timeout: float = 60.0) -> None:
@@ -61,8 +73,10 @@ class Process:
         Raises: TourError, with the end of the log, when the process ends first or `timeout` seconds have passed.
         """
         deadline = time.monotonic() + timeout
-        async with httpx.AsyncClient(timeout=2, trust_env=False) as client:
-            while not (await _answers(client, ready) if isinstance(ready, str) else ready()):
+        # On loopback there are no certificates to verify, and loading them takes 60 ms of CPU.
+        async with httpx.AsyncClient(timeout=2, trust_env=False, verify=False) as client:
+            # One that has ended is not ready, even if another program answers on its port.
+            while not (await _answers(client, ready) if isinstance(ready, str) else ready()) or not self.alive:
                 if not self.alive or time.monotonic() > deadline:
                     state = "is not ready" if self.alive else f"ended with code {self.child.returncode}"
                     raise TourError(f"{self.name} {state}. It said:\n{self.log_tail()}", f"Its log: {self.log}")
@@ -89,30 +103,52 @@ async def running(
 
 
 async def start(name: str, command: Sequence[str | Path], log: Path, env: Mapping[str, str] | None = None) -> Process:
-    """Start a child process that outlives no tour: on Linux it ends with us, even when we are killed."""
-    with log.open("ab") as output:
-        child = await asyncio.create_subprocess_exec(
-            *command,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            env={**os.environ, **(env or {})},
-            process_group=0,  # a Ctrl-C in the terminal reaches only us, and we end the children in order
-            preexec_fn=_end_with_parent if sys.platform == "linux" else None,
-        )
+    """Start a child process that outlives no tour: on Linux it ends with us, even when we are killed.
+
+    Call it from the main thread: for Linux, the thread that starts a child is the parent that it ends with.
+    Raises: TourError when the command cannot be run. Cancelled half-way, it leaves no process.
+    """
+    try:
+        with log.open("ab") as output:
+            child = await asyncio.create_subprocess_exec(
+                *command,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env={**os.environ, **(env or {})},
+                process_group=0,  # a Ctrl-C in the terminal reaches only us, and we end the children in order
+                preexec_fn=partial(_end_with, os.getpid()) if _PRCTL else None,
+            )
+    except OSError as error:
+        raise TourError(
+            f"{name} cannot be started: {error}", "Make sure that this file is there, and allowed."
+        ) from error
     return Process(name, log, child)
 
 
-def _end_with_parent() -> None:
-    pr_set_pdeathsig = 1
-    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
+# Looked up before the fork: between fork and exec a child had better not load anything.
+_PRCTL = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
+_PR_SET_PDEATHSIG = 1
+
+
+def _end_with(parent: int) -> None:
+    assert _PRCTL
+    _PRCTL(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it was killed before we could ask
+        os._exit(1)
 
 
 def free_port() -> int:
-    """A TCP port on loopback that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port
+    """A TCP port on loopback that nobody listens on; another one at each call."""
+    while True:
+        with socket.create_server(("127.0.0.1", 0)) as probe:
+            port: int = probe.getsockname()[1]
+        if port not in _given_away:
+            _given_away.add(port)
+            return port
+
+
+_given_away: set[int] = set()
 
 
 def who_listens(port: int) -> str | None:

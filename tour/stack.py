@@ -7,7 +7,7 @@ base URL is set. The rest is started here, on loopback, and ends with the stack.
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -116,7 +116,7 @@ async def running(
             )
 
         async def boot_agents() -> tuple[str, list[Agent]]:
-            model, urls = await _boot_model(exits, folder, model_latency, lab_env)
+            model, urls, ready = await _start_model(exits, folder, model_latency, lab_env)
             agents: list[Agent] = []
             exits.push_async_callback(_stop_all, agents)
             for framework in frameworks:
@@ -132,7 +132,9 @@ async def running(
                 log = folder / f"{framework.name}.log"
                 process = await _start_agent(framework, port, env, log, script)
                 agents.append(Agent(framework, port, env, log, process, script))
-            await asyncio.gather(*(agent.process.until(f"http://127.0.0.1:{agent.port}/health") for agent in agents))
+            await asyncio.gather(
+                ready, *(agent.process.until(f"http://127.0.0.1:{agent.port}/health") for agent in agents)
+            )
             return model, agents
 
         say("Starting Restate, the model and the agents")
@@ -182,22 +184,24 @@ async def _existing(ingress: str, admin: str) -> Restate:
     return Restate(ingress, admin)
 
 
-async def _boot_model(
+async def _start_model(
     exits: AsyncExitStack, folder: Path, latency: float, env: Mapping[str, str]
-) -> tuple[str, Callable[[str], dict[str, str]]]:
-    """Start the offline model if a provider is missing; returns what is used, and the variables for each caller."""
+) -> tuple[str, Callable[[str], dict[str, str]], Awaitable[None]]:
+    """Start the offline model if a provider is missing.
+
+    Returns what answers, the variables for each caller, and what to await until it is ready.
+    """
     openai = os.environ.get("OPENAI_API_KEY") or os.environ.get("OPENAI_BASE_URL")
     google = (
         os.environ.get("GOOGLE_API_KEY") or os.environ.get("GEMINI_API_KEY") or os.environ.get("GOOGLE_GEMINI_BASE_URL")
     )
     if openai and google:
-        return "OpenAI and Google", lambda caller: {}
+        return "OpenAI and Google", lambda caller: {}, asyncio.sleep(0)
     port = free_port()
     command = [sys.executable, "-m", "shared.offline_model", "--port", str(port), "--latency", str(latency)]
     model = await start("The offline model", command, folder / "model.log", env)
     exits.push_async_callback(model.stop)
     url = f"http://127.0.0.1:{port}"
-    await model.until(f"{url}/health")
 
     def variables(caller: str) -> dict[str, str]:
         found = {}
@@ -208,7 +212,8 @@ async def _boot_model(
         return found
 
     names = [name for name, key in (("OpenAI", openai), ("Google", google)) if key]
-    return " and ".join([*names, f"the offline model ({latency:g} s a call)"]), variables
+    answers = " and ".join([*names, f"the offline model ({latency:g} s a call)"])
+    return answers, variables, model.until(f"{url}/health")
 
 
 async def _start_agent(framework: Framework, port: int, env: Mapping[str, str], log: Path, script: str) -> Process:

@@ -1,6 +1,10 @@
 """The embedded server: real, on loopback only, and nothing is lost when it is killed."""
 
+import asyncio
+import shutil
+import socket
 import sys
+import time
 from pathlib import Path
 
 import httpx
@@ -14,11 +18,22 @@ from tour.processes import free_port, running
 from tour.restate_server import Ports
 
 
-async def test_it_listens_on_loopback_only(tmp_path: Path) -> None:
+@pytest.mark.parametrize("env", [{}, {"RESTATE_BIND_ADDRESS": f"0.0.0.0:{free_port()}"}], ids=["plain", "exposed"])
+async def test_it_listens_on_loopback_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, env: dict[str, str]
+) -> None:
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
     async with restate_server.serving(tmp_path / "data", tmp_path / "log", ports=Ports.free()) as server:
         assert server.process
         connections = psutil.Process(server.process.pid).net_connections("inet")
         assert {c.laddr[0] for c in connections if c.status == psutil.CONN_LISTEN} == {"127.0.0.1"}
+        async with httpx.AsyncClient() as client:
+            assert (await client.get(f"{server.admin}/health")).status_code == 200
+            assert (await client.get(f"{server.ingress}/restate/health")).status_code == 200
+        began = time.monotonic()
+    assert time.monotonic() - began < 5
+    assert server.process.child.returncode == 0, "it ended by itself, in order"
     assert not psutil.pid_exists(server.process.pid)
 
 
@@ -37,6 +52,8 @@ async def test_a_killed_server_still_knows_what_it_knew(tmp_path: Path) -> None:
                 if attempt == 0:
                     client.base_url = server.admin
                     await stack.register(client, f"http://127.0.0.1:{agent_port}")
+                deployments = (await client.get(f"{server.admin}/deployments")).json()["deployments"]
+                assert [deployment["uri"] for deployment in deployments] == [f"http://127.0.0.1:{agent_port}/"]
                 url = f"{server.ingress}/restate/call/ParallelToolAgent/run"
                 answers.append(await client.post(url, json=question, headers={"idempotency-key": "once"}))
                 assert server.process
@@ -52,6 +69,55 @@ async def test_a_taken_port_names_its_holder(tmp_path: Path) -> None:
             async with restate_server.serving(tmp_path / "two", tmp_path / "log", ports=ports):
                 pass
     assert f"port {ports.ingress}, which restate" in error.value.problem
+
+
+async def test_a_data_folder_in_use_is_explained(tmp_path: Path) -> None:
+    async with restate_server.serving(tmp_path / "data", tmp_path / "log", ports=Ports.free()):
+        with pytest.raises(TourError, match="Another Restate server has its journals"):
+            async with restate_server.serving(tmp_path / "data", tmp_path / "log2", ports=Ports.free()):
+                pass
+    async with restate_server.serving(tmp_path / "data", tmp_path / "log", ports=Ports.free()):
+        pass
+
+
+async def test_an_install_that_is_interrupted_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOUR_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("npm_config_cache", str(tmp_path / "npm"))
+    with socket.create_server(("127.0.0.1", 0)) as registry:  # it never answers
+        registry.setblocking(False)
+        monkeypatch.setenv("npm_config_registry", f"http://127.0.0.1:{registry.getsockname()[1]}/")
+        installing = asyncio.create_task(restate_server.install(lambda line: None))
+        connection, _ = await asyncio.get_running_loop().sock_accept(registry)
+        with connection:
+            npm = psutil.Process().children(recursive=True)
+            began = time.monotonic()
+            installing.cancel()
+            await asyncio.wait({installing})
+    assert time.monotonic() - began < 2
+    assert npm
+    assert not any(process.is_running() for process in npm)
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+async def test_what_is_in_the_way_of_an_install_is_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOUR_CACHE", str(tmp_path / "file"))
+    (tmp_path / "file").touch()
+    with pytest.raises(TourError, match="cannot be installed") as error:
+        await restate_server.install(lambda line: None)
+    assert "TOUR_CACHE" in error.value.remedy
+
+
+async def test_a_machine_without_a_binary_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("platform.machine", lambda: "riscv64")
+    with pytest.raises(TourError, match="no Restate server for linux-riscv64"):
+        await restate_server.install(lambda line: None)
+
+
+def test_a_server_on_the_path_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = tmp_path / "restate-server"
+    shutil.copy("/bin/true", own)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert restate_server.binary() == own
 
 
 async def test_an_unreachable_registry_is_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
