@@ -12,9 +12,9 @@ import pytest
 from tour.processes import free_port
 
 
-def ours() -> set[int]:
+def ours() -> set[psutil.Process]:
     """The descendants of this process, however they were started."""
-    return {child.pid for child in psutil.Process().children(recursive=True)}
+    return set(psutil.Process().children(recursive=True))
 
 
 async def tour(*arguments: str, home: Path, env: dict[str, str] | None = None) -> asyncio.subprocess.Process:
@@ -42,14 +42,14 @@ async def test_one_claim_to_all_five(tmp_path: Path) -> None:
 async def test_ctrl_c_at_any_moment_leaves_no_process(tmp_path: Path, after: float) -> None:
     before = ours()
     process = await tour(home=tmp_path)
-    started: set[int] = set()
+    started: set[psutil.Process] = set()
     for _ in range(int(after / 0.05)):
         await asyncio.sleep(0.05)
         started |= ours() - before
     process.send_signal(signal.SIGINT)
     await asyncio.wait_for(process.communicate(), 15)
     assert process.returncode != 0
-    assert not [pid for pid in started if psutil.pid_exists(pid)]
+    assert not [child for child in started if child.is_running() and child.status() != psutil.STATUS_ZOMBIE]
 
 
 @pytest.mark.parametrize(
