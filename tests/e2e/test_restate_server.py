@@ -83,19 +83,20 @@ async def test_a_data_folder_in_use_is_explained(tmp_path: Path) -> None:
 async def test_an_install_that_is_interrupted_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TOUR_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("npm_config_cache", str(tmp_path / "npm"))
+    others = psutil.Process().children(recursive=True)  # the stacks of other tests
     with socket.create_server(("127.0.0.1", 0)) as registry:  # it never answers
         registry.setblocking(False)
         monkeypatch.setenv("npm_config_registry", f"http://127.0.0.1:{registry.getsockname()[1]}/")
         installing = asyncio.create_task(restate_server.install(lambda line: None))
         connection, _ = await asyncio.get_running_loop().sock_accept(registry)
         with connection:
-            npm = psutil.Process().children(recursive=True)
+            npm = set(psutil.Process().children(recursive=True)) - set(others)
             began = time.monotonic()
             installing.cancel()
             await asyncio.wait({installing})
     assert time.monotonic() - began < 2
     assert npm
-    _, alive = await asyncio.to_thread(psutil.wait_procs, npm, 5)
+    _, alive = await asyncio.to_thread(psutil.wait_procs, list(npm), 5)
     assert not [process for process in alive if process.status() != psutil.STATUS_ZOMBIE], (
         "init reaps it in its own time"
     )
