@@ -8,24 +8,28 @@ from google.adk.agents import LlmAgent
 from google.adk.apps import App
 from google.adk.models import Gemini
 from google.adk.runners import Runner
+from google.adk.tools.tool_context import ToolContext
 from google.genai import types
 from restate.ext.adk import RestatePlugin, RestateSessionService, restate_context
 
+from google_adk.tool_calls import refuse_unknown_tool
 from shared import llm
 from shared.checks import check_eligibility, check_fraud, compare_to_standard_rates
 from shared.claims import InsuranceClaim, SessionClaim
+from shared.fan_out import FanOut
 from shared.serving import final_errors, serve, service_name
 
 
-async def calculate_metrics(claim: InsuranceClaim) -> list[str]:
+async def calculate_metrics(claim: InsuranceClaim, tool_context: ToolContext) -> list[str]:
     """Check a claim: eligibility, cost against standard rates, fraud risk."""
-    ctx = restate_context()
-    results = await restate.gather(
-        ctx.run_typed("eligibility", check_eligibility, claim=claim),
-        ctx.run_typed("cost", compare_to_standard_rates, claim=claim),
-        ctx.run_typed("fraud", check_fraud, claim=claim),
+    if refusal := InsuranceClaim.model_validate(tool_context.state["claim"]).refusal_of(claim):
+        return [refusal]
+    ctx, fan_out = restate_context(), FanOut()
+    return await fan_out.gather(
+        ctx.run_typed("eligibility", fan_out.step(check_eligibility), claim=claim),
+        ctx.run_typed("cost", fan_out.step(compare_to_standard_rates), claim=claim),
+        ctx.run_typed("fraud", fan_out.step(check_fraud), claim=claim),
     )
-    return [await result for result in results]
 
 
 agent = LlmAgent(
@@ -33,6 +37,7 @@ agent = LlmAgent(
     model=Gemini(model=llm.gemini_model()),
     instruction=llm.INSTRUCTIONS,
     tools=[calculate_metrics],
+    before_tool_callback=refuse_unknown_tool,
 )
 app = App(name="claims", root_agent=agent, plugins=[RestatePlugin(run_options=llm.MODEL_CALL)])
 runner = Runner(app=app, session_service=RestateSessionService())
@@ -48,17 +53,19 @@ async def run(ctx: restate.ObjectContext, claim: SessionClaim) -> str:
     events = runner.run_async(
         user_id=ctx.key(),
         session_id=claim.session_id,
+        state_delta={"claim": claim.claim.model_dump(mode="json", by_alias=True)},
         new_message=types.Content(role="user", parts=[types.Part(text=prompt)]),
     )
-    answer, turns = "", 0
+    answer, problem, turns = "", "", 0
     async for event in events:
         # ADK's own limit (max_llm_calls) does not count the calls that Restate's plugin makes in its stead.
         turns += bool(event.get_function_calls())
         if turns == llm.MAX_TURNS:
             raise restate.TerminalError(f"the model gave no answer in {turns} turns")
+        problem = f"{event.error_code}: {event.error_message}" if event.error_code else problem
         if event.is_final_response() and event.content and event.content.parts:
             answer = "".join(part.text or "" for part in event.content.parts)
-    return answer
+    return llm.answer(answer, problem=problem)
 
 
 if __name__ == "__main__":

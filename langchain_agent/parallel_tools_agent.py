@@ -5,7 +5,7 @@ uv run langchain_agent/parallel_tools_agent.py
 
 import restate
 from langchain.agents import create_agent
-from langchain_core.tools import tool
+from langchain.tools import ToolRuntime, tool
 from langchain_openai import ChatOpenAI
 from langgraph.errors import GraphRecursionError
 from restate.ext.langchain import RestateMiddleware, restate_context
@@ -13,26 +13,29 @@ from restate.ext.langchain import RestateMiddleware, restate_context
 from shared import llm
 from shared.checks import check_eligibility, check_fraud, compare_to_standard_rates
 from shared.claims import InsuranceClaim
+from shared.fan_out import FanOut
 from shared.serving import final_errors, serve, service_name
 
 
 @tool
-async def calculate_metrics(claim: InsuranceClaim) -> list[str]:
+async def calculate_metrics(claim: InsuranceClaim, runtime: ToolRuntime[InsuranceClaim]) -> list[str]:
     """Check a claim: eligibility, cost against standard rates, fraud risk."""
-    ctx = restate_context()
-    results = await restate.gather(
-        ctx.run_typed("eligibility", check_eligibility, claim=claim),
-        ctx.run_typed("cost", compare_to_standard_rates, claim=claim),
-        ctx.run_typed("fraud", check_fraud, claim=claim),
+    if refusal := runtime.context.refusal_of(claim):
+        return [refusal]
+    ctx, fan_out = restate_context(), FanOut()
+    return await fan_out.gather(
+        ctx.run_typed("eligibility", fan_out.step(check_eligibility), claim=claim),
+        ctx.run_typed("cost", fan_out.step(compare_to_standard_rates), claim=claim),
+        ctx.run_typed("fraud", fan_out.step(check_fraud), claim=claim),
     )
-    return [await result for result in results]
 
 
-agent = create_agent(
+agent = create_agent(  # type: ignore[misc]  # Restate types its middleware for agents without a context
     name="ParallelToolClaimAgent",
     model=ChatOpenAI(model=llm.openai_model(), max_retries=0),
     system_prompt=llm.INSTRUCTIONS,
     tools=[calculate_metrics],
+    context_schema=InsuranceClaim,
     middleware=[RestateMiddleware(run_options=llm.MODEL_CALL)],
 )
 
@@ -45,9 +48,14 @@ claim_service = restate.Service(
 async def run(ctx: restate.Context, claim: InsuranceClaim) -> str:
     prompt = f"Claim: {claim.model_dump_json(by_alias=True)}"
     state = await agent.ainvoke(
-        {"messages": [{"role": "user", "content": prompt}]}, {"recursion_limit": 2 * llm.MAX_TURNS}
+        {"messages": [{"role": "user", "content": prompt}]},
+        # One tool call at a time, in order: Restate's middleware sees to the order, but with all of them started at
+        # once, the terminal error of one can be lost among the others' ends.
+        {"recursion_limit": 2 * llm.MAX_TURNS, "max_concurrency": 1},
+        context=claim,
     )
-    return str(state["messages"][-1].text)
+    message = state["messages"][-1]
+    return llm.answer(message.text, message.additional_kwargs.get("refusal"))
 
 
 if __name__ == "__main__":

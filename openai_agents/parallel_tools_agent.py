@@ -4,29 +4,32 @@ uv run openai_agents/parallel_tools_agent.py
 """
 
 import restate
-from agents import Agent, AgentsException, set_default_openai_client
+from agents import Agent, AgentsException, RunConfig, RunContextWrapper, set_default_openai_client
 from openai import AsyncOpenAI
 from restate.ext.openai import DurableRunner, durable_function_tool, restate_context
 
+from openai_agents.tool_calls import ONE_AT_A_TIME, keep_terminal_errors
 from shared import llm
 from shared.checks import check_eligibility, check_fraud, compare_to_standard_rates
 from shared.claims import InsuranceClaim
+from shared.fan_out import FanOut
 from shared.serving import final_errors, serve, service_name
 
 
-@durable_function_tool
-async def calculate_metrics(claim: InsuranceClaim) -> list[str]:
+@durable_function_tool(failure_error_function=keep_terminal_errors)
+async def calculate_metrics(run: RunContextWrapper[InsuranceClaim], claim: InsuranceClaim) -> list[str]:
     """Check a claim: eligibility, cost against standard rates, fraud risk."""
-    ctx = restate_context()
-    results = await restate.gather(
-        ctx.run_typed("eligibility", check_eligibility, claim=claim),
-        ctx.run_typed("cost", compare_to_standard_rates, claim=claim),
-        ctx.run_typed("fraud", check_fraud, claim=claim),
+    if refusal := run.context.refusal_of(claim):
+        return [refusal]
+    ctx, fan_out = restate_context(), FanOut()
+    return await fan_out.gather(
+        ctx.run_typed("eligibility", fan_out.step(check_eligibility), claim=claim),
+        ctx.run_typed("cost", fan_out.step(compare_to_standard_rates), claim=claim),
+        ctx.run_typed("fraud", fan_out.step(check_fraud), claim=claim),
     )
-    return [await result for result in results]
 
 
-agent = Agent(
+agent = Agent[InsuranceClaim](
     name="ParallelToolClaimAgent",
     model=llm.openai_model(),
     instructions=llm.INSTRUCTIONS,
@@ -42,8 +45,15 @@ claim_service = restate.Service(
 @claim_service.handler()
 async def run(ctx: restate.Context, claim: InsuranceClaim) -> str:
     prompt = f"Claim: {claim.model_dump_json(by_alias=True)}"
-    result = await DurableRunner.run(agent, prompt, run_options=llm.MODEL_CALL, max_turns=llm.MAX_TURNS)
-    return str(result.final_output)
+    result = await DurableRunner.run(
+        agent,
+        prompt,
+        context=claim,
+        max_turns=llm.MAX_TURNS,
+        run_config=RunConfig(tool_execution=ONE_AT_A_TIME),
+        run_options=llm.MODEL_CALL,
+    )
+    return llm.answer(result.final_output)
 
 
 if __name__ == "__main__":

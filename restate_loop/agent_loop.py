@@ -2,12 +2,12 @@
 
 A tool is a plain function that *starts* durable steps and returns their futures, without awaiting them. So the
 journal entries of a turn are created in the order in which the model listed the calls, which is the same on every
-replay, while the steps themselves overlap.
+replay, while the steps themselves overlap. All steps of a turn are one fan-out.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import restate
 from openai import AsyncOpenAI, pydantic_function_tool
@@ -16,9 +16,14 @@ from pydantic import BaseModel, ValidationError
 from restate import RestateDurableFuture
 
 from shared import llm
+from shared.fan_out import FanOut
 
 MODEL = llm.openai_model()
 client = AsyncOpenAI(max_retries=0)
+
+
+Started: TypeAlias = Sequence[RestateDurableFuture[str]] | str
+"""The steps of a tool call, started; or what to tell the model about a call that cannot be made."""
 
 
 @dataclass(frozen=True)
@@ -28,13 +33,14 @@ class Tool:
     name: str
     description: str
     arguments: type[BaseModel]
-    start: Callable[[restate.Context, Any], Sequence[RestateDurableFuture[str]]]
+    start: Callable[[restate.Context, FanOut, Any], Started]
 
 
 async def run_agent(ctx: restate.Context, instructions: str, prompt: str, tools: Sequence[Tool]) -> str:
     """The model's answer to the prompt.
 
-    Raises: TerminalError when the model cannot be reached, or asks for tools in every one of `MAX_TURNS` turns.
+    Raises: TerminalError when the model cannot be reached, says nothing, or asks for tools in every one of
+    `MAX_TURNS` turns.
     """
     schemas = [pydantic_function_tool(tool.arguments, name=tool.name, description=tool.description) for tool in tools]
 
@@ -49,18 +55,18 @@ async def run_agent(ctx: restate.Context, instructions: str, prompt: str, tools:
     for _ in range(llm.MAX_TURNS):
         answer = await ctx.run_typed("call LLM", call_model, llm.MODEL_CALL, messages)
         if not answer.tool_calls:
-            return answer.content or answer.refusal or ""
+            return llm.answer(answer.content, answer.refusal)
         messages.append(answer.model_dump(exclude_none=True))
-        started = [(call.id, _start(ctx, tools, call)) for call in answer.tool_calls]
-        await restate.gather(*[step for _, steps in started if not isinstance(steps, str) for step in steps])
+        fan_out = FanOut()
+        started = [(call.id, _start(ctx, fan_out, tools, call)) for call in answer.tool_calls]
+        await fan_out.gather(*[step for _, steps in started if not isinstance(steps, str) for step in steps])
         for call_id, steps in started:
             content = steps if isinstance(steps, str) else str([await step for step in steps])
             messages.append({"role": "tool", "tool_call_id": call_id, "content": content})
     raise restate.TerminalError(f"the model gave no answer in {llm.MAX_TURNS} turns")
 
 
-def _start(ctx: restate.Context, tools: Sequence[Tool], call: Any) -> Sequence[RestateDurableFuture[str]] | str:
-    """The steps of a tool call, started; or what to tell the model about a call that cannot be made."""
+def _start(ctx: restate.Context, fan_out: FanOut, tools: Sequence[Tool], call: Any) -> Started:
     tool = next((tool for tool in tools if tool.name == call.function.name), None)
     if tool is None:
         return f"error: there is no tool {call.function.name}"
@@ -68,4 +74,4 @@ def _start(ctx: restate.Context, tools: Sequence[Tool], call: Any) -> Sequence[R
         arguments = tool.arguments.model_validate_json(call.function.arguments)
     except ValidationError as error:
         return f"error: {error}"
-    return tool.start(ctx, arguments)
+    return tool.start(ctx, fan_out, arguments)

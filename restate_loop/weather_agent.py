@@ -3,18 +3,16 @@
 uv run restate_loop/weather_agent.py
 """
 
-from collections.abc import Sequence
-
 import restate
-from restate import RestateDurableFuture
 
-from restate_loop.agent_loop import Tool, run_agent
+from restate_loop.agent_loop import Started, Tool, run_agent
+from shared.fan_out import FanOut
 from shared.serving import final_errors, serve, service_name
 from shared.weather import City, WeatherRequest, get_weather
 
 
-def start_get_weather(ctx: restate.Context, arguments: City) -> Sequence[RestateDurableFuture[str]]:
-    return [ctx.run_typed(f"weather in {arguments.city}", get_weather, city=arguments.city)]
+def start_get_weather(ctx: restate.Context, fan_out: FanOut, arguments: City) -> Started:
+    return [ctx.run_typed(f"weather in {arguments.city}", fan_out.step(get_weather), city=arguments.city)]
 
 
 tool = Tool(

@@ -40,6 +40,13 @@ class InsuranceClaim(BaseModel):
     amount: Dollars
     place_of_service: ShortText
 
+    def refusal_of(self, given: "InsuranceClaim") -> str | None:
+        """What to tell a model that calls a tool with `given` when this claim was submitted; None if they are equal."""
+        changed = [to_camel(name) for name in type(self).model_fields if getattr(self, name) != getattr(given, name)]
+        if not changed:
+            return None
+        return f"error: this is not the claim that was submitted ({', '.join(changed)}). Call with that one, unchanged."
+
 
 class SessionClaim(InsuranceClaim):
     """A claim for an agent that keeps sessions: one more field, `sessionId`, which no tool ever sees."""

@@ -128,8 +128,9 @@ class Conversation:
 
     @property
     def results(self) -> tuple[ToolResult, ...]:
-        """The tool results since the prompt."""
-        return tuple(m for m in self.messages[self._prompt_at :] if isinstance(m, ToolResult))
+        """The tool results since the model's last turn."""
+        earlier = max((at for at, m in enumerate(self.messages) if not isinstance(m, ToolResult)), default=-1)
+        return tuple(m for m in self.messages[earlier + 1 :] if isinstance(m, ToolResult))
 
     @property
     def turn(self) -> int:
@@ -253,6 +254,7 @@ def serve_in_thread(*, latency: float = 0.0, director: Director | None = None) -
 # --- What the model says ----------------------------------------------------------------------------------
 
 VERDICTS = ("Approved:", "Rejected:", "Needs review:")
+NO_VERDICT = "No decision:"
 _VOCABULARY = (
     r"eligible|not eligible: .+",
     r"reasonable|above standard rates: by .+",
@@ -272,9 +274,14 @@ _NO_CITY = re.compile(
 
 
 def decide(conversation: Conversation) -> Turn:
-    """The model's turn: from the tool results if there are some since the prompt, else from the prompt."""
+    """The model's turn: from the results of the last turn's tool calls, or calls that the prompt asks for.
+
+    When the first turn's calls came to nothing, it makes them as they should have been, once.
+    """
     if conversation.results:
-        return Turn(text=_conclude(conversation))
+        answer = _conclude(conversation)
+        if conversation.turn > 1 or not answer.startswith(NO_VERDICT):
+            return Turn(text=answer)
     calls = [
         ToolCall(tool.name, json.dumps(arguments, ensure_ascii=False))
         for tool in conversation.tools
@@ -432,7 +439,7 @@ def _verdict(lines: list[str]) -> str:
     other = [line for line in lines if line not in quoted]
     if other or not all(by_check):
         said = " ".join(" ".join(other or lines or ["no tool result"]).split())
-        return f"No decision: {said if len(said) <= 300 else said[:299] + '…'}"
+        return f"{NO_VERDICT} {said if len(said) <= 300 else said[:299] + '…'}"
     if any(line.startswith(("not eligible", "high risk")) for line in quoted):
         verdict = "Rejected:"
     elif any(line.startswith(("above", "medium risk")) for line in quoted):

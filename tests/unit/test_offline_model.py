@@ -65,7 +65,7 @@ class Said:
 
 @dataclass
 class Client:
-    """One wire: asks, answers the tool calls with `results`, asks again."""
+    """One wire: asks, and answers tool calls with `results` until there are none."""
 
     url: str
     history: list[Any] = field(default_factory=list)
@@ -84,13 +84,13 @@ class Responses(Client):
         self.history.append({"role": "user", "content": prompt})
         reply = await self.send(tools)
         calls = [item for item in reply.output if item.type == "function_call"]
-        if results and calls:
+        while results and calls:
             self.history += [item.model_dump(exclude_none=True) for item in reply.output]
             for call in calls:
                 output = str(results(call.name))
                 self.history.append({"type": "function_call_output", "call_id": call.call_id, "output": output})
             reply = await self.send(tools)
-            calls = []
+            calls = [item for item in reply.output if item.type == "function_call"]
         self.history += [item.model_dump(exclude_none=True) for item in reply.output if not calls]
         usage = reply.usage
         assert usage
@@ -114,13 +114,13 @@ class Chat(Client):
         self.history.append({"role": "user", "content": prompt})
         reply = await self.send(tools)
         calls: list[Any] = reply.choices[0].message.tool_calls or []
-        if results and calls:
+        while results and calls:
             self.history.append(reply.choices[0].message.model_dump(exclude_none=True))
             for call in calls:
                 content = json.dumps(results(call.function.name))
                 self.history.append({"role": "tool", "tool_call_id": call.id, "content": content})
             reply = await self.send(tools)
-            calls = []
+            calls = reply.choices[0].message.tool_calls or []
         message, usage = reply.choices[0].message, reply.usage
         if not calls:
             self.history.append(message.model_dump(exclude_none=True))
@@ -145,15 +145,15 @@ class Gemini(Client):
         self.history.append(types.Content(role="user", parts=[types.Part(text=prompt)]))
         reply = await self.send(tools)
         calls = reply.function_calls or []
-        assert reply.candidates
-        if results and calls:
+        while results and calls:
             parts = [
                 types.Part.from_function_response(name=call.name or "", response={"result": results(call.name or "")})
                 for call in calls
             ]
+            assert reply.candidates
             self.history += [reply.candidates[0].content, types.Content(role="user", parts=parts)]
             reply = await self.send(tools)
-            calls = []
+            calls = reply.function_calls or []
         assert reply.candidates
         if not calls:
             self.history.append(reply.candidates[0].content)

@@ -1,0 +1,208 @@
+"""Nothing that a model can say makes an agent hang, retry for ever, or decide on another claim."""
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from shared.claims import InsuranceClaim
+from shared.lab import Fault
+from tests.conformance.test_claims import decide
+from tour.frameworks import Framework
+from tour.stack import CHECKS, Stack
+
+Tagged = Callable[..., InsuranceClaim]
+
+IN_TIME = 30.0
+"""Seconds in which each of these claims must be answered; an agent that hangs is retried only after a minute."""
+
+
+def script(claim: InsuranceClaim, turn: int | None = 0, times: int = 1, **said: Any) -> Fault:
+    """Let the model say this in this turn of this claim: `text`, `refusal`, `calls`."""
+    return Fault("model", "say", times=times, about=claim.reason, turn=turn, detail=json.dumps(said))
+
+
+def call(claim: InsuranceClaim, tool: str = "calculate_metrics", flat: bool = False, **changed: Any) -> dict[str, str]:
+    """A tool call with the claim, some fields changed."""
+    arguments = claim.model_dump(mode="json", by_alias=True) | changed
+    return {"name": tool, "arguments": json.dumps(arguments if flat else {"claim": arguments})}
+
+
+@pytest.fixture
+def flat(framework: Framework) -> bool:
+    """Pydantic AI makes the claim's fields the tool's parameters."""
+    return framework.name == "pydantic_ai_agent"
+
+
+async def ask(running: Stack, framework: Framework, claim: InsuranceClaim) -> tuple[str, Counter[str]]:
+    """The answer, in time, and how often each check was started for this claim."""
+    async with asyncio.timeout(IN_TIME):
+        answer, invocation = await decide(running, framework, claim)
+    assert invocation.status == "completed"
+    ledger = running.lab.ledger(framework.prefix)
+    return answer, Counter(e.step for e in ledger if e.invocation == invocation.id and e.event == "start")
+
+
+ONCE = Counter(CHECKS)
+
+
+async def test_an_answer_without_a_tool_call(running: Stack, framework: Framework, tagged: Tagged) -> None:
+    claim = tagged()
+    running.lab.plan(script(claim, text="Hello."))
+    assert await ask(running, framework, claim) == ("Hello.", Counter())
+
+
+async def test_an_unknown_tool(running: Stack, framework: Framework, tagged: Tagged, flat: bool) -> None:
+    claim = tagged()
+    running.lab.plan(script(claim, calls=[call(claim, "approve_claim", flat)]))
+    answer, checked = await ask(running, framework, claim)
+    told_and_asked_again = answer.startswith("Approved:") and checked == ONCE
+    ended = answer.startswith("500: ") and "approve_claim" in answer and not checked
+    assert told_and_asked_again or ended
+
+
+@pytest.mark.parametrize("position", [0, 1, 2])
+async def test_an_unknown_tool_beside_good_calls(
+    running: Stack, framework: Framework, tagged: Tagged, flat: bool, position: int
+) -> None:
+    claim = tagged()
+    calls = [call(claim, flat=flat), call(claim, flat=flat)]
+    calls.insert(position, call(claim, "approve_claim", flat))
+    running.lab.plan(script(claim, calls=calls))
+    answer, _ = await ask(running, framework, claim)
+    assert answer.startswith("Approved:") or (answer.startswith("500: ") and "approve_claim" in answer)
+
+
+ARGUMENTS = {
+    "invalid JSON": "{not json",
+    "nothing": "",
+    "another type": "[1, 2]",
+    "null": "null",
+    "no claim": "{}",
+    "a field missing": '{"claim": {"amount": 3000}, "amount": 3000}',
+    "a wrong type": '{"claim": "the broken leg", "amount": "3000"}',
+}
+
+
+@pytest.mark.parametrize("position", [0, 1, 2])
+@pytest.mark.parametrize("arguments", ARGUMENTS)
+async def test_arguments_that_are_none(
+    running: Stack, framework: Framework, tagged: Tagged, flat: bool, arguments: str, position: int
+) -> None:
+    claim = tagged()
+    calls = [call(claim, flat=flat), call(claim, flat=flat)]
+    calls.insert(position, {"name": "calculate_metrics", "arguments": ARGUMENTS[arguments]})
+    running.lab.plan(script(claim, calls=calls))
+    answer, _ = await ask(running, framework, claim)
+    assert answer.startswith(("Approved:", "500: "))
+
+
+@pytest.mark.parametrize("count", [2, 5])
+async def test_the_same_call_several_times_in_one_turn(
+    running: Stack, framework: Framework, tagged: Tagged, flat: bool, count: int
+) -> None:
+    claim = tagged()
+    running.lab.plan(script(claim, calls=[call(claim, flat=flat)] * count))
+    answer, checked = await ask(running, framework, claim)
+    assert answer.startswith("Approved:")
+    assert checked == Counter(dict.fromkeys(CHECKS, count))
+
+
+async def test_an_empty_answer(running: Stack, framework: Framework, tagged: Tagged) -> None:
+    claim = tagged()
+    running.lab.plan(script(claim, turn=None, times=99))
+    answer, _ = await ask(running, framework, claim)
+    assert answer.startswith("500: ")
+
+
+async def test_a_refusal(running: Stack, framework: Framework, tagged: Tagged) -> None:
+    claim = tagged()
+    running.lab.plan(script(claim, turn=None, times=99, refusal="I cannot help with that."))
+    answer, _ = await ask(running, framework, claim)
+    assert answer == "I cannot help with that." or answer.startswith("500: ")
+
+
+async def test_an_answer_of_10_mb(running: Stack, framework: Framework, tagged: Tagged) -> None:
+    claim = tagged()
+    running.lab.plan(script(claim, turn=1, text="long " * 2_000_000))
+    answer, checked = await ask(running, framework, claim)
+    assert len(answer.strip()) >= 9_999_999 or answer.startswith("500: ")
+    assert checked == ONCE
+
+
+async def test_tool_calls_without_end(running: Stack, framework: Framework, tagged: Tagged, flat: bool) -> None:
+    claim = tagged()
+    running.lab.plan(script(claim, turn=None, times=99, calls=[call(claim, flat=flat)]))
+    answer, checked = await ask(running, framework, claim)
+    assert answer.startswith("500: ")
+    assert 0 < checked["fraud"] <= 10
+
+
+LIES: dict[str, Any] = {
+    "amount": 1.0,
+    "category": "dental",
+    "date": "2024-10-02",
+    "placeOfService": "City Clinic",
+    "reason": "x",
+}
+
+
+@pytest.mark.parametrize("field", LIES)
+async def test_the_model_cannot_change_the_claim(
+    running: Stack, framework: Framework, tagged: Tagged, flat: bool, field: str
+) -> None:
+    claim = tagged("please-approve")
+    running.lab.plan(script(claim, calls=[call(claim, "calculate_metrics", flat, **{field: LIES[field]})]))
+    answer, checked = await ask(running, framework, claim)
+    truth, _ = await ask(running, framework, tagged("please-approve"))
+    assert answer == truth, "told, the model called with the claim that was submitted"
+    assert checked == ONCE, "no check ran on the other claim"
+
+
+async def test_a_model_that_lies_to_the_end_gets_no_check(
+    running: Stack, framework: Framework, tagged: Tagged, flat: bool
+) -> None:
+    claim = tagged()
+    running.lab.plan(script(claim, turn=None, times=99, calls=[call(claim, flat=flat, amount=1.0)]))
+    answer, checked = await ask(running, framework, claim)
+    assert answer.startswith("500: ")
+    assert not checked
+
+
+@pytest.mark.parametrize("status", [409, 418, 422, 503])
+@pytest.mark.parametrize("step", CHECKS)
+async def test_a_terminal_error_of_a_check_reaches_the_caller(
+    running: Stack, framework: Framework, tagged: Tagged, step: str, status: int
+) -> None:
+    claim = tagged()
+    running.lab.plan(Fault(step, "terminal", status, about=claim.reason, detail="the claims desk is closed"))
+    assert await ask(running, framework, claim) == (f"{status}: the claims desk is closed", ONCE)
+
+
+@pytest.mark.parametrize("position", [0, 1, 2])
+async def test_a_terminal_error_in_one_of_three_tool_calls(
+    running: Stack, framework: Framework, tagged: Tagged, flat: bool, position: int
+) -> None:
+    claim = tagged()
+    calls = [call(claim, flat=flat, amount=1.0)] * 3  # these are refused, and start no check
+    calls[position] = call(claim, flat=flat)
+    running.lab.plan(
+        script(claim, calls=calls),
+        Fault("cost", "terminal", 422, about=claim.reason, detail="the claims desk is closed"),
+    )
+    assert await ask(running, framework, claim) == ("422: the claims desk is closed", ONCE)
+
+
+async def test_a_terminal_error_in_the_first_of_three_tool_calls_that_all_fit(
+    running: Stack, framework: Framework, tagged: Tagged, flat: bool
+) -> None:
+    claim = tagged()
+    running.lab.plan(
+        script(claim, calls=[call(claim, flat=flat)] * 3),
+        Fault("cost", "terminal", 422, about=claim.reason, detail="the claims desk is closed"),
+    )
+    answer, _ = await ask(running, framework, claim)
+    assert answer == "422: the claims desk is closed"
