@@ -34,7 +34,7 @@ async def calculate_metrics(claim: InsuranceClaim, tool_context: ToolContext) ->
 
 agent = LlmAgent(
     name="ParallelToolClaimAgent",
-    model=Gemini(model=llm.gemini_model()),
+    model=Gemini(model=llm.gemini_model(), client_kwargs=llm.gemini_client()),
     instruction=llm.INSTRUCTIONS,
     tools=[calculate_metrics],
     before_tool_callback=refuse_unknown_tool,

@@ -4,11 +4,15 @@ The SDKs' own variables are respected as they are: `OPENAI_API_KEY`, `OPENAI_BAS
 `GOOGLE_API_KEY` (or `GEMINI_API_KEY`), `GOOGLE_GEMINI_BASE_URL`, `GEMINI_MODEL`.
 """
 
+import asyncio
 import os
 import sys
-from datetime import timedelta
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from typing import Any
 
+import httpx2
 from restate import RunOptions, TerminalError
 
 MODEL_CALL: RunOptions[Any] = RunOptions(
@@ -17,6 +21,12 @@ MODEL_CALL: RunOptions[Any] = RunOptions(
     retry_interval_factor=3,
 )
 """Every durable model call: three attempts, then a terminal error. Without it Restate would retry for ever."""
+
+MODEL_TIMEOUT = float(os.environ.get("MODEL_TIMEOUT") or 120)
+"""Seconds without a byte from the model, after which an attempt has failed."""
+
+LONGEST_WAIT = 60.0
+"""Seconds: an overloaded provider that asks for a longer pause than this is asked again nevertheless."""
 
 MAX_TURNS = 10
 """An agent that has called the model this often without an answer gives up."""
@@ -34,6 +44,37 @@ def answer(*texts: str | None, problem: str = "") -> str:
         if text:
             return text
     raise TerminalError(f"the model gave no answer: {problem or 'its text is empty'}")
+
+
+def http_client() -> httpx2.AsyncClient:
+    """The HTTP client of a model's client: it has a timeout, and waits as long as an overloaded provider asks for."""
+    return httpx2.AsyncClient(
+        timeout=httpx2.Timeout(MODEL_TIMEOUT, connect=10),
+        limits=httpx2.Limits(max_connections=1000, max_keepalive_connections=100),
+        follow_redirects=True,
+        event_hooks={"response": [_wait_as_told]},
+    )
+
+
+async def _wait_as_told(response: httpx2.Response) -> None:
+    # The attempt fails only then; Restate makes the next one soon after.
+    if response.status_code in (429, 503):
+        await asyncio.sleep(min(_retry_after(response), LONGEST_WAIT))
+
+
+def _retry_after(response: httpx2.Response) -> float:
+    """The seconds that the header Retry-After asks for, which is a number or a date (RFC 9110, 10.2.3); else 0."""
+    value = response.headers.get("retry-after", "")
+    with suppress(ValueError):
+        return max(0.0, float(value))
+    with suppress(ValueError):
+        return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
+    return 0.0
+
+
+def gemini_client() -> dict[str, Any]:
+    """The arguments that make ADK's Gemini use `http_client`; Google's own timeout is in milliseconds."""
+    return {"http_options": {"timeout": int(MODEL_TIMEOUT * 1000), "httpx_async_client": http_client()}}
 
 
 def openai_model() -> str:

@@ -141,8 +141,27 @@ async def test_a_dead_model_ends_in_a_terminal_error(
     assert sum(entry.invocation in mine for entry in asked) == 3
 
 
-async def test_a_passing_fault_of_the_model_is_survived(running: Stack, framework: Framework, tagged: Tagged) -> None:
+@pytest.mark.parametrize("turn", [0, 1])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault("model", "status", 429),
+        Fault("model", "status", 500, times=2),
+        Fault("model", "status", 503, times=2),
+        Fault("model", "hang", 60),
+        Fault("model", "cut", times=2),
+        Fault("model", "truncate", times=2),
+    ],
+    ids=lambda fault: f"{fault.kind} {fault.value:g}",
+)
+async def test_a_passing_fault_of_the_model_is_survived(
+    running: Stack, framework: Framework, tagged: Tagged, fault: Fault, turn: int
+) -> None:
     claim = tagged()
-    running.lab.plan(Fault("model", "status", 503, times=2, about=claim.reason))
-    answer, _ = await decide(running, framework, claim)
+    running.lab.plan(Fault("model", fault.kind, fault.value, fault.times, about=claim.reason, turn=turn))
+    answer, invocation = await decide(running, framework, claim)
     assert answer.startswith("Approved:")
+    started = [e for e in running.lab.ledger(framework.prefix) if e.invocation == invocation.id and e.event == "start"]
+    assert sorted(entry.step for entry in started) == sorted(CHECKS), "finished steps are not repeated"
+    if fault.value == 429:  # the offline model says Retry-After: 1
+        assert invocation.model_calls[turn].duration >= 1_000
