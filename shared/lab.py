@@ -7,6 +7,7 @@ Without `TOUR_LAB` the decorator returns the function as it is: nothing is recor
 
 import asyncio
 import functools
+import json
 import os
 import signal
 import sqlite3
@@ -93,6 +94,7 @@ class Lab:
                 step TEXT, event TEXT, detail TEXT, fault INTEGER
             );
             CREATE INDEX IF NOT EXISTS ledger_fault ON ledger (fault, invocation);
+            CREATE INDEX IF NOT EXISTS ledger_invocation ON ledger (invocation);
             """
         )
 
@@ -126,11 +128,14 @@ class Lab:
                 (time.time(), os.getpid(), framework, invocation, step, event, detail, fault),
             )
 
-    def ledger(self, framework: str | None = None) -> list[Entry]:
-        """The ledger in the order of writing, of one framework or of all."""
+    def ledger(self, framework: str | None = None, invocations: Iterable[str] | None = None) -> list[Entry]:
+        """The ledger in the order of writing: of one framework or of all, of these invocations or of all."""
         columns = ", ".join(field.name for field in fields(Entry))
+        chosen = None if invocations is None else json.dumps(list(invocations))
         rows = self._db.execute(
-            f"SELECT {columns} FROM ledger WHERE framework = coalesce(?, framework) ORDER BY id", (framework,)
+            f"SELECT {columns} FROM ledger WHERE framework = coalesce(?, framework)"
+            " AND (? IS NULL OR invocation IN (SELECT value FROM json_each(?))) ORDER BY id",
+            (framework, chosen, chosen),
         )
         return [Entry(*row) for row in rows]
 
