@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 import restate
 from openai import AsyncOpenAI, pydantic_function_tool
-from openai.types.chat import ChatCompletionMessage, ChatCompletionMessageParam
+from openai.types.chat import ChatCompletion, ChatCompletionMessageParam
 from pydantic import BaseModel, ValidationError
 from restate import RestateDurableFuture
 
@@ -44,16 +44,16 @@ async def run_agent(ctx: restate.Context, instructions: str, prompt: str, tools:
     """
     schemas = [pydantic_function_tool(tool.arguments, name=tool.name, description=tool.description) for tool in tools]
 
-    async def call_model(messages: list[ChatCompletionMessageParam]) -> ChatCompletionMessage:
-        completion = await client.chat.completions.create(model=MODEL, messages=messages, tools=schemas)
-        return completion.choices[0].message
+    async def call_model(messages: list[ChatCompletionMessageParam]) -> ChatCompletion:
+        return await client.chat.completions.create(model=MODEL, messages=messages, tools=schemas)
 
     messages: list[ChatCompletionMessageParam] = [
         {"role": "system", "content": instructions},
         {"role": "user", "content": prompt},
     ]
     for _ in range(llm.MAX_TURNS):
-        answer = await ctx.run_typed("call LLM", call_model, llm.MODEL_CALL, messages)
+        completion = await ctx.run_typed("call LLM", call_model, llm.MODEL_CALL, messages)
+        answer = completion.choices[0].message
         if not answer.tool_calls:
             return llm.answer(answer.content, answer.refusal)
         messages.append(answer.model_dump(exclude_none=True))

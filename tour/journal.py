@@ -99,6 +99,45 @@ async def query(admin: httpx.AsyncClient, sql: str) -> list[dict[str, Any]]:
     return rows
 
 
+async def tokens(admin: httpx.AsyncClient, *ids: str) -> dict[str, tuple[int, int]]:
+    """How many tokens the model read and wrote in each of these invocations, from its answers in the journal."""
+    if not ids:
+        return {}
+    rows = await query(
+        admin,
+        "SELECT id, entry_type, name, entry_json FROM sys_journal"
+        f" WHERE id IN ({', '.join(repr(id) for id in ids)}) AND entry_type IN ('Command: Run', 'Notification: Run')"
+        " ORDER BY id, index",
+    )
+    used = dict.fromkeys(ids, (0, 0))
+    calls: set[tuple[str, int]] = set()
+    for row in rows:
+        entry = json.loads(row["entry_json"])
+        if "Command" in entry and row["name"] in MODEL_CALLS:
+            calls.add((row["id"], entry["Command"]["Run"]["completion_id"]))
+        elif "Notification" in entry:
+            run = entry["Notification"]["Completion"]["Run"]
+            if (row["id"], run["completion_id"]) in calls and (answer := run["result"].get("Success")):
+                read, written = used[row["id"]]
+                usage = _usage(json.loads(bytes(answer)))
+                used[row["id"]] = read + usage[0], written + usage[1]
+    return used
+
+
+_READ = ("input_tokens", "prompt_tokens", "prompt_token_count")
+_WRITTEN = ("output_tokens", "completion_tokens", "candidates_token_count")
+
+
+def _usage(answer: Any) -> tuple[int, int]:
+    """The tokens read and written that a model's answer tells, whichever SDK journaled it; the first found."""
+    if isinstance(answer, dict):
+        for read, written in zip(_READ, _WRITTEN, strict=True):
+            if isinstance(answer.get(read), int):
+                return answer[read], answer.get(written) or 0
+    parts = answer.values() if isinstance(answer, dict) else answer if isinstance(answer, list) else ()
+    return next((found for part in parts if any(found := _usage(part))), (0, 0))
+
+
 async def read(admin: httpx.AsyncClient, *ids: str) -> dict[str, Invocation]:
     """The invocations with these ids, as far as Restate knows them by now."""
     if not ids:

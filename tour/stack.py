@@ -38,6 +38,12 @@ class Agent:
     process: Process
     script: str = "parallel_tools_agent.py"
 
+    async def keep(self) -> None:
+        """Start it again whenever it ends; runs until it is cancelled."""
+        while True:
+            await self.process.child.wait()
+            await self.restart()
+
     async def restart(self) -> None:
         """Start it again after it has ended, on the same port: Restate goes on where the journal ends."""
         await self.process.kill()
@@ -71,6 +77,12 @@ class Stack:
         response = await self.ingress.get(f"/restate/invocation/{invocation}/attach")
         body = response.json()
         return str(body) if response.status_code == 200 else f"{response.status_code}: {body.get('message', body)}"
+
+    async def keep_agents(self) -> None:
+        """Start every agent again that ends, whatever ended it; runs until it is cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for agent in self.agents.values():
+                group.create_task(agent.keep())
 
     def page(self, invocation: str) -> str:
         """The address of an invocation in the Restate UI."""
