@@ -3,16 +3,13 @@
 uv run restate_loop/parallel_tools_agent.py
 """
 
-from functools import partial
-
 import restate
 from pydantic import BaseModel
 
-from restate_loop.agent_loop import Started, Tool, run_agent
+from restate_loop.agent_loop import Agent, Started, Tool, Turn
 from shared import llm
 from shared.checks import check_eligibility, check_fraud, compare_to_standard_rates
 from shared.claims import InsuranceClaim
-from shared.fan_out import FanOut
 from shared.serving import final_errors, serve, service_name
 
 
@@ -20,14 +17,29 @@ class Metrics(BaseModel):
     claim: InsuranceClaim
 
 
-def calculate_metrics(submitted: InsuranceClaim, ctx: restate.Context, fan_out: FanOut, arguments: Metrics) -> Started:
+def calculate_metrics(turn: Turn[InsuranceClaim], arguments: Metrics) -> Started:
     claim = arguments.claim
-    return submitted.refusal_of(claim) or [
+    if refusal := turn.given.refusal_of(claim):
+        return refusal
+    ctx, fan_out = turn.ctx, turn.fan_out
+    return [
         ctx.run_typed("eligibility", fan_out.step(check_eligibility), claim=claim),
         ctx.run_typed("cost", fan_out.step(compare_to_standard_rates), claim=claim),
         ctx.run_typed("fraud", fan_out.step(check_fraud), claim=claim),
     ]
 
+
+agent = Agent(
+    instructions=llm.INSTRUCTIONS,
+    tools=[
+        Tool(
+            name="calculate_metrics",
+            description="Check a claim: eligibility, cost against standard rates, fraud risk.",
+            arguments=Metrics,
+            start=calculate_metrics,
+        )
+    ],
+)
 
 claim_service = restate.Service(service_name("ParallelToolClaimAgent"), invocation_context_managers=[final_errors()])
 
@@ -35,13 +47,7 @@ claim_service = restate.Service(service_name("ParallelToolClaimAgent"), invocati
 @claim_service.handler()
 async def run(ctx: restate.Context, claim: InsuranceClaim) -> str:
     prompt = f"Claim: {claim.model_dump_json(by_alias=True)}"
-    tool = Tool(
-        name="calculate_metrics",
-        description="Check a claim: eligibility, cost against standard rates, fraud risk.",
-        arguments=Metrics,
-        start=partial(calculate_metrics, claim),
-    )
-    return await run_agent(ctx, llm.INSTRUCTIONS, prompt, [tool])
+    return await agent.run(ctx, prompt, claim)
 
 
 if __name__ == "__main__":

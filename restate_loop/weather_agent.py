@@ -5,21 +5,19 @@ uv run restate_loop/weather_agent.py
 
 import restate
 
-from restate_loop.agent_loop import Started, Tool, run_agent
-from shared.fan_out import FanOut
+from restate_loop.agent_loop import Agent, Started, Tool, Turn
 from shared.serving import final_errors, serve, service_name
 from shared.weather import City, WeatherRequest, get_weather
 
 
-def start_get_weather(ctx: restate.Context, fan_out: FanOut, arguments: City) -> Started:
-    return [ctx.run_typed(f"weather in {arguments.city}", fan_out.step(get_weather), city=arguments.city)]
+def start_get_weather(turn: Turn[None], arguments: City) -> Started:
+    step = turn.fan_out.step(get_weather)
+    return [turn.ctx.run_typed(f"weather in {arguments.city}", step, city=arguments.city)]
 
 
-tool = Tool(
-    name="get_weather",
-    description="Get the current weather in a city.",
-    arguments=City,
-    start=start_get_weather,
+agent = Agent(
+    instructions="You report the weather. Call get_weather for every city in the question, all in one turn.",
+    tools=[Tool("get_weather", "Get the current weather in a city.", City, start_get_weather)],
 )
 
 weather_service = restate.Service(service_name("ParallelToolAgent"), invocation_context_managers=[final_errors()])
@@ -27,8 +25,7 @@ weather_service = restate.Service(service_name("ParallelToolAgent"), invocation_
 
 @weather_service.handler()
 async def run(ctx: restate.Context, request: WeatherRequest) -> str:
-    instructions = "You report the weather. Call get_weather for every city in the question, all in one turn."
-    return await run_agent(ctx, instructions, request.message, [tool])
+    return await agent.run(ctx, request.message, None)
 
 
 if __name__ == "__main__":
