@@ -75,7 +75,7 @@ def _tool_shown(running: Stack, framework: Framework) -> dict[str, Any]:
     }
 
 
-VALID = sample_claims()["broken-leg"].model_dump(mode="json", by_alias=True)
+VALID = sample_claims()["broken-leg"].model_dump(mode="json")
 BAD_INPUT = {
     "no JSON": ("{not json", "JSON"),
     "empty body": ("", "body"),

@@ -27,7 +27,7 @@ def script(claim: InsuranceClaim, turn: int | None = 0, times: int = 1, **said: 
 
 def call(claim: InsuranceClaim, tool: str = "calculate_metrics", flat: bool = False, **changed: Any) -> dict[str, str]:
     """A tool call with the claim, some fields changed."""
-    arguments = claim.model_dump(mode="json", by_alias=True) | changed
+    arguments = claim.model_dump(mode="json") | changed
     return {"name": tool, "arguments": json.dumps(arguments if flat else {"claim": arguments})}
 
 

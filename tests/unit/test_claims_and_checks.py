@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from shared.checks import check_eligibility, check_fraud, compare_to_standard_rates
 from shared.claims import InsuranceClaim, SessionClaim, sample_claims
 
-VALID: dict[str, Any] = sample_claims()["broken-leg"].model_dump(mode="json", by_alias=True)
+VALID: dict[str, Any] = sample_claims()["broken-leg"].model_dump(mode="json")
 
 EXPECTED = {
     "at-the-tolerance": ("eligible", "reasonable", "low risk: no signals (score 0)"),

@@ -25,7 +25,7 @@ from shared import offline_model as model
 from shared.claims import InsuranceClaim, sample_claims
 from shared.offline_model import Conversation, Fault, ToolCall, Turn, lines_of, plain_schema, serve_in_thread
 
-CLAIM = sample_claims()["broken-leg"].model_dump(mode="json", by_alias=True)
+CLAIM = sample_claims()["broken-leg"].model_dump(mode="json")
 PROMPT = f"Claim: {json.dumps(CLAIM)}"
 CHECKS = ["eligible", "reasonable", "low risk: no signals (score 0)"]
 
@@ -35,7 +35,7 @@ def tool(name: str, description: str = "", **properties: dict[str, Any]) -> dict
     return {"name": name, "description": description, "parameters": schema}
 
 
-METRICS = tool("calculate_metrics", "Check a claim.", claim=InsuranceClaim.model_json_schema(by_alias=True))
+METRICS = tool("calculate_metrics", "Check a claim.", claim=InsuranceClaim.model_json_schema())
 WEATHER = tool("get_weather", "Get the weather in a city.", city={"type": "string"})
 
 
@@ -423,7 +423,7 @@ def test_schemas_of_every_dialect_become_plain() -> None:
 
 
 async def test_schemas_with_references_and_optional_fields(wire: Wire, url: str) -> None:
-    schema = InsuranceClaim.model_json_schema(by_alias=True)
+    schema = InsuranceClaim.model_json_schema()
     parameters = {
         "type": "object",
         "properties": {
