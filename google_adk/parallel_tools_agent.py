@@ -49,11 +49,11 @@ claim_service = restate.VirtualObject(
 
 @claim_service.handler()
 async def run(ctx: restate.ObjectContext, claim: SessionClaim) -> str:
-    prompt = f"Claim: {claim.claim.model_dump_json(by_alias=True)}"
+    prompt = f"Claim: {claim.claim.model_dump_json()}"
     events = runner.run_async(
         user_id=ctx.key(),
         session_id=claim.session_id,
-        state_delta={"claim": claim.claim.model_dump(mode="json", by_alias=True)},
+        state_delta={"claim": claim.claim.model_dump(mode="json")},
         new_message=types.Content(role="user", parts=[types.Part(text=prompt)]),
     )
     answer, problem, turns = "", "", 0

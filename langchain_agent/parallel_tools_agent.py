@@ -48,7 +48,7 @@ claim_service = restate.Service(
 
 @claim_service.handler()
 async def run(ctx: restate.Context, claim: InsuranceClaim) -> str:
-    prompt = f"Claim: {claim.model_dump_json(by_alias=True)}"
+    prompt = f"Claim: {claim.model_dump_json()}"
     state = await agent.ainvoke(
         {"messages": [{"role": "user", "content": prompt}]},
         # One tool call at a time, in order: Restate's middleware sees to the order, but with all of them started at

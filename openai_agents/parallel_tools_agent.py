@@ -44,7 +44,7 @@ claim_service = restate.Service(
 
 @claim_service.handler()
 async def run(ctx: restate.Context, claim: InsuranceClaim) -> str:
-    prompt = f"Claim: {claim.model_dump_json(by_alias=True)}"
+    prompt = f"Claim: {claim.model_dump_json()}"
     result = await DurableRunner.run(
         agent,
         prompt,

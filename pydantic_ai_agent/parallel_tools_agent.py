@@ -48,7 +48,7 @@ claim_service = restate.Service(
 
 @claim_service.handler()
 async def run(ctx: restate.Context, claim: InsuranceClaim) -> str:
-    prompt = f"Claim: {claim.model_dump_json(by_alias=True)}"
+    prompt = f"Claim: {claim.model_dump_json()}"
     with agent.parallel_tool_call_execution_mode("sequential"):  # the same order on every replay
         result = await agent.run(prompt, deps=claim, usage_limits=UsageLimits(request_limit=llm.MAX_TURNS))
     return llm.answer(result.output)

@@ -46,7 +46,7 @@ claim_service = restate.Service(service_name("ParallelToolClaimAgent"), invocati
 
 @claim_service.handler()
 async def run(ctx: restate.Context, claim: InsuranceClaim) -> str:
-    prompt = f"Claim: {claim.model_dump_json(by_alias=True)}"
+    prompt = f"Claim: {claim.model_dump_json()}"
     return await agent.run(ctx, prompt, claim)
 
 

@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
 SAMPLES = Path(__file__).parent / "samples"
@@ -31,7 +31,12 @@ class InsuranceClaim(BaseModel):
     """An insurance claim; every field is required, others are refused."""
 
     model_config = ConfigDict(
-        alias_generator=to_camel, extra="forbid", frozen=True, allow_inf_nan=False, str_strip_whitespace=True
+        alias_generator=to_camel,
+        serialize_by_alias=True,
+        extra="forbid",
+        frozen=True,
+        allow_inf_nan=False,
+        str_strip_whitespace=True,
     )
 
     date: Day
@@ -56,7 +61,15 @@ class SessionClaim(InsuranceClaim):
     @property
     def claim(self) -> InsuranceClaim:
         """The claim without its session."""
-        return InsuranceClaim.model_validate(self.model_dump(by_alias=True, exclude={"session_id"}))
+        return InsuranceClaim.model_validate(self.model_dump(exclude={"session_id"}))
+
+
+def invalid(error: ValidationError) -> str:
+    """What is wrong with a claim: each field's name and problem, on one line, without the values."""
+    return "; ".join(
+        f"{'.'.join(map(str, problem['loc'])) or 'body'}: {problem['msg']}"
+        for problem in error.errors(include_url=False, include_input=False, include_context=False)
+    )
 
 
 def sample_claims() -> dict[str, InsuranceClaim]:

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from restate.exceptions import SdkInternalBaseException
 from restate.server import install_shutdown_hook
 
+from shared.claims import invalid
 from shared.sockets import listen
 
 GRACE = 0.5
@@ -42,7 +43,7 @@ def final_errors(*errors: type[Exception]) -> Callable[[], AbstractAsyncContextM
             yield
         except restate.TerminalError as error:
             if isinstance(error.__cause__, ValidationError):
-                raise restate.TerminalError(_describe(error.__cause__), status_code=400) from error
+                raise restate.TerminalError(f"invalid claim: {invalid(error.__cause__)}", status_code=400) from error
             raise
         except errors as error:
             if any(isinstance(cause, (restate.TerminalError, SdkInternalBaseException)) for cause in _causes(error)):
@@ -100,11 +101,3 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
     while cause is not None:
         yield cause
         cause = cause.__cause__
-
-
-def _describe(error: ValidationError) -> str:
-    problems = (
-        f"{'.'.join(map(str, problem['loc'])) or 'body'}: {problem['msg']}"
-        for problem in error.errors(include_url=False, include_input=False, include_context=False)
-    )
-    return "invalid claim: " + "; ".join(problems)

@@ -7,7 +7,7 @@ import re
 import signal
 import sys
 import tempfile
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,9 +18,11 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.markup import escape
 
-from shared.claims import InsuranceClaim, sample_claims
+from shared.claims import InsuranceClaim, invalid, sample_claims
+from shared.lab import Fault
+from tour import compare as compare_
 from tour import doctor as doctor_
-from tour import restate_server, side_by_side, stack
+from tour import report, restate_server, show, stack
 from tour.errors import TourError
 from tour.frameworks import FRAMEWORKS, Framework
 from tour.restate_server import Ports
@@ -36,26 +38,88 @@ console = Console()
 ModelLatency = Annotated[float, typer.Option(min=0, help="Seconds that an answer of the offline model takes.")]
 StepLatency = Annotated[float, typer.Option(min=0, help="Seconds that each check is slowed down by.")]
 Only = Annotated[str, typer.Option(help="Only these frameworks, by folder name, with commas between.")]
+Sample = Annotated[str, typer.Option(help="A claim of shared/samples, by name.")]
+ClaimFile = Annotated[str, typer.Option(help="A file with a claim as JSON; `-` reads standard input.")]
+Svg = Annotated[Path | None, typer.Option(help="Keep what is shown as a picture, in this SVG file.")]
 
 
 @cli.callback(invoke_without_command=True)
 def tour(
     context: typer.Context,
-    sample: Annotated[str, typer.Option(help="A claim of shared/samples, by name.")] = "broken-leg",
-    claim: Annotated[str, typer.Option(help="A file with a claim as JSON; `-` reads standard input.")] = "",
+    sample: Sample = "broken-leg",
+    claim: ClaimFile = "",
     only: Only = "",
     model_latency: ModelLatency = 0.3,
     step_latency: StepLatency = 0.5,
-    svg: Annotated[Path | None, typer.Option(help="Keep what is shown as a picture, in this SVG file.")] = None,
+    svg: Svg = None,
 ) -> None:
     """Boot what is missing, send one claim to all five at once, and show what came of it."""
     if context.invoked_subcommand is None:
-        chosen = _frameworks(only)
-        console.record = svg is not None
-        _run(_side_by_side(chosen, _claim(sample, claim), model_latency, step_latency))
-        if svg:
-            picture = console.export_svg(title="uv run tour")
-            svg.write_text(re.sub(r"@font-face \{.*?\}", "", picture, flags=re.DOTALL))  # they are on a web server
+        _picture(svg, "uv run tour", _compare(_frameworks(only), _claim(sample, claim), model_latency, step_latency))
+
+
+@cli.command()
+def compare(
+    sample: Sample = "broken-leg",
+    claim: ClaimFile = "",
+    date: Annotated[str, typer.Option(help="Another date than the sample's, as YYYY-MM-DD.")] = "",
+    category: Annotated[str, typer.Option(help="Another category.")] = "",
+    reason: Annotated[str, typer.Option(help="Another reason.")] = "",
+    amount: Annotated[float | None, typer.Option(help="Another amount, in US dollars.")] = None,
+    place_of_service: Annotated[str, typer.Option(help="Another place of service.")] = "",
+    only: Only = "",
+    repeat: Annotated[int, typer.Option(min=1, help="Send the claim so many times; shows medians.")] = 1,
+    model_latency: ModelLatency = 0.3,
+    step_latency: StepLatency = 0.5,
+    fail: Annotated[list[str] | None, typer.Option(help="A check fails, as `fraud=2` times.")] = None,
+    crash: Annotated[list[str] | None, typer.Option(help="`kill -9` of the agent before this check's work.")] = None,
+    crash_after: Annotated[list[str] | None, typer.Option(help="The same after its work.")] = None,
+    terminal: Annotated[list[str] | None, typer.Option(help="A check ends for good, as `cost=422`.")] = None,
+    delay: Annotated[list[str] | None, typer.Option(help="Each check takes `1s` longer, or one: `fraud=1s`.")] = None,
+    model_fault: Annotated[
+        list[str] | None,
+        typer.Option(help=f"The model fails once, or `500=2` times: {', '.join(compare_.MODEL_FAULTS)}."),
+    ] = None,
+    json_: Annotated[
+        str, typer.Option("--json", help="Write the figures to this file as JSON; `-` prints just them.")
+    ] = "",
+    html: Annotated[
+        Path | None, typer.Option(help="Write a report to this file, as one page that stands alone.")
+    ] = None,
+    svg: Svg = None,
+) -> None:
+    """Compare the five on one claim: figures and timelines, with faults if you like, and what their code tells."""
+    fields = {
+        "date": date,
+        "category": category,
+        "reason": reason,
+        "amount": amount,
+        "placeOfService": place_of_service,
+    }
+    faults = compare_.faults(fail or (), crash or (), crash_after or (), terminal or (), delay or (), model_fault or ())
+    console.quiet = json_ == "-"
+    job = _compare(
+        _frameworks(only),
+        _claim(sample, claim, {name: value for name, value in fields.items() if value}),
+        model_latency,
+        step_latency,
+        faults,
+        repeat,
+        json_,
+        html,
+        details=True,
+    )
+    _picture(svg, "uv run tour compare", job)
+
+
+@cli.command()
+def code(
+    only: Only = "",
+    region: Annotated[str, typer.Option(help="Only this region: tool, agent or service.")] = "",
+) -> None:
+    """The five agents' code side by side, region by region; what most of them share is dimmed."""
+    for part in show.side_by_side(_frameworks(only), region, console.width):
+        console.print(part, highlight=False)
 
 
 @cli.command()
@@ -100,8 +164,25 @@ def main() -> None:
         sys.exit(1)
 
 
-async def _side_by_side(
-    chosen: tuple[Framework, ...], claim: InsuranceClaim, model_latency: float, step_latency: float
+def _picture(svg: Path | None, title: str, job: Coroutine[Any, Any, None]) -> None:
+    console.record = svg is not None
+    _run(job)
+    if svg:
+        picture = console.export_svg(title=title)
+        svg.write_text(re.sub(r"@font-face \{.*?\}", "", picture, flags=re.DOTALL))  # they are on a web server
+
+
+async def _compare(
+    chosen: tuple[Framework, ...],
+    claim: InsuranceClaim,
+    model_latency: float,
+    step_latency: float,
+    faults: Sequence[Fault] = (),
+    repeat: int = 1,
+    json_: str = "",
+    html: Path | None = None,
+    *,
+    details: bool = False,
 ) -> None:
     with tempfile.TemporaryDirectory(prefix="tour-") as folder:
         usual = not os.environ.get("RESTATE_ADMIN_URL") and not Ports().holders()
@@ -114,19 +195,33 @@ async def _side_by_side(
             step_latency=step_latency,
             say=_say,
         ) as running:
-            console.print(f"Model: {running.model}. Each check is slowed down by {step_latency:g} s.", highlight=False)
-            console.print(f"Claim: {claim.model_dump_json(by_alias=True)}", soft_wrap=True, highlight=False)
-            results = await side_by_side.send_to_all(running, chosen, claim, console)
-    console.print(side_by_side.table(results))
-    console.print(side_by_side.timelines(results, console.width))
-    for result in results:
-        console.print(f"{result.framework.title}: {result.answer}", soft_wrap=True, highlight=False, markup=False)
-        console.print(f"  {result.page}", soft_wrap=True, highlight=False)
+            model = running.model
+            console.print(f"Model: {model}. Each check is slowed down by {step_latency:g} s.", highlight=False)
+            console.print(f"Claim: {claim.model_dump_json()}", soft_wrap=True, highlight=False)
+            running.lab.plan(*faults)
+            runs = await compare_.compare(running, chosen, claim, repeat, console)
+    made = report.report_of(
+        runs, claim=claim, model=model, model_latency=model_latency, step_latency=step_latency, faults=faults
+    )
+    console.print(show.figures(made))
+    if faults:
+        console.print(show.faults(made))
+    console.print(show.timelines(made, console.width))
+    if details:
+        console.print(show.read_from_the_code(made))
+    show.answers(made, console)
     if usual:
         console.print("The pages of the Restate UI open while `uv run tour up` runs: the journals are kept.")
     elif not os.environ.get("RESTATE_ADMIN_URL"):
         console.print("Restate's usual ports were taken: this run's journals, and so its pages, are gone.")
-    if any(result.invocation.error for result in results):
+    if json_ == "-":
+        print(made.model_dump_json(indent=2))
+    elif json_:
+        Path(json_).write_text(made.model_dump_json(indent=2) + "\n")
+    if html:
+        html.write_text(report.html(made))
+        console.print(f"Report: {html}", soft_wrap=True, highlight=False)
+    if not faults and any(run.verdict == "error" for made_runs in runs.values() for run in made_runs):
         raise typer.Exit(1)
 
 
@@ -205,22 +300,24 @@ def _frameworks(only: str) -> tuple[Framework, ...]:
     return tuple(known[name] for name in names)
 
 
-def _claim(sample: str, path: str) -> InsuranceClaim:
+def _claim(sample: str, path: str, changed: Mapping[str, Any] | None = None) -> InsuranceClaim:
     samples = sample_claims()
-    if not path:
-        if sample not in samples:
-            raise TourError(f"There is no sample {sample}.", f"Choose from: {', '.join(samples)}")
-        return samples[sample]
+    if sample not in samples:
+        raise TourError(f"There is no sample {sample}.", f"Choose from: {', '.join(samples)}")
     try:
-        return InsuranceClaim.model_validate_json(sys.stdin.read() if path == "-" else Path(path).read_text())
+        given = json.loads(
+            (sys.stdin.read() if path == "-" else Path(path).read_text()) if path else _json(samples[sample])
+        )
+        return InsuranceClaim.model_validate(given | changed if changed else given)
     except OSError as error:
         raise TourError(f"The claim cannot be read: {error}", "Name a file with a claim as JSON, or `-`.") from error
-    except ValidationError as error:
-        raise TourError(f"This is no valid claim: {error}", f"An example: {_json(samples['broken-leg'])}") from error
+    except (ValidationError, ValueError) as error:
+        problem = invalid(error) if isinstance(error, ValidationError) else f"no JSON: {error}"
+        raise TourError(f"This is no valid claim: {problem}", f"An example: {_json(samples['broken-leg'])}") from error
 
 
 def _json(value: InsuranceClaim | dict[str, Any]) -> str:
-    return json.dumps(value if isinstance(value, dict) else value.model_dump(mode="json", by_alias=True))
+    return json.dumps(value if isinstance(value, dict) else value.model_dump(mode="json"))
 
 
 def _home() -> Path:

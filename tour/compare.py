@@ -1,120 +1,132 @@
-"""The main job: one claim to all frameworks at once, and what came of it, side by side."""
+"""One claim to all frameworks at once, as often as asked, with the faults that were planned."""
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 
-from rich import box
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
-from rich.text import Text
 
 from shared.claims import InsuranceClaim
-from tour import journal
+from shared.lab import Fault, Kind
+from tour import journal, report
+from tour.errors import TourError
 from tour.frameworks import Framework
-from tour.journal import Invocation, Step
-from tour.stack import Stack
+from tour.journal import Invocation
+from tour.report import Run
+from tour.stack import CHECKS, Stack
+
+MODEL_FAULTS: dict[str, tuple[Kind, float]] = {
+    "429": ("status", 429),
+    "500": ("status", 500),
+    "503": ("status", 503),
+    "cut": ("cut", 0),
+    "truncate": ("truncate", 0),
+}
 
 
-@dataclass(frozen=True)
-class Result:
-    """What one framework made of the claim."""
+def faults(
+    fail: Iterable[str] = (),
+    crash: Iterable[str] = (),
+    crash_after: Iterable[str] = (),
+    terminal: Iterable[str] = (),
+    delay: Iterable[str] = (),
+    model: Iterable[str] = (),
+) -> list[Fault]:
+    """The faults that these options of the command line ask for.
 
-    framework: Framework
-    answer: str
-    invocation: Invocation
-    page: str
+    `fraud=2` or `fraud` (fail, model), `cost` (crash, crash_after), `cost=422` (terminal), `1s` for all checks or
+    `fraud=1.5` (delay). Raises: TourError that names the option.
+    """
+    planned = []
+    for option in delay:
+        step, _, seconds = option.rpartition("=")
+        value = _number("--delay", option, seconds.removesuffix("s"))
+        planned += [Fault(each, "delay", value) for each in ([_check("--delay", step)] if step else CHECKS)]
+    for option in fail:
+        step, _, times = option.partition("=")
+        planned.append(Fault(_check("--fail", step), "fail", times=int(_number("--fail", option, times or "1"))))
+    for option in terminal:
+        step, _, status = option.partition("=")
+        value = _number("--terminal", option, status or "500")
+        if not 400 <= value < 600:
+            raise TourError(f"--terminal {option}: {status} is no HTTP status of an error.", "Such as cost=422.")
+        planned.append(Fault(_check("--terminal", step), "terminal", value))
+    planned += [Fault(_check("--crash", step), "crash-before") for step in crash]
+    planned += [Fault(_check("--crash-after", step), "crash-after") for step in crash_after]
+    for option in model:
+        name, _, times = option.partition("=")
+        if name not in MODEL_FAULTS:
+            raise TourError(
+                f"--model-fault {option}: there is no such fault.", f"Choose from {', '.join(MODEL_FAULTS)}."
+            )
+        kind, value = MODEL_FAULTS[name]
+        planned.append(Fault("model", kind, value, times=int(_number("--model-fault", option, times or "1"))))
+    return planned
 
 
-async def send_to_all(
-    stack: Stack, frameworks: Sequence[Framework], claim: InsuranceClaim, console: Console
-) -> list[Result]:
-    """Send the claim to each framework at the same moment, and show how they get on."""
+def _check(option: str, step: str) -> str:
+    if step not in CHECKS:
+        raise TourError(f"{option}: there is no check {step!r}.", f"Choose from {', '.join(CHECKS)}.")
+    return step
+
+
+def _number(option: str, given: str, number: str) -> float:
+    with contextlib.suppress(ValueError):
+        if 0 <= (value := float(number)) < 3600:
+            return value
+    raise TourError(f"{option} {given}: {number!r} is no number of this option.", "Such as fraud=2, or 1.5s.")
+
+
+async def compare(
+    stack: Stack, frameworks: Sequence[Framework], claim: InsuranceClaim, repeat: int, console: Console
+) -> dict[Framework, list[Run]]:
+    """Send the claim to each framework at the same moment, `repeat` times; shows how they get on.
+
+    An agent whose process ends meanwhile, as by a planned crash, is started again.
+    """
+    runs: dict[Framework, list[Run]] = {framework: [] for framework in frameworks}
+    keeping = asyncio.create_task(stack.keep_agents())
+    try:
+        for number in range(repeat):
+            title = f"claim {number + 1} of {repeat}" if repeat > 1 else ""
+            for framework, run in zip(frameworks, await _once(stack, frameworks, claim, console, title), strict=True):
+                runs[framework].append(run)
+    finally:
+        keeping.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await keeping
+    return runs
+
+
+async def _once(
+    stack: Stack, frameworks: Sequence[Framework], claim: InsuranceClaim, console: Console, title: str
+) -> list[Run]:
     session = f"tour-{time.time_ns()}"
-    ids = dict(
-        zip(
-            frameworks,
-            await asyncio.gather(*(stack.submit(framework, claim, "tour", session) for framework in frameworks)),
-            strict=True,
-        )
-    )
-    answers = {framework: asyncio.create_task(stack.answer(id)) for framework, id in ids.items()}
+    ids = await asyncio.gather(*(stack.submit(framework, claim, "tour", session) for framework in frameworks))
+    answers = [asyncio.create_task(stack.answer(id)) for id in ids]
     with Live(console=console, transient=True, refresh_per_second=10) as live:
         while True:
-            done = all(task.done() for task in answers.values())  # before reading: the last reading is complete
-            invocations = await journal.read(stack.admin, *ids.values())
-            live.update(_progress(frameworks, [invocations.get(ids[framework]) for framework in frameworks]))
+            done = all(task.done() for task in answers)  # before reading: the last reading is complete
+            invocations = await journal.read(stack.admin, *ids)
+            live.update(_progress(title, frameworks, [invocations.get(id) for id in ids]))
             if done:
                 break
-            await asyncio.wait(answers.values(), timeout=0.1)
+            await asyncio.wait(answers, timeout=0.1)
+    tokens = await journal.tokens(stack.admin, *ids)
+    ledger = stack.lab.ledger(invocations=ids)
     return [
-        Result(framework, answers[framework].result(), invocations[id], stack.page(id)) for framework, id in ids.items()
+        report.run_of(answer.result(), invocations[id], ledger, tokens[id], stack.page(id))
+        for id, answer in zip(ids, answers, strict=True)
     ]
 
 
-def table(results: Sequence[Result]) -> Table:
-    """The comparison in figures, all from Restate's journal."""
-    shown = Table(box=box.SIMPLE_HEAD)
-    for name in ("framework", "decision"):
-        shown.add_column(name, no_wrap=name == "framework")
-    for name in ("total", "model", "parallelism", "entries"):
-        shown.add_column(name, justify="right")
-    for result in results:
-        invocation = result.invocation
-        shown.add_row(
-            result.framework.title,
-            _verdict(result.answer),
-            f"{invocation.total / 1000:.2f} s",
-            f"{invocation.model_time / 1000:.2f} s",
-            f"{invocation.parallelism:.2f} x",
-            str(invocation.entries),
-        )
-    return shown
-
-
-def timelines(results: Sequence[Result], width: int) -> Table:
-    """When each step ran, on one scale for all: a row for each check, since they run in parallel."""
-    longest = max(result.invocation.total for result in results)
-    names = max(len(result.framework.title) for result in results)
-    bar = max(20, width - names - len("eligibility") - 3)
-    shown = Table.grid(padding=(0, 1))
-    shown.add_row("", "", Text(f"0{f'{longest / 1000:.2f} s':>{bar - 1}}", style="dim", no_wrap=True))
-    for result in results:
-        invocation = result.invocation
-        for number, check in enumerate(invocation.checks or (None,)):
-            calls = [] if number else [(step, "█", "cyan") for step in invocation.model_calls]
-            steps = [*calls, *([(check, "━", "green")] if check else [])]
-            line = _bar(invocation.created, longest, bar, steps)
-            title = "" if number else result.framework.title
-            shown.add_row(title, Text(check.name[:11] if check else "", style="dim"), line)
-    shown.add_row("", "", Text("█ model call  ━ check  (first claims of fresh processes)", style="dim", no_wrap=True))
-    return shown
-
-
-def _bar(origin: float, longest: float, width: int, steps: Sequence[tuple[Step, str, str]]) -> Text:
-    """The steps as marks on a line of `width` characters that stands for `longest` ms."""
-    line = Text(" " * width, no_wrap=True)
-    for step, mark, style in steps:
-        first = int((step.start - origin) / longest * (width - 1))
-        last = int(((step.end or step.start) - origin) / longest * (width - 1))
-        plain = line.plain[:first] + mark * (last - first + 1) + line.plain[last + 1 :]
-        line = Text(plain, spans=line.spans, no_wrap=True)
-        line.stylize(style, first, last + 1)
-    return line
-
-
-def _verdict(answer: str) -> Text:
-    word = answer.partition(":")[0]
-    styles = {"Approved": "green", "Rejected": "red", "Needs review": "yellow"}
-    return Text(word if word in styles else answer, style=styles.get(word, ""))
-
-
-def _progress(frameworks: Sequence[Framework], invocations: Sequence[Invocation | None]) -> Table:
+def _progress(title: str, frameworks: Sequence[Framework], invocations: Sequence[Invocation | None]) -> Table:
     shown = Table.grid(padding=(0, 2))
     for framework, invocation in zip(frameworks, invocations, strict=True):
-        shown.add_row(framework.title, _state(invocation))
+        shown.add_row(title, framework.title, _state(invocation))
     return shown
 
 

@@ -47,7 +47,7 @@ class Framework:
 
     def body(self, claim: InsuranceClaim, session: str = "session-123") -> dict[str, Any]:
         """The request's JSON: the claim, with its session where the framework keeps sessions."""
-        return claim.model_dump(mode="json", by_alias=True) | ({"sessionId": session} if self.keyed else {})
+        return claim.model_dump(mode="json") | ({"sessionId": session} if self.keyed else {})
 
 
 FRAMEWORKS = (

@@ -35,6 +35,11 @@ SETTINGS = {
     # Sized for a laptop: 150 MB of memory after the start, where 24 partitions and 2 GB (the defaults) take 255 MB.
     "RESTATE_DEFAULT_NUM_PARTITIONS": "4",
     "RESTATE_ROCKSDB_TOTAL_MEMORY_SIZE": "256MB",
+    # Sized for a person who watches: the default waits twice as long after each attempt, up to minutes, and pauses an
+    # invocation after 70; here an agent that is killed and started again goes on within a second, whenever that is.
+    "RESTATE_DEFAULT_RETRY_POLICY__INITIAL_INTERVAL": "200ms",
+    "RESTATE_DEFAULT_RETRY_POLICY__MAX_INTERVAL": "1s",
+    "RESTATE_DEFAULT_RETRY_POLICY__MAX_ATTEMPTS": "unlimited",
 }
 
 

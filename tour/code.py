@@ -1,0 +1,120 @@
+"""The agents' code, read from the files themselves: by region, side by side, and what can be told from it."""
+
+import ast
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tour.errors import TourError
+from tour.frameworks import FRAMEWORKS, Framework
+
+REGIONS = ("the tool", "the agent", "the service")
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of code; `common`: most of the frameworks have it in this region too, whatever its indentation."""
+
+    text: str
+    common: bool
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the code of an agent tells.
+
+    `lines`: those that are not blank, in all of the file; `context`: the module of `restate_context()`, or how else the
+    tool comes by Restate's context; `claim`: what the tool finds the submitted claim in; `session`: what keeps it.
+    """
+
+    lines: int
+    service: str
+    context: str
+    claim: str
+    session: str
+
+
+def regions(frameworks: Sequence[Framework] = FRAMEWORKS) -> dict[str, dict[str, tuple[Line, ...]]]:
+    """The lines of each region, by the region's name and the framework's.
+
+    Raises: TourError when an agent's file has no such region: a tool `calculate_metrics`, then the agent, then
+    `claim_service` and its handler.
+    """
+    cut = {framework.name: _cut(framework) for framework in FRAMEWORKS}
+    shown: dict[str, dict[str, tuple[Line, ...]]] = {}
+    for region in REGIONS:
+        in_how_many = Counter(line for parts in cut.values() for line in {text.strip() for text in parts[region]})
+        shown[region] = {
+            framework.name: tuple(
+                Line(text, 2 * in_how_many[text.strip()] > len(FRAMEWORKS)) for text in cut[framework.name][region]
+            )
+            for framework in frameworks
+        }
+    return shown
+
+
+def _cut(framework: Framework) -> dict[str, list[str]]:
+    source = framework.entrypoint.read_text()
+    lines = source.splitlines()
+    nodes = [node for node in ast.parse(source).body[1:] if not isinstance(node, (ast.Import, ast.ImportFrom))]
+    names = [_name(node) for node in nodes]
+    try:
+        tool, service = names.index("calculate_metrics"), names.index("claim_service")
+        end = next(at for at, node in enumerate(nodes) if isinstance(node, ast.If))
+    except (ValueError, StopIteration):
+        raise TourError(
+            f"{framework.entrypoint} has not all of its regions: calculate_metrics, the agent, claim_service, serve.",
+            "Keep the order and the names of the other frameworks' files.",
+        ) from None
+
+    def text(first: int, last: int) -> list[str]:
+        """The lines from the first node (with its decorators) up to the last, blank ends cut off."""
+        node = nodes[first]
+        start = min([node.lineno, *(each.lineno for each in getattr(node, "decorator_list", ()))])
+        while lines[start - 2].startswith("#"):
+            start -= 1
+        return lines[start - 1 : nodes[last].end_lineno]
+
+    return {
+        "the tool": text(0, tool),
+        "the agent": text(tool + 1, service - 1),
+        "the service": text(service, end - 1),
+    }
+
+
+def _name(node: ast.stmt) -> str:
+    if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+        return node.name
+    if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+        return node.targets[0].id
+    return ""
+
+
+def facts(framework: Framework) -> Facts:
+    """What the agent's file tells about it."""
+    source = framework.entrypoint.read_text()
+    tree = ast.parse(source)
+    functions = {
+        node.name: node for node in ast.walk(tree) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+    }
+    attributes = {ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    imports = {
+        name.name: node.module or ""
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom)
+        for name in node.names
+    }
+    sessions = [name for name in imports if name.endswith("SessionService")]
+    context = imports.get("restate_context")
+    tool = functions["calculate_metrics"]
+    return Facts(
+        lines=sum(1 for line in source.splitlines() if line.strip()),
+        service="Virtual Object" if "restate.VirtualObject" in attributes else "Service",
+        context=context or "an argument",
+        claim=next(
+            ast.unparse(argument.annotation).partition("[")[0]
+            for argument in tool.args.args
+            if argument.annotation and ast.unparse(argument.annotation) not in ("InsuranceClaim", "Metrics")
+        ),
+        session=sessions[0] if sessions else "none",
+    )

@@ -1,0 +1,226 @@
+"""A comparison as data: what was measured (from the journal and the ledger), and what was read from the code.
+
+It is what `tour compare` shows in the terminal, writes as JSON (its schema: docs/comparison.schema.json) and as HTML.
+"""
+
+import datetime
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from importlib import metadata
+from pathlib import Path
+from typing import Literal
+
+import jinja2
+import psutil
+from pydantic import BaseModel
+
+from shared.claims import InsuranceClaim
+from shared.lab import Entry, Fault
+from tour import code, evidence, journal, restate_server
+from tour.frameworks import Framework
+from tour.journal import Invocation
+
+PACKAGES = (
+    "restate-sdk",
+    "openai-agents",
+    "google-adk",
+    "google-genai",
+    "pydantic-ai-slim",
+    "langchain",
+    "langchain-openai",
+    "openai",
+)
+VERDICTS = ("Approved", "Rejected", "Needs review", "error")
+
+
+class Step(BaseModel):
+    """A durable step. Times in ms since the invocation was created; `end` is None when it has no result."""
+
+    name: str
+    kind: Literal["model call", "check", "other"]
+    start: float
+    end: float | None
+    failed: bool
+
+
+class Failure(BaseModel):
+    """A failed attempt: when (ms since the invocation was created), in which step, with what message."""
+
+    at: float
+    step: str | None
+    message: str
+
+
+class Runs(BaseModel):
+    """How often a check was started, and why more than once; see `tour.evidence.Runs`."""
+
+    starts: int
+    retried: int
+    interrupted: int
+    repeated: int
+    redone: int
+
+
+class Run(BaseModel):
+    """One claim that one framework decided. Times in ms, sizes in bytes, `recovery` in seconds."""
+
+    answer: str
+    verdict: str
+    """`Approved`, `Rejected`, `Needs review`; `error` for an error, else `none`."""
+    invocation: str
+    page: str
+    total: float
+    model_calls: int
+    model_time: float
+    tokens_read: int
+    tokens_written: int
+    fan_out: float
+    parallelism: float
+    entries: int
+    journal_bytes: int
+    steps: list[Step]
+    failures: list[Failure]
+    runs: dict[str, Runs]
+    recovery: float | None
+
+
+class Code(BaseModel):
+    """What the agent's file tells; see `tour.code.Facts`."""
+
+    lines: int
+    service: str
+    context: str
+    claim: str
+    session: str
+
+
+class FrameworkReport(BaseModel):
+    """One framework: its code, and its runs in the order made (the first is a fresh process's first claim)."""
+
+    name: str
+    title: str
+    wire: str
+    code: Code
+    runs: list[Run]
+
+
+class Machine(BaseModel):
+    system: str
+    cores: int
+    memory_gib: float
+    python: str
+
+
+class Report(BaseModel):
+    """A whole comparison; latencies in seconds."""
+
+    made: datetime.datetime
+    versions: dict[str, str]
+    machine: Machine
+    model: str
+    model_latency: float
+    step_latency: float
+    faults: list[str]
+    claim: InsuranceClaim
+    frameworks: list[FrameworkReport]
+
+
+def run_of(answer: str, invocation: Invocation, ledger: Sequence[Entry], tokens: tuple[int, int], page: str) -> Run:
+    """One run, from what Restate answered, its journal and the lab's ledger."""
+    word = "error" if invocation.error else answer.partition(":")[0]
+    return Run(
+        answer=answer,
+        verdict=word if word in VERDICTS else "none",
+        invocation=invocation.id,
+        page=page,
+        total=invocation.total,
+        model_calls=len(invocation.model_calls),
+        model_time=invocation.model_time,
+        tokens_read=tokens[0],
+        tokens_written=tokens[1],
+        fan_out=invocation.span,
+        parallelism=invocation.parallelism,
+        entries=invocation.entries,
+        journal_bytes=invocation.size,
+        steps=[_step(step, invocation) for step in invocation.steps],
+        failures=[
+            Failure(at=failure.at - invocation.created, step=failure.step, message=failure.message)
+            for failure in invocation.failures
+        ],
+        runs={step: Runs(**asdict(found)) for step, found in evidence.runs(invocation, ledger).items()},
+        recovery=evidence.recovery(ledger, invocation.id),
+    )
+
+
+def _step(step: journal.Step, invocation: Invocation) -> Step:
+    kind: Literal["model call", "check", "other"] = (
+        "model call" if step.is_model_call else "check" if step in invocation.checks else "other"
+    )
+    end = None if step.end is None else step.end - invocation.created
+    return Step(name=step.name, kind=kind, start=step.start - invocation.created, end=end, failed=step.failed)
+
+
+def report_of(
+    runs: Mapping[Framework, Sequence[Run]],
+    *,
+    claim: InsuranceClaim,
+    model: str,
+    model_latency: float,
+    step_latency: float,
+    faults: Sequence[Fault],
+) -> Report:
+    """The report on these runs, made now on this machine."""
+    return Report(
+        made=datetime.datetime.now(datetime.UTC).replace(microsecond=0),
+        versions={name: metadata.version(name) for name in PACKAGES} | {"restate-server": restate_server.VERSION},
+        machine=Machine(
+            system=f"{platform.system()} {platform.machine()}",
+            cores=os.cpu_count() or 1,
+            memory_gib=round(psutil.virtual_memory().total / 2**30, 1),
+            python=platform.python_version(),
+        ),
+        model=model,
+        model_latency=model_latency,
+        step_latency=step_latency,
+        faults=[describe(fault) for fault in faults],
+        claim=claim,
+        frameworks=[
+            FrameworkReport(
+                name=framework.name,
+                title=framework.title,
+                wire=framework.wire,
+                code=Code(**asdict(code.facts(framework))),
+                runs=list(made),
+            )
+            for framework, made in runs.items()
+        ],
+    )
+
+
+def describe(fault: Fault) -> str:
+    """A planned fault in words, such as `fraud fails 2 times`."""
+    times = f" {fault.times} times" if fault.times > 1 else ""
+    match fault.kind:
+        case "delay":
+            return f"{fault.step} takes {fault.value:g} s longer"
+        case "fail":
+            return f"{fault.step} fails{times or ' once'}"
+        case "terminal":
+            return f"{fault.step} ends with {fault.value:g}"
+        case "crash-before" | "crash-after":
+            return f"the process is killed {fault.kind.removeprefix('crash-')} {fault.step}"
+        case "status":
+            return f"the model answers {fault.value:g}{times}"
+    return f"the model's answer: {fault.kind}{times}"
+
+
+def html(report: Report) -> str:
+    """The report as one HTML page that needs nothing else, and in which nothing from a claim is markup."""
+    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    template = environment.from_string(Path(__file__).with_name("report.html").read_text())
+    longest = max((run.total for framework in report.frameworks for run in framework.runs), default=0) or 1
+    return template.render(
+        report=report, longest=longest, regions=code.regions(), json=report.model_dump_json(indent=1)
+    )

@@ -1,0 +1,180 @@
+"""A report in the terminal: tables, and a timeline for each framework."""
+
+import statistics
+from collections.abc import Callable, Iterator, Sequence
+
+from rich import box
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from tour import code
+from tour.frameworks import Framework
+from tour.report import FrameworkReport, Report, Run, Step
+from tour.stack import CHECKS
+
+VERDICT_STYLES = {"Approved": "green", "Rejected": "red", "Needs review": "yellow", "error": "bold red"}
+
+
+def figures(report: Report) -> Table:
+    """What the claims cost: of several runs the median, with the least and the most of the totals."""
+    columns: dict[str, Callable[[FrameworkReport], str]] = {
+        "total": lambda f: _seconds([run.total for run in f.runs], spread=True),
+        "model calls": lambda f: (
+            f"{_median(run.model_calls for run in f.runs)} x, {_seconds([run.model_time for run in f.runs])}"
+        ),
+        "tokens": lambda f: f"{_median(r.tokens_read for r in f.runs)}+{_median(r.tokens_written for r in f.runs)}",
+        "fan-out": lambda f: _seconds([run.fan_out for run in f.runs]),
+        "parallel": lambda f: f"{statistics.median(run.parallelism for run in f.runs):.2f} x",
+        "entries": lambda f: _median(run.entries for run in f.runs),
+        "journal": lambda f: f"{statistics.median(run.journal_bytes for run in f.runs) / 1000:.1f} kB",
+    }
+    shown = Table(box=box.SIMPLE_HEAD, padding=0, collapse_padding=True)
+    shown.add_column("framework", no_wrap=True)
+    shown.add_column("decision", min_width=12)
+    for name in columns:
+        shown.add_column(name, justify="right", no_wrap=True)
+    for framework in report.frameworks:
+        shown.add_row(
+            framework.title, _verdict(framework.runs[-1]), *(column(framework) for column in columns.values())
+        )
+    return shown
+
+
+def faults(report: Report) -> RenderableType:
+    """How often each check ran, and why more than once; summed over the runs."""
+    shown = Table(box=box.SIMPLE_HEAD)
+    shown.add_column("framework", no_wrap=True)
+    for name in (*(f"{check} ran" for check in CHECKS), "retried", "interrupted", "repeated", "recovery"):
+        shown.add_column(name, justify="right")
+    for framework in report.frameworks:
+        every = [(check, runs) for run in framework.runs for check, runs in run.runs.items()]
+        recoveries = [run.recovery for run in framework.runs if run.recovery is not None]
+        repeated = sum(runs.repeated + runs.redone for _, runs in every)
+        shown.add_row(
+            framework.title,
+            *(f"{sum(runs.starts for check, runs in every if check == name)} x" for name in CHECKS),
+            str(sum(runs.retried for _, runs in every)),
+            str(sum(runs.interrupted for _, runs in every)),
+            Text(str(repeated), style="bold red" if repeated else "green"),
+            f"{statistics.median(recoveries):.2f} s" if recoveries else "",
+        )
+    note = (
+        f"Planned: {', '.join(report.faults)}.\n"
+        "retried: it had failed. interrupted: in flight when its process was killed. repeated: for neither reason, "
+        "such as a sibling's failure. recovery: from the first fault until the step was done."
+    )
+    return Group(shown, Text(note, style="dim"))
+
+
+def read_from_the_code(report: Report) -> Table:
+    """What the agents' files tell."""
+    shown = Table(box=box.SIMPLE_HEAD)
+    for name in ("framework", "lines", "model's wire", "service", "context", "submitted claim", "session"):
+        shown.add_column(name, justify="right" if name == "lines" else "left", no_wrap=name == "framework")
+    for framework in report.frameworks:
+        facts = framework.code
+        shown.add_row(
+            framework.title, str(facts.lines), framework.wire, facts.service, facts.context, facts.claim, facts.session
+        )
+    return shown
+
+
+def timelines(report: Report, width: int) -> Table:
+    """When each step ran in the last run, on one scale for all: a row for each check, since they run in parallel."""
+    runs = {framework.title: framework.runs[-1] for framework in report.frameworks}
+    longest = max(run.total for run in runs.values()) or 1.0
+    bar = max(20, width - max(map(len, runs)) - len("eligibility") - 3)
+    shown = Table.grid(padding=(0, 1))
+    shown.add_row("", "", Text(f"0{f'{longest / 1000:.2f} s':>{bar - 1}}", style="dim", no_wrap=True))
+    for title, run in runs.items():
+        checks = [step for step in run.steps if step.kind == "check"]
+        for number, check in enumerate(checks or (None,)):
+            line = _bar(run, check, not number, longest, bar)
+            shown.add_row("" if number else title, Text(check.name[:11] if check else "", style="dim"), line)
+    failed = any(run.failures for run in runs.values())
+    legend = f"█ model call  ━ check{'  ✗ failed attempt' if failed else ''}"
+    if all(len(framework.runs) == 1 for framework in report.frameworks):
+        legend += "  (first claims of fresh processes)"
+    shown.add_row("", "", Text(legend, style="dim", no_wrap=True))
+    return shown
+
+
+def _bar(run: Run, check: Step | None, with_model_calls: bool, longest: float, width: int) -> Text:
+    """The steps as marks on a line of `width` characters that stands for `longest` ms."""
+
+    def at(moment: float) -> int:
+        return min(width - 1, max(0, int(moment / longest * (width - 1))))
+
+    calls = [step for step in run.steps if with_model_calls and step.kind == "model call"]
+    failures = [
+        failure
+        for failure in run.failures
+        if (check and failure.step == check.name) or (with_model_calls and not _is_check(run, failure.step))
+    ]
+    marks = [(at(step.start), at(step.end or run.total), "█", "cyan") for step in calls]
+    if check:
+        marks.append((at(check.start), at(check.end or run.total), "━", "red" if check.failed else "green"))
+    marks += [(at(failure.at), at(failure.at), "✗", "bold red") for failure in failures]
+    plain = [" "] * width
+    line = Text(no_wrap=True)
+    styles = [""] * width
+    for first, last, mark, style in marks:
+        for place in range(first, last + 1):
+            plain[place], styles[place] = mark, style
+    for character, style in zip(plain, styles, strict=True):
+        line.append(character, style)
+    return line
+
+
+def _is_check(run: Run, name: str | None) -> bool:
+    return any(step.kind == "check" and step.name == name for step in run.steps)
+
+
+def side_by_side(frameworks: Sequence[Framework], only_region: str, width: int) -> Iterator[RenderableType]:
+    """The agents' code by region: in columns where they fit, else below each other; what most share is dimmed."""
+    fits = width // max(1, len(frameworks)) >= 60
+    for region, by_framework in code.regions(frameworks).items():
+        if only_region not in region:
+            continue
+        yield Text(f"\n{region}", style="bold underline")
+        listings = {
+            framework.title: Text("\n").join(
+                Text(line.text, style="dim" if line.common else "") for line in by_framework[framework.name]
+            )
+            for framework in frameworks
+        }
+        if fits:
+            shown = Table(box=box.SIMPLE_HEAD, expand=True)
+            for title in listings:
+                shown.add_column(title, ratio=1)
+            shown.add_row(*listings.values())
+            yield shown
+        else:
+            for title, listing in listings.items():
+                yield Text(f"\n{title}", style="bold cyan")
+                yield listing
+
+
+def answers(report: Report, console: Console) -> None:
+    """What each framework answered in the last run, and where to look at it."""
+    for framework in report.frameworks:
+        run = framework.runs[-1]
+        console.print(f"{framework.title}: {run.answer}", soft_wrap=True, highlight=False, markup=False)
+        console.print(f"  {run.page}", soft_wrap=True, highlight=False)
+
+
+def _verdict(run: Run) -> Text:
+    return Text(run.verdict if run.verdict in VERDICT_STYLES else run.answer[:60], VERDICT_STYLES.get(run.verdict, ""))
+
+
+def _seconds(values: Sequence[float], *, spread: bool = False) -> str:
+    """Of times in ms."""
+    shown = f"{statistics.median(values) / 1000:.2f} s"
+    if spread and len(values) > 1:
+        shown += f" ({min(values) / 1000:.2f}-{max(values) / 1000:.2f})"
+    return shown
+
+
+def _median(values: Iterator[int]) -> str:
+    return f"{statistics.median(values):g}"
