@@ -35,7 +35,7 @@ agent = Agent[InsuranceClaim](
     instructions=llm.INSTRUCTIONS,
     tools=[calculate_metrics],
 )
-set_default_openai_client(AsyncOpenAI(max_retries=0, http_client=llm.http_client()))
+set_default_openai_client(AsyncOpenAI(timeout=llm.MODEL_TIMEOUT))
 
 claim_service = restate.Service(
     service_name("ParallelToolClaimAgent"), invocation_context_managers=[final_errors(AgentsException)]

@@ -31,7 +31,7 @@ async def calculate_metrics(run: RunContext[InsuranceClaim], claim: InsuranceCla
 
 
 model_name = llm.openai_model()
-provider = OpenAIProvider(openai_client=AsyncOpenAI(max_retries=0, http_client=llm.http_client()))
+provider = OpenAIProvider(openai_client=AsyncOpenAI(timeout=llm.MODEL_TIMEOUT))
 claim_agent = Agent(
     OpenAIResponsesModel(model_name, provider=provider),
     name="ParallelToolClaimAgent",

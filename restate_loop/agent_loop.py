@@ -19,7 +19,7 @@ from shared import llm
 from shared.fan_out import FanOut
 
 MODEL = llm.openai_model()
-client = AsyncOpenAI(max_retries=0, http_client=llm.http_client())
+client = AsyncOpenAI(timeout=llm.MODEL_TIMEOUT)
 
 
 Given = TypeVar("Given")

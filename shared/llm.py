@@ -20,7 +20,12 @@ MODEL_CALL: RunOptions[Any] = RunOptions(
     initial_retry_interval=timedelta(milliseconds=200),
     retry_interval_factor=3,
 )
-"""Every durable model call: three attempts, then a terminal error. Without it Restate would retry for ever."""
+"""Every durable model call: three attempts, then a terminal error. Without it Restate would retry for ever.
+
+Within an attempt the SDK's own client tries up to three times, on errors that may pass (429, 5xx, a lost connection).
+That matters after a crash: Restate counts the attempts in which the agent was not there, too, so by itself a claim that
+waited for its agent would have none left for a model that is overloaded just then.
+"""
 
 MODEL_TIMEOUT = float(os.environ.get("MODEL_TIMEOUT") or 120)
 """Seconds without a byte from the model, after which an attempt has failed."""
@@ -46,18 +51,8 @@ def answer(*texts: str | None, problem: str = "") -> str:
     raise TerminalError(f"the model gave no answer: {problem or 'its text is empty'}")
 
 
-def http_client() -> httpx2.AsyncClient:
-    """The HTTP client of a model's client: it has a timeout, and waits as long as an overloaded provider asks for."""
-    return httpx2.AsyncClient(
-        timeout=httpx2.Timeout(MODEL_TIMEOUT, connect=10),
-        limits=httpx2.Limits(max_connections=1000, max_keepalive_connections=100),
-        follow_redirects=True,
-        event_hooks={"response": [_wait_as_told]},
-    )
-
-
 async def _wait_as_told(response: httpx2.Response) -> None:
-    # The attempt fails only then; Restate makes the next one soon after.
+    # OpenAI's clients do so by themselves; Google's asks again after a pause of its own.
     if response.status_code in (429, 503):
         await asyncio.sleep(min(_retry_after(response), LONGEST_WAIT))
 
@@ -73,8 +68,15 @@ def _retry_after(response: httpx2.Response) -> float:
 
 
 def gemini_client() -> dict[str, Any]:
-    """The arguments that make ADK's Gemini use `http_client`; Google's own timeout is in milliseconds."""
-    return {"http_options": {"timeout": int(MODEL_TIMEOUT * 1000), "httpx_async_client": http_client()}}
+    """The arguments that give ADK's Gemini the timeout, and let it wait as long as an overloaded provider asks for."""
+    client = httpx2.AsyncClient(
+        timeout=httpx2.Timeout(MODEL_TIMEOUT, connect=10),
+        limits=httpx2.Limits(max_connections=1000, max_keepalive_connections=100),
+        follow_redirects=True,
+        event_hooks={"response": [_wait_as_told]},
+    )
+    milliseconds = int(MODEL_TIMEOUT * 1000)  # it would override the client's
+    return {"http_options": {"timeout": milliseconds, "httpx_async_client": client}}
 
 
 def openai_model() -> str:

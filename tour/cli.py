@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import re
+import shutil
 import signal
 import sys
 import tempfile
@@ -20,6 +21,7 @@ from rich.markup import escape
 
 from shared.claims import InsuranceClaim, invalid, sample_claims
 from shared.lab import Fault
+from tour import chaos as chaos_
 from tour import compare as compare_
 from tour import doctor as doctor_
 from tour import report, restate_server, show, stack
@@ -123,6 +125,15 @@ def code(
 
 
 @cli.command()
+def chaos(
+    claims: Annotated[int, typer.Option(min=10, help="How many claims, over all five.")] = 25,
+    seed: Annotated[int, typer.Option(help="The storm to let loose: the same seed, the same plan.")] = 1,
+) -> None:
+    """A storm of failing steps, model faults and `kill -9`, and the verdict: was the promise kept?"""
+    _run(_chaos(claims, seed))
+
+
+@cli.command()
 def up(only: Only = "", model_latency: ModelLatency = 0.3, step_latency: StepLatency = 0.5) -> None:
     """Keep Restate (ports 8080 and 9070), the model and the agents running until Ctrl-C; prints the curl lines."""
     _run(_up(_frameworks(only), model_latency, step_latency))
@@ -223,6 +234,22 @@ async def _compare(
         console.print(f"Report: {html}", soft_wrap=True, highlight=False)
     if not faults and any(run.verdict == "error" for made_runs in runs.values() for run in made_runs):
         raise typer.Exit(1)
+
+
+async def _chaos(claims: int, seed: int) -> None:
+    if os.environ.get("RESTATE_ADMIN_URL"):
+        raise TourError("The storm kills the Restate server.", "Unset RESTATE_ADMIN_URL: it uses one of its own.")
+    folder = Path(tempfile.mkdtemp(prefix="tour-chaos-"))
+    storm = chaos_.plan(claims, seed)
+    console.print(f"{claims} claims, seed {seed}: {storm.faults} faults, {len(storm.kills)} kills", highlight=False)
+    async with stack.running(folder, say=_say) as running:
+        seen = await chaos_.rage(running, storm, console)
+    verdict = await chaos_.judge(storm, seen)
+    chaos_.show(verdict, seen.seconds, console)
+    if not (verdict.kept and verdict.enough):
+        console.print(f"Logs, journals and ledger: {folder}", highlight=False, soft_wrap=True)
+        raise typer.Exit(1)
+    shutil.rmtree(folder)
 
 
 async def _up(chosen: tuple[Framework, ...], model_latency: float, step_latency: float) -> None:

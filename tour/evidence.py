@@ -5,12 +5,11 @@ A step is *finished* when its result is in the journal. Until then a step may ru
 the first there is a reason: it failed, its process or the server was killed, or (what must not be) a sibling failed.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 from shared.lab import Entry
-from tour.frameworks import Framework
 from tour.journal import Invocation
 
 
@@ -43,16 +42,18 @@ def runs(invocation: Invocation, ledger: Iterable[Entry], outages: Sequence[floa
     return {step: _runs(found, finished.get(step), outages) for step, found in entries.items()}
 
 
+CLOCK = 0.05
+"""Seconds by which the journal's times may lag behind: the server's clock is a coarse one."""
+
+
 def _runs(entries: Sequence[Entry], finished: float | None, outages: Sequence[float]) -> Runs:
     counts = {"retried": 0, "interrupted": 0, "repeated": 0, "redone": 0}
     starts = [entry for entry in entries if entry.event == "start"]
     for before, after in pairwise(starts):
-        failed = any(
-            entry.event == "end" and entry.detail == "failed" and before.at <= entry.at <= after.at
-            for entry in entries
-            if entry.pid == before.pid
-        )
-        if finished and after.at > finished:
+        ends = [entry for entry in entries if entry.event == "end" and entry.at <= after.at]
+        done = any(end.detail == "ok" for end in ends)  # else the result in the journal is that of a later run
+        failed = any(end.detail == "failed" and end.at >= before.at and end.pid == before.pid for end in ends)
+        if done and finished and after.at > finished + CLOCK:
             reason = "redone"
         elif failed:
             reason = "retried"
@@ -78,21 +79,3 @@ def recovery(ledger: Iterable[Entry], invocation: str) -> float | None:
             done[entry.step] = entry.at
     times = [done[step] - at for step, at in injected.items() if step in done]
     return max(times, default=None)
-
-
-@dataclass(frozen=True)
-class Result:
-    """What one framework made of a claim. `page` is the invocation's address in the Restate UI."""
-
-    framework: Framework
-    answer: str
-    invocation: Invocation
-    page: str
-    runs: Mapping[str, Runs]
-    recovery: float | None
-
-    @property
-    def verdict(self) -> str:
-        """`Approved`, `Rejected`, `Needs review`, or the whole answer when it begins with none of them."""
-        word = self.answer.partition(":")[0]
-        return word if word in ("Approved", "Rejected", "Needs review") else self.answer

@@ -28,7 +28,9 @@ class Process:
     """A child process; its output goes to the file `log`."""
 
     name: str
+    command: Sequence[str | Path]
     log: Path
+    env: Mapping[str, str]
     child: asyncio.subprocess.Process
 
     @property
@@ -51,6 +53,11 @@ class Process:
         finally:
             self._signal(signal.SIGKILL)
         await self.child.wait()
+
+    async def restart(self) -> None:
+        """Kill it if it has not ended, and start the same command again."""
+        await self.kill()
+        self.child = (await start(self.name, self.command, self.log, self.env)).child
 
     async def kill(self) -> None:
         """End it and what it started with SIGKILL, as a crash would."""
@@ -123,7 +130,7 @@ async def start(name: str, command: Sequence[str | Path], log: Path, env: Mappin
         raise TourError(
             f"{name} cannot be started: {error}", "Make sure that this file is there, and allowed."
         ) from error
-    return Process(name, log, child)
+    return Process(name, command, log, env or {}, child)
 
 
 # Looked up before the fork: between fork and exec a child had better not load anything.

@@ -77,6 +77,18 @@ class Restate:
     admin: str
     process: Process | None = None
 
+    async def restart(self) -> None:
+        """Kill it, as a crash would, and start it again on its data and its ports. Only for a server of ours."""
+        assert self.process
+        await self.process.restart()
+        await self.until_ready()
+
+    async def until_ready(self) -> None:
+        """Wait until ours answers. Raises: TourError."""
+        assert self.process
+        await self.process.until(f"{self.admin}/health")
+        await self.process.until(f"{self.ingress}/restate/health")
+
 
 def binary() -> Path | None:
     """The server's binary: `restate-server` on the PATH, else the one installed before; None if there is none."""
@@ -184,8 +196,7 @@ async def serving(
     command: list[str | Path] = [server, "--no-logo", "--base-dir", data]
     async with running("The Restate server", command, log, SETTINGS | addresses | dict(env or {})) as process:
         restate = Restate(f"http://127.0.0.1:{ports.ingress}", f"http://127.0.0.1:{ports.admin}", process)
-        await process.until(f"{restate.admin}/health")
-        await process.until(f"{restate.ingress}/restate/health")
+        await restate.until_ready()
         yield restate
 
 

@@ -33,10 +33,11 @@ class Agent:
 
     framework: Framework
     port: int
-    env: Mapping[str, str]
-    log: Path
     process: Process
-    script: str = "parallel_tools_agent.py"
+
+    async def ready(self) -> None:
+        """Wait until it answers. Raises: TourError."""
+        await self.process.until(f"http://127.0.0.1:{self.port}/health")
 
     async def keep(self) -> None:
         """Start it again whenever it ends; runs until it is cancelled."""
@@ -45,10 +46,9 @@ class Agent:
             await self.restart()
 
     async def restart(self) -> None:
-        """Start it again after it has ended, on the same port: Restate goes on where the journal ends."""
-        await self.process.kill()
-        self.process = await _start_agent(self.framework, self.port, self.env, self.log, self.script)
-        await self.process.until(f"http://127.0.0.1:{self.port}/health")
+        """Kill it if it has not ended, and start it again: Restate goes on where the journal ends."""
+        await self.process.restart()
+        await self.ready()
 
 
 @dataclass
@@ -63,10 +63,15 @@ class Stack:
     model: str
     agents: dict[str, Agent] = field(default_factory=dict)
 
-    async def submit(self, framework: Framework, claim: InsuranceClaim, key: str, session: str) -> str:
-        """Send a claim and return at once with the id of its invocation."""
+    async def submit(
+        self, framework: Framework, claim: InsuranceClaim, key: str, session: str, idempotency_key: str = ""
+    ) -> str:
+        """Send a claim and return at once with the id of its invocation; the same for the same idempotency key."""
         path = framework.path(key).removesuffix("/run")
-        response = await self.ingress.post(f"/restate/send/{path}/run", json=framework.body(claim, session))
+        headers = {"idempotency-key": idempotency_key} if idempotency_key else {}
+        response = await self.ingress.post(
+            f"/restate/send/{path}/run", json=framework.body(claim, session), headers=headers
+        )
         if response.status_code >= 300:
             raise TourError(f"Restate refused the claim: {response.text}", "Is the agent registered? Try `tour up`.")
         invocation: str = response.json()["invocationId"]
@@ -142,11 +147,9 @@ async def running(
                     **(agent_env or {}),
                 }
                 log = folder / f"{framework.name}.log"
-                process = await _start_agent(framework, port, env, log, script)
-                agents.append(Agent(framework, port, env, log, process, script))
-            await asyncio.gather(
-                ready, *(agent.process.until(f"http://127.0.0.1:{agent.port}/health") for agent in agents)
-            )
+                command: list[str | Path] = [sys.executable, ROOT / framework.name / script]
+                agents.append(Agent(framework, port, await start(f"The agent {framework.name}", command, log, env)))
+            await asyncio.gather(ready, *(agent.ready() for agent in agents))
             return model, agents
 
         say("Starting Restate, the model and the agents")
@@ -226,10 +229,6 @@ async def _start_model(
     names = [name for name, key in (("OpenAI", openai), ("Google", google)) if key]
     answers = " and ".join([*names, f"the offline model ({latency:g} s a call)"])
     return answers, variables, model.until(f"{url}/health")
-
-
-async def _start_agent(framework: Framework, port: int, env: Mapping[str, str], log: Path, script: str) -> Process:
-    return await start(f"The agent {framework.name}", [sys.executable, ROOT / framework.name / script], log, env)
 
 
 async def _stop_all(agents: Sequence[Agent]) -> None:

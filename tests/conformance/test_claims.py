@@ -136,9 +136,8 @@ async def test_a_dead_model_ends_in_a_terminal_error(
     asked = [
         entry for entry in running.lab.ledger(framework.prefix) if (entry.step, entry.event) == ("model", "injected")
     ]
-    mine = {entry.invocation for entry in asked[-3:]}
-    assert len(mine) == 1, "three attempts for this claim"
-    assert sum(entry.invocation in mine for entry in asked) == 3
+    tries = sum(entry.invocation == asked[-1].invocation for entry in asked)
+    assert 3 <= tries <= 9, "three attempts, in each of which the SDK's client tries up to three times"
 
 
 @pytest.mark.parametrize("turn", [0, 1])

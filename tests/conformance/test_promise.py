@@ -1,0 +1,156 @@
+"""The promise: a step that fails is retried alone, and what was finished before a crash is kept."""
+
+import asyncio
+import contextlib
+import hashlib
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+
+from shared.claims import InsuranceClaim
+from shared.lab import Fault
+from tour import evidence, journal
+from tour.evidence import Runs
+from tour.frameworks import Framework
+from tour.journal import Invocation
+from tour.stack import CHECKS, Stack
+
+Tagged = Callable[..., InsuranceClaim]
+
+
+async def send(running: Stack, framework: Framework, claim: InsuranceClaim) -> str:
+    return await running.submit(framework, claim, key=claim.reason[:40], session=claim.reason[:40])
+
+
+async def outcome(running: Stack, id: str) -> tuple[str, dict[str, Runs]]:
+    """The answer, and how often each check ran and why."""
+    async with asyncio.timeout(60):
+        answer = await running.answer(id)
+    invocation = (await journal.read(running.admin, id))[id]
+    return answer, evidence.runs(invocation, running.lab.ledger(invocations=[id]))
+
+
+def model_calls(running: Stack, claim: InsuranceClaim) -> Counter[str]:
+    """How often the model was asked for each turn of this claim: `{"turn": …` in the ledger's detail."""
+    prompt = hashlib.sha256(f"Claim: {claim.model_dump_json()}".encode()).hexdigest()[:16]
+    entries = running.lab.ledger(invocations=[prompt])
+    return Counter(entry.detail.partition(",")[0] for entry in entries if entry.event == "start")
+
+
+ONCE = {'{"turn": 0': 1, '{"turn": 1': 1}
+
+
+@pytest.mark.parametrize("times", [1, 3])
+@pytest.mark.parametrize("bad", CHECKS)
+async def test_only_the_check_that_fails_is_retried(
+    running: Stack, framework: Framework, tagged: Tagged, bad: str, times: int
+) -> None:
+    claim = tagged()
+    running.lab.plan(
+        *(Fault(check, "delay", 0.3, about=claim.reason) for check in CHECKS if check != bad),
+        Fault(bad, "fail", times=times, about=claim.reason),
+    )
+    answer, runs = await outcome(running, await send(running, framework, claim))
+    assert answer.startswith("Approved:")
+    assert runs == dict.fromkeys(CHECKS, Runs(starts=1)) | {bad: Runs(starts=1 + times, retried=times)}
+    assert model_calls(running, claim) == ONCE
+
+
+async def test_two_checks_that_fail_are_retried_and_the_third_is_not(
+    running: Stack, framework: Framework, tagged: Tagged
+) -> None:
+    claim = tagged()
+    running.lab.plan(
+        Fault("eligibility", "delay", 0.3, about=claim.reason),
+        Fault("cost", "fail", times=2, about=claim.reason),
+        Fault("fraud", "fail", times=1, about=claim.reason),
+    )
+    answer, runs = await outcome(running, await send(running, framework, claim))
+    assert answer.startswith("Approved:")
+    assert {check: found.starts for check, found in runs.items()} == {"eligibility": 1, "cost": 3, "fraud": 2}
+
+
+async def test_a_check_that_fails_after_its_siblings_are_done(
+    running: Stack, framework: Framework, tagged: Tagged
+) -> None:
+    claim = tagged()
+    running.lab.plan(Fault("cost", "delay", 0.3, about=claim.reason), Fault("cost", "fail", about=claim.reason))
+    answer, runs = await outcome(running, await send(running, framework, claim))
+    assert answer.startswith("Approved:")
+    assert runs == dict.fromkeys(CHECKS, Runs(starts=1)) | {"cost": Runs(starts=2, retried=1)}
+
+
+@contextlib.asynccontextmanager
+async def kept(running: Stack, framework: Framework) -> AsyncIterator[None]:
+    """The framework's agent is started again whenever it ends, and runs when the block is left."""
+    agent = running.agents[framework.name]
+    keeping = asyncio.create_task(agent.keep())
+    try:
+        yield
+    finally:
+        keeping.cancel()
+        await asyncio.gather(keeping, return_exceptions=True)
+        if not agent.process.alive:
+            await agent.restart()
+        await agent.ready()
+
+
+def assert_recovered(answer: str, runs: dict[str, Runs]) -> None:
+    assert answer.startswith("Approved:")
+    assert sorted(runs) == sorted(CHECKS)
+    assert all(found.redone == found.repeated == 0 for found in runs.values()), runs
+
+
+@pytest.mark.parametrize("kind", ["crash-before", "crash-after"])
+@pytest.mark.parametrize("check", CHECKS)
+async def test_killed_before_and_after_each_check(
+    running: Stack, framework: Framework, tagged: Tagged, check: str, kind: str
+) -> None:
+    claim = tagged()
+    fault = Fault(check, "crash-before" if kind == "crash-before" else "crash-after", about=claim.reason)
+    running.lab.plan(fault)
+    async with kept(running, framework):
+        answer, runs = await outcome(running, await send(running, framework, claim))
+    assert_recovered(answer, runs)
+    assert runs[check].interrupted == 1
+    assert model_calls(running, claim) == ONCE
+
+
+ENTRIES = 12
+"""A claim's journal has as many entries, or some more: its input, two model calls, three checks and its output."""
+
+
+@pytest.mark.parametrize("entries", range(1, ENTRIES))
+async def test_killed_at_every_point_of_the_journal(
+    running: Stack, framework: Framework, tagged: Tagged, entries: int
+) -> None:
+    claim = tagged()
+    running.lab.plan(
+        Fault("model", "delay", 0.15, about=claim.reason),
+        *(
+            Fault(check, "delay", delay, about=claim.reason)
+            for check, delay in zip(CHECKS, (0.1, 0.25, 0.4), strict=True)
+        ),
+    )
+    async with kept(running, framework):
+        id = await send(running, framework, claim)
+        before = await reached(running, id, entries)
+        await running.agents[framework.name].process.kill()
+        answer, runs = await outcome(running, id)
+    assert_recovered(answer, runs)
+    finished = {step.name for step in before.checks if step.end}
+    assert all(runs[check] == Runs(starts=1) for check in finished), "a finished step is not run again"
+    done = len([step for step in before.model_calls if step.end])
+    asked = model_calls(running, claim)
+    assert all(asked[f'{{"turn": {turn}'] == 1 for turn in range(done)), "a finished model call is not made again"
+
+
+async def reached(running: Stack, id: str, entries: int) -> Invocation:
+    """The invocation as soon as its journal has so many entries, or it has completed."""
+    async with asyncio.timeout(30):
+        while True:
+            invocation = (await journal.read(running.admin, id)).get(id)
+            if invocation and (invocation.entries >= entries or invocation.completed):
+                return invocation
+            await asyncio.sleep(0.005)

@@ -1,0 +1,293 @@
+"""A seeded storm over all frameworks, and the verdict of two witnesses: Restate's journal and the lab's ledger.
+
+Checks fail, the model is overloaded or hangs up, agents and the Restate server are killed and started again. The plan
+is made from the seed before anything runs; the verdict then says whether the promise was kept, and whether enough went
+wrong to tell.
+"""
+
+import asyncio
+import contextlib
+import random
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import httpx
+from rich import box
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from shared.checks import check_eligibility, check_fraud, compare_to_standard_rates
+from shared.claims import InsuranceClaim, sample_claims
+from shared.lab import Entry, Fault, Kind
+from tour import evidence, journal
+from tour.errors import TourError
+from tour.frameworks import FRAMEWORKS, Framework
+from tour.journal import Invocation
+from tour.stack import CHECKS, Stack
+
+IN_FLIGHT = 10
+"""How many claims are under way at once."""
+
+IN_TIME = 120.0
+"""Seconds after which a claim without an answer counts as lost."""
+
+SERVER = "restate"
+
+MODEL_FAULTS: tuple[tuple[Kind, float], ...] = (("status", 429), ("status", 500), ("status", 503), ("cut", 0))
+
+
+@dataclass(frozen=True)
+class Order:
+    """One claim of the storm. Its reason is in no other claim, so that its faults hit nothing else."""
+
+    framework: Framework
+    claim: InsuranceClaim
+    faults: tuple[Fault, ...]
+
+
+@dataclass(frozen=True)
+class Storm:
+    """The plan. `kills`: after so many answers, a framework whose agent is killed, or `restate`."""
+
+    orders: tuple[Order, ...]
+    kills: tuple[tuple[int, str], ...]
+
+    @property
+    def faults(self) -> int:
+        """How many faults are to be injected; delays are none."""
+        return sum(fault.times for order in self.orders for fault in order.faults if fault.kind != "delay")
+
+
+def plan(claims: int, seed: int) -> Storm:
+    """The storm of this seed: the same one every time."""
+    rng = random.Random(seed)
+    samples = sample_claims()
+    orders = []
+    for number in range(claims):
+        reason = f"storm {seed}, claim {number}."
+        claim = samples[rng.choice(sorted(samples))].model_copy(update={"reason": reason})
+        # A twentieth kills its agent, as starting one takes seconds.
+        kind = "crash" if number % 20 == 7 else rng.choices(("fail", "model", "none"), weights=(5, 3, 2))[0]
+        faults = tuple(replace(fault, about=reason) for fault in _faults(kind, rng))
+        orders.append(Order(FRAMEWORKS[number % len(FRAMEWORKS)], claim, faults))
+    victims = [rng.choice(FRAMEWORKS).name for _ in range(max(1, claims // 25))]
+    victims += [SERVER] * max(1, claims // 70)
+    rng.shuffle(victims)
+    return Storm(tuple(orders), tuple(((at + 1) * claims // (len(victims) + 2), it) for at, it in enumerate(victims)))
+
+
+def _faults(kind: str, rng: random.Random) -> list[Fault]:
+    check = rng.choice(CHECKS)
+    siblings = [Fault(other, "delay", round(rng.uniform(0.2, 0.6), 2)) for other in CHECKS if other != check]
+    match kind:
+        case "fail":  # while its siblings are in flight
+            return [*siblings, Fault(check, "fail", times=rng.randint(1, 3))]
+        case "crash":
+            return [*siblings, Fault(check, rng.choice(("crash-before", "crash-after")))]
+        case "model":
+            fault, value = rng.choice(MODEL_FAULTS)
+            return [Fault("model", fault, value, turn=rng.randint(0, 1))]
+    return []
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of an order; `answers` are two readings of its answer, None where there was none in time."""
+
+    order: Order
+    id: str
+    answers: tuple[str | None, str | None]
+
+
+@dataclass
+class Witnessed:
+    """All that the verdict rests on. `invocations` counts those that Restate has, `left` names those not completed."""
+
+    outcomes: Sequence[Outcome]
+    journal: Mapping[str, Invocation]
+    ledger: Sequence[Entry]
+    invocations: int
+    left: Sequence[str]
+    outages: Sequence[float]
+    kills: Sequence[str]
+    seconds: float
+
+
+@dataclass
+class Verdict:
+    """Each statement with the claims for which it does not hold; and what went wrong on purpose."""
+
+    violations: dict[str, list[str]]
+    planned: int
+    injected: int
+    kills_planned: int
+    kills: int
+    table: list[tuple[str, ...]] = field(default_factory=list)
+
+    @property
+    def kept(self) -> bool:
+        return not any(self.violations.values())
+
+    @property
+    def enough(self) -> bool:
+        """Whether as much went wrong as was planned."""
+        return self.injected >= self.planned and self.kills >= self.kills_planned
+
+
+async def judge(storm: Storm, seen: Witnessed) -> Verdict:
+    """Compare what was seen with what was promised."""
+    once, redone, repeated = [], [], []
+    rows: dict[str, Counter[str]] = {framework.name: Counter() for framework in FRAMEWORKS}
+    for outcome in seen.outcomes:
+        row, invocation = rows[outcome.order.framework.name], seen.journal.get(outcome.id)
+        row["claims"] += 1
+        expected = [
+            await check(outcome.order.claim) for check in (check_eligibility, compare_to_standard_rates, check_fraud)
+        ]
+        first, second = outcome.answers
+        right = first is not None and first == second and all(result in first for result in expected)
+        if right and invocation and invocation.status == "completed":
+            row["right"] += 1
+        else:
+            once.append(f"{outcome.id} ({outcome.order.framework.name}): {first}")
+        for step, runs in evidence.runs(invocation, seen.ledger, seen.outages).items() if invocation else ():
+            row.update(starts=runs.starts, retried=runs.retried, interrupted=runs.interrupted)
+            row.update(repeated=runs.repeated, redone=runs.redone)
+            redone += [f"{outcome.id}: {step}"] * bool(runs.redone)
+            repeated += [f"{outcome.id}: {step}"] * bool(runs.repeated)
+    if seen.invocations != len(seen.outcomes):
+        once.append(f"{seen.invocations} invocations of {len(seen.outcomes)} claims")
+    crashes = Counter(entry.framework for entry in seen.ledger if entry.detail.startswith("crash-"))
+    kills = Counter(seen.kills)
+    return Verdict(
+        violations={
+            "every claim answered exactly once, and rightly": once,
+            "no finished step ran again": redone,
+            "no sibling of a failing step ran again": repeated,
+            "no invocation left": list(seen.left),
+        },
+        planned=storm.faults,
+        injected=sum(entry.event == "injected" for entry in seen.ledger),
+        kills_planned=len(storm.kills),
+        kills=len(seen.kills),
+        table=[
+            (
+                framework.title,
+                *(str(rows[framework.name][name]) for name in ("claims", "right", "starts", "retried", "interrupted")),
+                str(kills[framework.name] + crashes[framework.prefix]),
+                *(str(rows[framework.name][name]) for name in ("repeated", "redone")),
+            )
+            for framework in FRAMEWORKS
+        ],
+    )
+
+
+async def rage(stack: Stack, storm: Storm, console: Console) -> Witnessed:
+    """Let the storm loose on a stack of all frameworks, and collect what the witnesses say."""
+    began, outages, kills = time.monotonic(), list[float](), list[str]()
+    stack.lab.plan(*(fault for order in storm.orders for fault in order.faults))
+    answered, turn = 0, asyncio.Semaphore(IN_FLIGHT)
+    progressed = asyncio.Condition()
+
+    async def serve(order: Order) -> Outcome:
+        nonlocal answered
+        async with turn:
+            reason = order.claim.reason
+            id = await _patient(lambda: stack.submit(order.framework, order.claim, reason, "storm", reason))
+            answer = None
+            with contextlib.suppress(TimeoutError):
+                answer = await asyncio.wait_for(_patient(lambda: stack.answer(id)), IN_TIME)
+        async with progressed:
+            answered += 1
+            progressed.notify_all()
+        return Outcome(order, id, (answer, None))
+
+    async def strike() -> None:
+        for after, victim in storm.kills:
+            async with progressed:
+                await progressed.wait_for(lambda after=after: answered >= after)  # type: ignore[misc]
+            if victim == SERVER:
+                outages.append(time.time())
+                await stack.restate.restart()
+            else:
+                await stack.agents[victim].process.kill()  # it is started again by `keep_agents`
+            kills.append(victim)
+
+    async def report() -> None:
+        with Live(console=console, transient=True, refresh_per_second=4) as live:
+            while True:
+                injected = sum(entry.event == "injected" for entry in stack.lab.ledger())
+                live.update(
+                    f"{answered} of {len(storm.orders)} claims answered, {injected} of {storm.faults} faults injected, "
+                    f"{len(kills)} of {len(storm.kills)} kills"
+                )
+                await asyncio.sleep(0.5)
+
+    background = [asyncio.create_task(stack.keep_agents()), asyncio.create_task(report())]
+    try:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(strike())
+            serving = [group.create_task(serve(order)) for order in storm.orders]
+        outcomes = [task.result() for task in serving]
+        for at, outcome in enumerate(outcomes):
+            if outcome.answers[0] is not None:
+                outcomes[at] = replace(outcome, answers=(outcome.answers[0], await stack.answer(outcome.id)))
+    finally:
+        for task in background:
+            task.cancel()
+        await asyncio.gather(*background, return_exceptions=True)
+    heads = await journal.query(stack.admin, "SELECT id, status FROM sys_invocation")
+    journals: dict[str, Invocation] = {}
+    for at in range(0, len(outcomes), 50):
+        journals |= await journal.read(stack.admin, *(outcome.id for outcome in outcomes[at : at + 50]))
+    return Witnessed(
+        outcomes=outcomes,
+        journal=journals,
+        ledger=stack.lab.ledger(),
+        invocations=len(heads),
+        left=[head["id"] for head in heads if head["status"] != "completed"],
+        outages=outages,
+        kills=kills,
+        seconds=time.monotonic() - began,
+    )
+
+
+async def _patient(ask: Callable[[], Awaitable[str]]) -> str:
+    """What Restate answers, asked again while it is down. Raises: TourError when it refuses."""
+    while True:
+        try:
+            return await ask()
+        except (httpx.HTTPError, ValueError):  # a server that is just coming up may answer with no JSON
+            await asyncio.sleep(0.2)
+        except TourError as error:
+            if "retry" not in error.problem and "unavailable" not in error.problem:
+                raise
+            await asyncio.sleep(0.2)
+
+
+def show(verdict: Verdict, seconds: float, console: Console) -> None:
+    """The verdict as a table and a line for each statement."""
+    shown = Table(box=box.SIMPLE_HEAD)
+    shown.add_column("framework", no_wrap=True)
+    for name in ("claims", "right", "steps run", "retried", "interrupted", "kills", "repeated", "redone"):
+        shown.add_column(name, justify="right")
+    for row in verdict.table:
+        shown.add_row(*row)
+    console.print(shown)
+    for statement, violations in verdict.violations.items():
+        console.print(Text("violated  " if violations else "holds     ", "bold red" if violations else "green"), end="")
+        console.print(statement, highlight=False)
+        for violation in violations[:5]:
+            console.print(f"          {violation}", highlight=False, markup=False, soft_wrap=True)
+    console.print(
+        f"{verdict.injected} of {verdict.planned} faults injected, {verdict.kills} of {verdict.kills_planned} kills, "
+        f"{seconds:.0f} s",
+        style="" if verdict.enough else "bold red",
+        highlight=False,
+    )
+    if not verdict.enough:
+        console.print("Too little went wrong to prove anything.", style="bold red")
