@@ -28,7 +28,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 async def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
     """Restate, the offline model and all agents."""
     folder = tmp_path_factory.mktemp(request.param)
-    async with stack.running(folder, server_env=SERVERS[request.param], agent_env={"MODEL_TIMEOUT": "4"}) as running:
+    async with stack.running(folder, server_env=SERVERS[request.param], agent_env={"MODEL_TIMEOUT": "3"}) as running:
         yield running
 
 

@@ -4,15 +4,15 @@ import asyncio
 import contextlib
 import hashlib
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
 from shared.claims import InsuranceClaim
-from shared.lab import Fault
+from shared.lab import Fault, Kind
 from tour import evidence, journal
 from tour.evidence import Runs
-from tour.frameworks import Framework
+from tour.frameworks import FRAMEWORKS, Framework
 from tour.journal import Invocation
 from tour.stack import CHECKS, Stack
 
@@ -102,48 +102,70 @@ def assert_recovered(answer: str, runs: dict[str, Runs]) -> None:
     assert all(found.redone == found.repeated == 0 for found in runs.values()), runs
 
 
+live = pytest.mark.parametrize("running", ["live"], indirect=True)
+"""A crash replays the journal in any case."""
+
+
+async def everywhere(case: Callable[[Framework], Awaitable[None]]) -> None:
+    """The case on all frameworks at once, since it is starting their agents again that takes the time.
+
+    Raises: ExceptionGroup, each error with a note of its framework.
+    """
+
+    async def one(framework: Framework) -> None:
+        try:
+            await case(framework)
+        except Exception as error:
+            error.add_note(framework.name)
+            raise
+
+    async with asyncio.TaskGroup() as group:
+        for framework in FRAMEWORKS:
+            group.create_task(one(framework))
+
+
+@live
 @pytest.mark.parametrize("kind", ["crash-before", "crash-after"])
 @pytest.mark.parametrize("check", CHECKS)
-async def test_killed_before_and_after_each_check(
-    running: Stack, framework: Framework, tagged: Tagged, check: str, kind: str
-) -> None:
-    claim = tagged()
-    fault = Fault(check, "crash-before" if kind == "crash-before" else "crash-after", about=claim.reason)
-    running.lab.plan(fault)
-    async with kept(running, framework):
-        answer, runs = await outcome(running, await send(running, framework, claim))
-    assert_recovered(answer, runs)
-    assert runs[check].interrupted == 1
-    assert model_calls(running, claim) == ONCE
+async def test_killed_before_and_after_each_check(running: Stack, tagged: Tagged, check: str, kind: Kind) -> None:
+    async def case(framework: Framework) -> None:
+        claim = tagged()
+        running.lab.plan(Fault(check, kind, about=claim.reason))
+        async with kept(running, framework):
+            answer, runs = await outcome(running, await send(running, framework, claim))
+        assert_recovered(answer, runs)
+        assert runs[check].interrupted == 1
+        assert model_calls(running, claim) == ONCE
+
+    await everywhere(case)
 
 
 ENTRIES = 12
-"""A claim's journal has as many entries, or some more: its input, two model calls, three checks and its output."""
+"""A claim's journal has so many entries (ADK's has some more): input, two model calls, three checks, output."""
 
 
+@live
 @pytest.mark.parametrize("entries", range(1, ENTRIES))
-async def test_killed_at_every_point_of_the_journal(
-    running: Stack, framework: Framework, tagged: Tagged, entries: int
-) -> None:
-    claim = tagged()
-    running.lab.plan(
-        Fault("model", "delay", 0.15, about=claim.reason),
-        *(
-            Fault(check, "delay", delay, about=claim.reason)
-            for check, delay in zip(CHECKS, (0.1, 0.25, 0.4), strict=True)
-        ),
-    )
-    async with kept(running, framework):
-        id = await send(running, framework, claim)
-        before = await reached(running, id, entries)
-        await running.agents[framework.name].process.kill()
-        answer, runs = await outcome(running, id)
-    assert_recovered(answer, runs)
-    finished = {step.name for step in before.checks if step.end}
-    assert all(runs[check] == Runs(starts=1) for check in finished), "a finished step is not run again"
-    done = len([step for step in before.model_calls if step.end])
-    asked = model_calls(running, claim)
-    assert all(asked[f'{{"turn": {turn}'] == 1 for turn in range(done)), "a finished model call is not made again"
+async def test_killed_at_every_point_of_the_journal(running: Stack, tagged: Tagged, entries: int) -> None:
+    async def case(framework: Framework) -> None:
+        claim = tagged()
+        running.lab.plan(
+            Fault("model", "delay", 0.15, about=claim.reason),
+            *(Fault(check, "delay", 0.1 + 0.15 * at, about=claim.reason) for at, check in enumerate(CHECKS)),
+        )
+        async with kept(running, framework):
+            id = await send(running, framework, claim)
+            before = await reached(running, id, entries)
+            await running.agents[framework.name].process.kill()
+            answer, runs = await outcome(running, id)
+        assert_recovered(answer, runs)
+        finished = {step.name for step in before.checks if step.end}
+        assert all(runs[check] == Runs(starts=1) for check in finished), "a finished step is not run again"
+        done = len([step for step in before.model_calls if step.end])
+        asked = model_calls(running, claim)
+        assert all(asked[f'{{"turn": {turn}'] == 1 for turn in range(done)), "a finished model call is not made again"
+
+    await everywhere(case)
 
 
 async def reached(running: Stack, id: str, entries: int) -> Invocation:
