@@ -70,8 +70,8 @@ def plan(claims: int, seed: int) -> Storm:
     for number in range(claims):
         reason = f"storm {seed}, claim {number}."
         claim = samples[rng.choice(sorted(samples))].model_copy(update={"reason": reason})
-        # A twentieth kills its agent, as starting one takes seconds.
-        kind = "crash" if number % 20 == 7 else rng.choices(("fail", "model", "none"), weights=(5, 3, 2))[0]
+        # One in 21 kills its agent: not more, as starting one takes seconds, and each framework's in turn.
+        kind = "crash" if number % 21 == 7 else rng.choices(("fail", "model", "none"), weights=(5, 3, 2))[0]
         faults = tuple(replace(fault, about=reason) for fault in _faults(kind, rng))
         orders.append(Order(FRAMEWORKS[number % len(FRAMEWORKS)], claim, faults))
     victims = [rng.choice(FRAMEWORKS).name for _ in range(max(1, claims // 25))]

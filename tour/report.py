@@ -1,9 +1,12 @@
 """A comparison as data: what was measured (from the journal and the ledger), and what was read from the code.
 
-It is what `tour compare` shows in the terminal, writes as JSON (its schema: docs/comparison.schema.json) and as HTML.
+It is what `tour compare` shows in the terminal, writes as JSON and as HTML.
+
+uv run python -m tour.report > docs/comparison.schema.json
 """
 
 import datetime
+import json
 import os
 import platform
 from collections.abc import Mapping, Sequence
@@ -216,6 +219,11 @@ def describe(fault: Fault) -> str:
     return f"the model's answer: {fault.kind}{times}"
 
 
+def schema() -> str:
+    """The JSON schema of a report, as it is kept in docs/comparison.schema.json."""
+    return json.dumps(Report.model_json_schema(mode="serialization"), indent=2) + "\n"
+
+
 def html(report: Report) -> str:
     """The report as one HTML page that needs nothing else, and in which nothing from a claim is markup."""
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
@@ -224,3 +232,7 @@ def html(report: Report) -> str:
     return template.render(
         report=report, longest=longest, regions=code.regions(), json=report.model_dump_json(indent=1)
     )
+
+
+if __name__ == "__main__":
+    print(schema(), end="")

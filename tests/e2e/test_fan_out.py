@@ -196,6 +196,14 @@ async def test_cancelled_while_a_failing_step_is_held_back(jobs: Jobs) -> None:
     assert job.started == {"slow": 1, "bad": 1}
 
 
+async def test_every_attempt_has_the_same_invocation_id(jobs: Jobs) -> None:
+    one = await jobs.run(Fault("bad", "fail", times=2), steps=["bad"])
+    other = await jobs.run(steps=["bad"])
+    await asyncio.gather(one.answer(), other.answer())
+    assert (one.started, other.started) == ({"bad": 3}, {"bad": 1}), "counted by ctx.request().id"
+    assert one.id != other.id
+
+
 async def test_a_step_that_is_forgotten_ends_the_job(jobs: Jobs) -> None:
     job = await jobs.run(steps=["a", "b"], handler="forgets_a_step")
     assert await job.answer() == (500, "a fan-out of 2 steps was given 1 to gather")

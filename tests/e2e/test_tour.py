@@ -10,6 +10,7 @@ import psutil
 import pytest
 
 from tour.processes import free_port
+from tour.report import Report
 
 
 def ours() -> set[psutil.Process]:
@@ -85,3 +86,32 @@ async def test_the_doctor_shows_no_key(tmp_path: Path) -> None:
     assert process.returncode == 0
     assert "OPENAI_API_KEY is set" in said
     assert "sk-secret" not in said
+
+
+async def test_a_comparison_with_faults_shows_what_ran_how_often(tmp_path: Path) -> None:
+    figures, page = tmp_path / "figures.json", tmp_path / "report.html"
+    process = await tour(
+        "compare", "--only", "restate_loop,langchain_agent", "--fail", "fraud=2", "--crash", "cost", "--delay", "0.3s",
+        "--step-latency", "0", "--amount", "99999", "--json", str(figures), "--html", str(page), home=tmp_path,
+    )  # fmt: skip
+    said = (await process.communicate())[0].decode()
+    assert process.returncode == 0, said
+    made = Report.model_validate_json(figures.read_text())
+    assert [framework.runs[0].verdict for framework in made.frameworks] == ["Rejected", "Rejected"]
+    for framework in made.frameworks:
+        [run] = framework.runs
+        assert run.runs["fraud"].starts == 3
+        assert run.runs["cost"].interrupted == 1
+        assert all(runs.repeated == runs.redone == 0 for runs in run.runs.values())
+        assert run.recovery
+        assert run.tokens_read > 100
+    assert "fraud fails 2 times" in page.read_text()
+
+
+async def test_the_code_side_by_side(tmp_path: Path) -> None:
+    process = await tour("code", "--only", "openai_agents,langchain_agent", "--region", "tool", home=tmp_path)
+    said = (await process.communicate())[0].decode()
+    assert process.returncode == 0
+    assert "@durable_function_tool" in said
+    assert "ToolRuntime" in said
+    assert "claim_service" not in said
