@@ -112,7 +112,7 @@ class Witnessed:
     ledger: Sequence[Entry]
     invocations: int
     left: Sequence[str]
-    outages: Sequence[float]
+    outages: Sequence[tuple[float, float]]
     kills: Sequence[str]
     seconds: float
 
@@ -188,7 +188,7 @@ async def judge(storm: Storm, seen: Witnessed) -> Verdict:
 
 async def rage(stack: Stack, storm: Storm, console: Console) -> Witnessed:
     """Let the storm loose on a stack of all frameworks, and collect what the witnesses say."""
-    began, outages, kills = time.monotonic(), list[float](), list[str]()
+    began, outages, kills = time.monotonic(), list[tuple[float, float]](), list[str]()
     stack.lab.plan(*(fault for order in storm.orders for fault in order.faults))
     answered, turn = 0, asyncio.Semaphore(IN_FLIGHT)
     progressed = asyncio.Condition()
@@ -211,8 +211,9 @@ async def rage(stack: Stack, storm: Storm, console: Console) -> Witnessed:
             async with progressed:
                 await progressed.wait_for(lambda after=after: answered >= after)  # type: ignore[misc]
             if victim == SERVER:
-                outages.append(time.time())
+                gone = time.time()
                 await stack.restate.restart()
+                outages.append((gone, time.time()))
             else:
                 await stack.agents[victim].process.kill()  # it is started again by `keep_agents`
             kills.append(victim)

@@ -28,10 +28,12 @@ class Runs:
     redone: int = 0
 
 
-def runs(invocation: Invocation, ledger: Iterable[Entry], outages: Sequence[float] = ()) -> dict[str, Runs]:
+def runs(
+    invocation: Invocation, ledger: Iterable[Entry], outages: Sequence[tuple[float, float]] = ()
+) -> dict[str, Runs]:
     """The runs of each step of the invocation that the lab observes, by the step's name.
 
-    `outages` are the times (s since the epoch) at which the server was killed. A step that a claim has twice, since
+    `outages` are the times (s since the epoch) between which the server was killed and answered again. A step that a claim has twice, since
     the model asked for the tool twice, is not told apart: `redone` counts its second use.
     """
     finished = {step.name: step.end / 1000 for step in invocation.steps if step.end}
@@ -46,7 +48,7 @@ CLOCK = 0.05
 """Seconds by which the journal's times may lag behind: the server's clock is a coarse one."""
 
 
-def _runs(entries: Sequence[Entry], finished: float | None, outages: Sequence[float]) -> Runs:
+def _runs(entries: Sequence[Entry], finished: float | None, outages: Sequence[tuple[float, float]]) -> Runs:
     counts = {"retried": 0, "interrupted": 0, "repeated": 0, "redone": 0}
     starts = [entry for entry in entries if entry.event == "start"]
     for before, after in pairwise(starts):
@@ -57,7 +59,7 @@ def _runs(entries: Sequence[Entry], finished: float | None, outages: Sequence[fl
             reason = "redone"
         elif failed:
             reason = "retried"
-        elif before.pid != after.pid or any(before.at <= outage <= after.at for outage in outages):
+        elif before.pid != after.pid or any(before.at <= back and after.at >= gone for gone, back in outages):
             reason = "interrupted"
         else:
             reason = "repeated"

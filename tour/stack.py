@@ -43,7 +43,8 @@ class Agent:
         """Start it again whenever it ends; runs until it is cancelled."""
         while True:
             await self.process.child.wait()
-            await self.restart()
+            await asyncio.sleep(0.1)  # it may end again at once, as when a planned crash awaits it
+            await self.process.restart()
 
     async def restart(self) -> None:
         """Kill it if it has not ended, and start it again: Restate goes on where the journal ends."""

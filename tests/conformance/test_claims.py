@@ -124,6 +124,7 @@ async def test_a_wrong_path_is_a_client_error(running: Stack, framework: Framewo
     ("fault", "cause"),
     [(Fault("model", "status", 500), "500"), (Fault("model", "cut"), ""), (Fault("model", "status", 401), "401")],
 )
+@pytest.mark.parametrize("running", ["live"], indirect=True)
 async def test_a_dead_model_ends_in_a_terminal_error(
     running: Stack, framework: Framework, tagged: Tagged, fault: Fault, cause: str
 ) -> None:

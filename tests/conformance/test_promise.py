@@ -140,6 +140,19 @@ async def test_killed_before_and_after_each_check(running: Stack, tagged: Tagged
     await everywhere(case)
 
 
+@live
+async def test_killed_again_as_soon_as_it_is_back(running: Stack, tagged: Tagged) -> None:
+    async def case(framework: Framework) -> None:
+        claim = tagged()
+        running.lab.plan(Fault("cost", "crash-before", times=2, about=claim.reason))
+        async with kept(running, framework):
+            answer, runs = await outcome(running, await send(running, framework, claim))
+        assert_recovered(answer, runs)
+        assert runs["cost"] == Runs(starts=3, interrupted=2)
+
+    await everywhere(case)
+
+
 ENTRIES = 12
 """A claim's journal has so many entries (ADK's has some more): input, two model calls, three checks, output."""
 

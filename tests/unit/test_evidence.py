@@ -21,7 +21,7 @@ def ran(at: float, end: str = "", pid: int = OLD) -> list[Entry]:
     return [start, Entry(at + 0.5, pid, "any", "inv_1", "fraud", "end", end)] if end else [start]
 
 
-def of(*entries: list[Entry], finished: float | None = None, outages: tuple[float, ...] = ()) -> Runs:
+def of(*entries: list[Entry], finished: float | None = None, outages: tuple[tuple[float, float], ...] = ()) -> Runs:
     ledger = [entry for run in entries for entry in run]
     return evidence.runs(claim(finished), ledger, outages)["fraud"]
 
@@ -43,11 +43,15 @@ def test_a_step_that_was_done_but_not_in_the_journal_is_interrupted() -> None:
 
 
 def test_a_step_in_flight_when_the_server_was_killed_is_interrupted() -> None:
-    assert of(ran(1, "cancelled"), ran(5, "ok"), finished=5.5, outages=(1.2,)) == Runs(starts=2, interrupted=1)
+    assert of(ran(1, "cancelled"), ran(5, "ok"), finished=5.5, outages=((1.2, 3.0),)) == Runs(starts=2, interrupted=1)
+
+
+def test_a_step_that_ran_while_the_server_was_gone_is_interrupted() -> None:
+    assert of(ran(1.5, "ok"), ran(5, "ok"), finished=5.5, outages=((1.2, 3.0),)) == Runs(starts=2, interrupted=1)
 
 
 def test_a_step_abandoned_for_a_sibling_is_repeated() -> None:
-    assert of(ran(1, "cancelled"), ran(5, "ok"), finished=5.5, outages=(9.0,)) == Runs(starts=2, repeated=1)
+    assert of(ran(1, "cancelled"), ran(5, "ok"), finished=5.5, outages=((9.0, 9.5),)) == Runs(starts=2, repeated=1)
 
 
 def test_a_step_that_runs_after_its_result_is_in_the_journal_is_redone() -> None:
