@@ -33,8 +33,8 @@ def runs(
 ) -> dict[str, Runs]:
     """The runs of each step of the invocation that the lab observes, by the step's name.
 
-    `outages` are the times (s since the epoch) between which the server was killed and answered again. A step that a claim has twice, since
-    the model asked for the tool twice, is not told apart: `redone` counts its second use.
+    `outages` are the times (s since the epoch) between which the server was killed and answered again. A step that a
+    claim has twice, since the model asked for the tool twice, is not told apart: `redone` counts its second use.
     """
     finished = {step.name: step.end / 1000 for step in invocation.steps if step.end}
     entries: dict[str, list[Entry]] = {}
