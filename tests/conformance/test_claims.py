@@ -75,6 +75,9 @@ def _tool_shown(running: Stack, framework: Framework) -> dict[str, Any]:
     }
 
 
+live = pytest.mark.parametrize("running", ["live"], indirect=True)
+"""The model's faults are the same on a server that replays, and their pauses take long."""
+
 VALID = sample_claims()["broken-leg"].model_dump(mode="json")
 BAD_INPUT = {
     "no JSON": ("{not json", "JSON"),
@@ -124,7 +127,7 @@ async def test_a_wrong_path_is_a_client_error(running: Stack, framework: Framewo
     ("fault", "cause"),
     [(Fault("model", "status", 500), "500"), (Fault("model", "cut"), ""), (Fault("model", "status", 401), "401")],
 )
-@pytest.mark.parametrize("running", ["live"], indirect=True)
+@live
 async def test_a_dead_model_ends_in_a_terminal_error(
     running: Stack, framework: Framework, tagged: Tagged, fault: Fault, cause: str
 ) -> None:
@@ -154,6 +157,7 @@ async def test_a_dead_model_ends_in_a_terminal_error(
     ],
     ids=lambda fault: f"{fault.kind} {fault.value:g}",
 )
+@live
 async def test_a_passing_fault_of_the_model_is_survived(
     running: Stack, framework: Framework, tagged: Tagged, fault: Fault, turn: int
 ) -> None:
