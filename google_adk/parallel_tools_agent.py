@@ -12,7 +12,6 @@ from google.adk.tools.tool_context import ToolContext
 from google.genai import types
 from restate.ext.adk import RestatePlugin, RestateSessionService, restate_context
 
-from google_adk.model_calls import RETRIES
 from google_adk.tool_calls import refuse_unknown_tool
 from shared import llm
 from shared.checks import check_eligibility, check_fraud, compare_to_standard_rates
@@ -35,7 +34,7 @@ async def calculate_metrics(claim: InsuranceClaim, tool_context: ToolContext) ->
 
 agent = LlmAgent(
     name="ParallelToolClaimAgent",
-    model=Gemini(model=llm.gemini_model(), client_kwargs=llm.gemini_client(), retry_options=RETRIES),
+    model=Gemini(model=llm.gemini_model(), client_kwargs=llm.gemini_client()),
     instruction=llm.INSTRUCTIONS,
     tools=[calculate_metrics],
     before_tool_callback=refuse_unknown_tool,

@@ -139,6 +139,11 @@ class Lab:
         )
         return [Entry(*row) for row in rows]
 
+    def injected(self) -> int:
+        """How many faults have been injected so far."""
+        (count,) = self._db.execute("SELECT count(*) FROM ledger WHERE event = 'injected'").fetchone()
+        return int(count)
+
     def take(
         self,
         framework: str,

@@ -68,15 +68,19 @@ def _retry_after(response: httpx2.Response) -> float:
 
 
 def gemini_client() -> dict[str, Any]:
-    """The arguments that give ADK's Gemini the timeout, and let it wait as long as an overloaded provider asks for."""
+    """The arguments of ADK's Gemini that let its client do what OpenAI's does unasked.
+
+    It has the timeout, tries a call again when its error may pass, and waits as long as an overloaded provider asks.
+    """
     client = httpx2.AsyncClient(
         timeout=httpx2.Timeout(MODEL_TIMEOUT, connect=10),
         limits=httpx2.Limits(max_connections=1000, max_keepalive_connections=100),
         follow_redirects=True,
         event_hooks={"response": [_wait_as_told]},
     )
+    retries = {"attempts": 3, "initial_delay": 0.5, "http_status_codes": [408, 429, 500, 502, 503, 504]}
     milliseconds = int(MODEL_TIMEOUT * 1000)  # it would override the client's
-    return {"http_options": {"timeout": milliseconds, "httpx_async_client": client}}
+    return {"http_options": {"timeout": milliseconds, "retry_options": retries, "httpx_async_client": client}}
 
 
 def openai_model() -> str:

@@ -21,6 +21,11 @@ from shared.offline_model import (
 STEP = "model"
 
 
+def digest(prompt: str) -> str:
+    """What stands for the invocation in the ledger's lines of the model, which sees no more than the prompt."""
+    return hashlib.sha256(prompt.encode()).hexdigest()[:16]
+
+
 class LabDirector:
     """Asks the lab what to do with each request of a model call."""
 
@@ -28,10 +33,9 @@ class LabDirector:
         self._lab = lab
 
     def direct(self, conversation: Conversation, turn: int) -> Fault | None:
-        """The fault to answer with, or None. In the ledger a digest of the prompt stands for the invocation,
-        and the detail tells the turn and the tools that the model was shown, as JSON."""
-        prompt = hashlib.sha256(conversation.prompt.encode()).hexdigest()[:16]
-        where = (conversation.caller, prompt, STEP)
+        """The fault to answer with, or None. In the ledger the `digest` of the prompt stands for the
+        invocation, and the detail tells the turn and the tools that the model was shown, as JSON."""
+        where = (conversation.caller, digest(conversation.prompt), STEP)
         shown = {tool.name: tool.parameters for tool in conversation.tools}
         self._lab.record(*where, "start", json.dumps({"turn": turn, "tools": shown}))
         planned = self._lab.take(

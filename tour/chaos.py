@@ -11,7 +11,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import httpx
 from rich import box
@@ -22,8 +22,8 @@ from rich.text import Text
 
 from shared.checks import check_eligibility, check_fraud, compare_to_standard_rates
 from shared.claims import InsuranceClaim, sample_claims
-from shared.lab import Entry, Fault, Kind
-from tour import evidence, journal
+from shared.lab import Entry, Fault
+from tour import compare, evidence, journal
 from tour.errors import TourError
 from tour.frameworks import FRAMEWORKS, Framework
 from tour.journal import Invocation
@@ -37,7 +37,9 @@ IN_TIME = 120.0
 
 SERVER = "restate"
 
-MODEL_FAULTS: tuple[tuple[Kind, float], ...] = (("status", 429), ("status", 500), ("status", 503), ("cut", 0))
+MODEL_FAULTS = [fault for name, fault in compare.MODEL_FAULTS.items() if name != "truncate"]
+"""Those that the SDKs' clients try again by themselves. A truncated answer uses up one of a model call's three
+attempts, and so does each in which the agent is not there: both together may end a claim."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +128,7 @@ class Verdict:
     injected: int
     kills_planned: int
     kills: int
-    table: list[tuple[str, ...]] = field(default_factory=list)
+    table: list[tuple[str, ...]]
 
     @property
     def kept(self) -> bool:
@@ -215,32 +217,31 @@ async def rage(stack: Stack, storm: Storm, console: Console) -> Witnessed:
                 await stack.restate.restart()
                 outages.append((gone, time.time()))
             else:
-                await stack.agents[victim].process.kill()  # it is started again by `keep_agents`
+                await stack.agents[victim].process.kill()  # it is started again by `agents_kept`
             kills.append(victim)
 
     async def report() -> None:
         with Live(console=console, transient=True, refresh_per_second=4) as live:
             while True:
-                injected = sum(entry.event == "injected" for entry in stack.lab.ledger())
+                injected = stack.lab.injected()
                 live.update(
                     f"{answered} of {len(storm.orders)} claims answered, {injected} of {storm.faults} faults injected, "
                     f"{len(kills)} of {len(storm.kills)} kills"
                 )
                 await asyncio.sleep(0.5)
 
-    background = [asyncio.create_task(stack.keep_agents()), asyncio.create_task(report())]
+    reporting = asyncio.create_task(report())
     try:
-        async with asyncio.TaskGroup() as group:
+        async with stack.agents_kept(), asyncio.TaskGroup() as group:
             group.create_task(strike())
             serving = [group.create_task(serve(order)) for order in storm.orders]
-        outcomes = [task.result() for task in serving]
-        for at, outcome in enumerate(outcomes):
-            if outcome.answers[0] is not None:
-                outcomes[at] = replace(outcome, answers=(outcome.answers[0], await stack.answer(outcome.id)))
     finally:
-        for task in background:
-            task.cancel()
-        await asyncio.gather(*background, return_exceptions=True)
+        reporting.cancel()
+        await asyncio.gather(reporting, return_exceptions=True)
+    outcomes = [task.result() for task in serving]
+    for at, outcome in enumerate(outcomes):
+        if outcome.answers[0] is not None:
+            outcomes[at] = replace(outcome, answers=(outcome.answers[0], await stack.answer(outcome.id)))
     heads = await journal.query(stack.admin, "SELECT id, status FROM sys_invocation")
     journals: dict[str, Invocation] = {}
     for at in range(0, len(outcomes), 50):

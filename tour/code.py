@@ -71,8 +71,6 @@ def _cut(framework: Framework) -> dict[str, list[str]]:
         """The lines from the first node (with its decorators) up to the last, blank ends cut off."""
         node = nodes[first]
         start = min([node.lineno, *(each.lineno for each in getattr(node, "decorator_list", ()))])
-        while lines[start - 2].startswith("#"):
-            start -= 1
         return lines[start - 1 : nodes[last].end_lineno]
 
     return {

@@ -88,16 +88,11 @@ async def compare(
     An agent whose process ends meanwhile, as by a planned crash, is started again.
     """
     runs: dict[Framework, list[Run]] = {framework: [] for framework in frameworks}
-    keeping = asyncio.create_task(stack.keep_agents())
-    try:
+    async with stack.agents_kept():
         for number in range(repeat):
             title = f"claim {number + 1} of {repeat}" if repeat > 1 else ""
             for framework, run in zip(frameworks, await _once(stack, frameworks, claim, console, title), strict=True):
                 runs[framework].append(run)
-    finally:
-        keeping.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await keeping
     return runs
 
 

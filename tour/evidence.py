@@ -27,6 +27,11 @@ class Runs:
     repeated: int = 0
     redone: int = 0
 
+    @property
+    def needless(self) -> int:
+        """The runs for which there is no reason: the promise was broken."""
+        return self.repeated + self.redone
+
 
 def runs(
     invocation: Invocation, ledger: Iterable[Entry], outages: Sequence[tuple[float, float]] = ()
@@ -75,7 +80,7 @@ def recovery(ledger: Iterable[Entry], invocation: str) -> float | None:
     injected: dict[str, float] = {}
     done: dict[str, float] = {}
     for entry in ledger:
-        if entry.invocation == invocation and entry.event == "injected" and entry.detail != "delay":
+        if entry.invocation == invocation and entry.event == "injected":
             injected.setdefault(entry.step, entry.at)
         elif entry.invocation == invocation and entry.event == "end" and entry.detail == "ok":
             done[entry.step] = entry.at

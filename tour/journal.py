@@ -5,6 +5,7 @@ the Restate server, in milliseconds. Nothing wrapped around the agents measures 
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -99,6 +100,10 @@ async def query(admin: httpx.AsyncClient, sql: str) -> list[dict[str, Any]]:
     return rows
 
 
+def _among(ids: Sequence[str]) -> str:
+    return f"id IN ({', '.join(repr(id) for id in ids)})"
+
+
 async def tokens(admin: httpx.AsyncClient, *ids: str) -> dict[str, tuple[int, int]]:
     """How many tokens the model read and wrote in each of these invocations, from its answers in the journal."""
     if not ids:
@@ -106,7 +111,7 @@ async def tokens(admin: httpx.AsyncClient, *ids: str) -> dict[str, tuple[int, in
     rows = await query(
         admin,
         "SELECT id, entry_type, name, entry_json FROM sys_journal"
-        f" WHERE id IN ({', '.join(repr(id) for id in ids)}) AND entry_type IN ('Command: Run', 'Notification: Run')"
+        f" WHERE {_among(ids)} AND entry_type IN ('Command: Run', 'Notification: Run')"
         " ORDER BY id, index",
     )
     used = dict.fromkeys(ids, (0, 0))
@@ -142,7 +147,7 @@ async def read(admin: httpx.AsyncClient, *ids: str) -> dict[str, Invocation]:
     """The invocations with these ids, as far as Restate knows them by now."""
     if not ids:
         return {}
-    among = f"id IN ({', '.join(repr(id) for id in ids)})"
+    among = _among(ids)
     heads = await query(
         admin,
         "SELECT id, status, created_at, completed_at, completion_failure, last_failure, journal_size"

@@ -10,18 +10,19 @@ import json
 import os
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
 import jinja2
 import psutil
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 from shared.claims import InsuranceClaim
 from shared.lab import Entry, Fault
 from tour import code, evidence, journal, restate_server
+from tour.code import Facts
+from tour.evidence import Runs
 from tour.frameworks import Framework
 from tour.journal import Invocation
 
@@ -35,6 +36,12 @@ PACKAGES = (
     "langchain-openai",
     "openai",
 )
+TERMS = (
+    "retried: it had failed. interrupted: in flight when its process was killed. repeated: for neither reason, "
+    "such as a sibling's failure; it must be 0. recovery: from the first fault until the step was done."
+)
+"""What the columns of a report mean that say why a check ran again."""
+
 VERDICTS = ("Approved", "Rejected", "Needs review", "error")
 
 
@@ -56,18 +63,10 @@ class Failure(BaseModel):
     message: str
 
 
-class Runs(BaseModel):
-    """How often a check was started, and why more than once; see `tour.evidence.Runs`."""
-
-    starts: int
-    retried: int
-    interrupted: int
-    repeated: int
-    redone: int
-
-
 class Run(BaseModel):
     """One claim that one framework decided. Times in ms, sizes in bytes, `recovery` in seconds."""
+
+    model_config = ConfigDict(json_schema_serialization_defaults_required=True)
 
     answer: str
     verdict: str
@@ -89,23 +88,13 @@ class Run(BaseModel):
     recovery: float | None
 
 
-class Code(BaseModel):
-    """What the agent's file tells; see `tour.code.Facts`."""
-
-    lines: int
-    service: str
-    context: str
-    claim: str
-    session: str
-
-
 class FrameworkReport(BaseModel):
     """One framework: its code, and its runs in the order made (the first is a fresh process's first claim)."""
 
     name: str
     title: str
     wire: str
-    code: Code
+    code: Facts
     runs: list[Run]
 
 
@@ -152,7 +141,7 @@ def run_of(answer: str, invocation: Invocation, ledger: Sequence[Entry], tokens:
             Failure(at=failure.at - invocation.created, step=failure.step, message=failure.message)
             for failure in invocation.failures
         ],
-        runs={step: Runs(**asdict(found)) for step, found in evidence.runs(invocation, ledger).items()},
+        runs=evidence.runs(invocation, ledger),
         recovery=evidence.recovery(ledger, invocation.id),
     )
 
@@ -194,7 +183,7 @@ def report_of(
                 name=framework.name,
                 title=framework.title,
                 wire=framework.wire,
-                code=Code(**asdict(code.facts(framework))),
+                code=code.facts(framework),
                 runs=list(made),
             )
             for framework, made in runs.items()
@@ -230,7 +219,11 @@ def html(report: Report) -> str:
     template = environment.from_string(Path(__file__).with_name("report.html").read_text())
     longest = max((run.total for framework in report.frameworks for run in framework.runs), default=0) or 1
     return template.render(
-        report=report, longest=longest, regions=code.regions(), json=report.model_dump_json(indent=1)
+        report=report,
+        longest=longest,
+        terms=TERMS,
+        regions=code.regions(),
+        json=report.model_dump_json(indent=1),
     )
 
 

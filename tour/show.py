@@ -10,7 +10,7 @@ from rich.text import Text
 
 from tour import code
 from tour.frameworks import Framework
-from tour.report import FrameworkReport, Report, Run, Step
+from tour.report import TERMS, FrameworkReport, Report, Run, Step
 from tour.stack import CHECKS
 
 VERDICT_STYLES = {"Approved": "green", "Rejected": "red", "Needs review": "yellow", "error": "bold red"}
@@ -50,7 +50,7 @@ def faults(report: Report) -> RenderableType:
     for framework in report.frameworks:
         every = [(check, runs) for run in framework.runs for check, runs in run.runs.items()]
         recoveries = [run.recovery for run in framework.runs if run.recovery is not None]
-        repeated = sum(runs.repeated + runs.redone for _, runs in every)
+        repeated = sum(runs.needless for _, runs in every)
         shown.add_row(
             framework.title,
             *(f"{sum(runs.starts for check, runs in every if check == name)} x" for name in CHECKS),
@@ -59,11 +59,7 @@ def faults(report: Report) -> RenderableType:
             Text(str(repeated), style="bold red" if repeated else "green"),
             f"{statistics.median(recoveries):.2f} s" if recoveries else "",
         )
-    note = (
-        f"Planned: {', '.join(report.faults)}.\n"
-        "retried: it had failed. interrupted: in flight when its process was killed. repeated: for neither reason, "
-        "such as a sibling's failure. recovery: from the first fault until the step was done."
-    )
+    note = f"Planned: {', '.join(report.faults)}.\n{TERMS}"
     return Group(shown, Text(note, style="dim"))
 
 

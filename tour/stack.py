@@ -39,8 +39,17 @@ class Agent:
         """Wait until it answers. Raises: TourError."""
         await self.process.until(f"http://127.0.0.1:{self.port}/health")
 
-    async def keep(self) -> None:
-        """Start it again whenever it ends; runs until it is cancelled."""
+    @asynccontextmanager
+    async def kept(self) -> AsyncIterator[None]:
+        """While the block runs, it is started again whenever it ends."""
+        keeping = asyncio.create_task(self._keep())
+        try:
+            yield
+        finally:
+            keeping.cancel()
+            await asyncio.gather(keeping, return_exceptions=True)
+
+    async def _keep(self) -> None:
         while True:
             await self.process.child.wait()
             await asyncio.sleep(0.1)  # it may end again at once, as when a planned crash awaits it
@@ -68,10 +77,9 @@ class Stack:
         self, framework: Framework, claim: InsuranceClaim, key: str, session: str, idempotency_key: str = ""
     ) -> str:
         """Send a claim and return at once with the id of its invocation; the same for the same idempotency key."""
-        path = framework.path(key).removesuffix("/run")
         headers = {"idempotency-key": idempotency_key} if idempotency_key else {}
         response = await self.ingress.post(
-            f"/restate/send/{path}/run", json=framework.body(claim, session), headers=headers
+            f"/restate/send/{framework.path(key)}", json=framework.body(claim, session), headers=headers
         )
         if response.status_code >= 300:
             raise TourError(f"Restate refused the claim: {response.text}", "Is the agent registered? Try `tour up`.")
@@ -84,11 +92,13 @@ class Stack:
         body = response.json()
         return str(body) if response.status_code == 200 else f"{response.status_code}: {body.get('message', body)}"
 
-    async def keep_agents(self) -> None:
-        """Start every agent again that ends, whatever ended it; runs until it is cancelled."""
-        async with asyncio.TaskGroup() as group:
+    @asynccontextmanager
+    async def agents_kept(self) -> AsyncIterator[None]:
+        """While the block runs, every agent that ends is started again, whatever ended it."""
+        async with AsyncExitStack() as kept:
             for agent in self.agents.values():
-                group.create_task(agent.keep())
+                await kept.enter_async_context(agent.kept())
+            yield
 
     def page(self, invocation: str) -> str:
         """The address of an invocation in the Restate UI."""

@@ -1,27 +1,17 @@
 """What every agent does with a claim."""
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from shared.checks import check_eligibility, check_fraud, compare_to_standard_rates
-from shared.claims import InsuranceClaim, sample_claims
+from shared.claims import sample_claims
 from shared.lab import Fault
+from tests.conformance.cases import Tagged, decide, live
 from tour import journal
 from tour.frameworks import FRAMEWORKS, Framework
-from tour.journal import Invocation
 from tour.stack import CHECKS, Stack
-
-Tagged = Callable[..., InsuranceClaim]
-
-
-async def decide(running: Stack, framework: Framework, claim: InsuranceClaim) -> tuple[str, Invocation]:
-    """The agent's answer to a claim in a session of its own, and what the journal says about it."""
-    id = await running.submit(framework, claim, key=claim.reason[:40], session=claim.reason[:40])
-    answer = await running.answer(id)
-    return answer, (await journal.read(running.admin, id))[id]
 
 
 @pytest.mark.parametrize("sample", sample_claims())
@@ -74,9 +64,6 @@ def _tool_shown(running: Stack, framework: Framework) -> dict[str, Any]:
         "required": sorted(claim["required"]),
     }
 
-
-live = pytest.mark.parametrize("running", ["live"], indirect=True)
-"""The model's faults are the same on a server that replays, and their pauses take long."""
 
 VALID = sample_claims()["broken-leg"].model_dump(mode="json")
 BAD_INPUT = {
@@ -165,7 +152,7 @@ async def test_a_passing_fault_of_the_model_is_survived(
     running.lab.plan(Fault("model", fault.kind, fault.value, fault.times, about=claim.reason, turn=turn))
     answer, invocation = await decide(running, framework, claim)
     assert answer.startswith("Approved:")
-    started = [e for e in running.lab.ledger(framework.prefix) if e.invocation == invocation.id and e.event == "start"]
+    started = [entry for entry in running.lab.ledger(invocations=[invocation.id]) if entry.event == "start"]
     assert sorted(entry.step for entry in started) == sorted(CHECKS), "finished steps are not repeated"
     if fault.value == 429:  # the offline model says Retry-After: 1
         assert invocation.model_calls[turn].duration >= 1_000

@@ -3,18 +3,15 @@
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from shared.claims import InsuranceClaim
 from shared.lab import Fault
-from tests.conformance.test_claims import decide
+from tests.conformance.cases import Tagged, decide
 from tour.frameworks import Framework
 from tour.stack import CHECKS, Stack
-
-Tagged = Callable[..., InsuranceClaim]
 
 IN_TIME = 30.0
 """Seconds in which each of these claims must be answered; an agent that hangs is retried only after a minute."""
@@ -42,8 +39,8 @@ async def ask(running: Stack, framework: Framework, claim: InsuranceClaim) -> tu
     async with asyncio.timeout(IN_TIME):
         answer, invocation = await decide(running, framework, claim)
     assert invocation.status == "completed"
-    ledger = running.lab.ledger(framework.prefix)
-    return answer, Counter(e.step for e in ledger if e.invocation == invocation.id and e.event == "start")
+    ledger = running.lab.ledger(invocations=[invocation.id])
+    return answer, Counter(entry.step for entry in ledger if entry.event == "start")
 
 
 ONCE = Counter(CHECKS)

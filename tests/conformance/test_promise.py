@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-import hashlib
+import json
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 
@@ -10,17 +10,13 @@ import pytest
 
 from shared.claims import InsuranceClaim
 from shared.lab import Fault, Kind
+from shared.model_faults import digest
+from tests.conformance.cases import Tagged, live, send
 from tour import evidence, journal
 from tour.evidence import Runs
 from tour.frameworks import FRAMEWORKS, Framework
 from tour.journal import Invocation
 from tour.stack import CHECKS, Stack
-
-Tagged = Callable[..., InsuranceClaim]
-
-
-async def send(running: Stack, framework: Framework, claim: InsuranceClaim) -> str:
-    return await running.submit(framework, claim, key=claim.reason[:40], session=claim.reason[:40])
 
 
 async def outcome(running: Stack, id: str) -> tuple[str, dict[str, Runs]]:
@@ -31,14 +27,13 @@ async def outcome(running: Stack, id: str) -> tuple[str, dict[str, Runs]]:
     return answer, evidence.runs(invocation, running.lab.ledger(invocations=[id]))
 
 
-def model_calls(running: Stack, claim: InsuranceClaim) -> Counter[str]:
-    """How often the model was asked for each turn of this claim: `{"turn": …` in the ledger's detail."""
-    prompt = hashlib.sha256(f"Claim: {claim.model_dump_json()}".encode()).hexdigest()[:16]
-    entries = running.lab.ledger(invocations=[prompt])
-    return Counter(entry.detail.partition(",")[0] for entry in entries if entry.event == "start")
+def model_calls(running: Stack, claim: InsuranceClaim) -> Counter[int]:
+    """How often the model was asked for each turn of this claim."""
+    entries = running.lab.ledger(invocations=[digest(f"Claim: {claim.model_dump_json()}")])
+    return Counter(json.loads(entry.detail)["turn"] for entry in entries if entry.event == "start")
 
 
-ONCE = {'{"turn": 0': 1, '{"turn": 1': 1}
+ONCE = {0: 1, 1: 1}
 
 
 @pytest.mark.parametrize("times", [1, 3])
@@ -85,12 +80,10 @@ async def test_a_check_that_fails_after_its_siblings_are_done(
 async def kept(running: Stack, framework: Framework) -> AsyncIterator[None]:
     """The framework's agent is started again whenever it ends, and runs when the block is left."""
     agent = running.agents[framework.name]
-    keeping = asyncio.create_task(agent.keep())
     try:
-        yield
+        async with agent.kept():
+            yield
     finally:
-        keeping.cancel()
-        await asyncio.gather(keeping, return_exceptions=True)
         if not agent.process.alive:
             await agent.restart()
         await agent.ready()
@@ -100,10 +93,6 @@ def assert_recovered(answer: str, runs: dict[str, Runs]) -> None:
     assert answer.startswith("Approved:")
     assert sorted(runs) == sorted(CHECKS)
     assert all(found.redone == found.repeated == 0 for found in runs.values()), runs
-
-
-live = pytest.mark.parametrize("running", ["live"], indirect=True)
-"""A crash replays the journal in any case."""
 
 
 async def everywhere(case: Callable[[Framework], Awaitable[None]]) -> None:
@@ -176,7 +165,7 @@ async def test_killed_at_every_point_of_the_journal(running: Stack, tagged: Tagg
         assert all(runs[check] == Runs(starts=1) for check in finished), "a finished step is not run again"
         done = len([step for step in before.model_calls if step.end])
         asked = model_calls(running, claim)
-        assert all(asked[f'{{"turn": {turn}'] == 1 for turn in range(done)), "a finished model call is not made again"
+        assert all(asked[turn] == 1 for turn in range(done)), "a finished model call is not made again"
 
     await everywhere(case)
 

@@ -1,17 +1,14 @@
 """Sessions: only for frameworks whose service is keyed by the user."""
 
 import asyncio
-from collections.abc import Callable
 
 import pytest
 
-from shared.claims import InsuranceClaim
 from shared.lab import Fault
+from tests.conformance.cases import Tagged
 from tour import journal
 from tour.frameworks import FRAMEWORKS, Framework
 from tour.stack import Stack
-
-Tagged = Callable[..., InsuranceClaim]
 
 keyed = pytest.mark.parametrize(
     "framework", [framework for framework in FRAMEWORKS if framework.keyed], ids=lambda framework: framework.name
