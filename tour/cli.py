@@ -102,7 +102,7 @@ def compare(
     console.quiet = json_ == "-"
     job = _compare(
         _frameworks(only),
-        _claim(sample, claim, {name: value for name, value in fields.items() if value}),
+        _claim(sample, claim, {name: value for name, value in fields.items() if value not in ("", None)}),
         model_latency,
         step_latency,
         faults,
@@ -170,6 +170,7 @@ def main() -> None:
     try:
         cli()
     except TourError as error:
+        console.quiet = False  # with `--json -` it prints nothing else
         console.print("[bold red]Error:[/] " + escape(error.problem), soft_wrap=True, highlight=False)
         console.print(error.remedy, soft_wrap=True, highlight=False, markup=False)
         sys.exit(1)
@@ -327,18 +328,17 @@ def _frameworks(only: str) -> tuple[Framework, ...]:
     return tuple(known[name] for name in names)
 
 
-def _claim(sample: str, path: str, changed: Mapping[str, Any] | None = None) -> InsuranceClaim:
+def _claim(sample: str, path: str, changed: Mapping[str, Any] = {}) -> InsuranceClaim:
     samples = sample_claims()
     if sample not in samples:
         raise TourError(f"There is no sample {sample}.", f"Choose from: {', '.join(samples)}")
     try:
-        given = json.loads(
-            (sys.stdin.read() if path == "-" else Path(path).read_text()) if path else _json(samples[sample])
-        )
-        return InsuranceClaim.model_validate(given | changed if changed else given)
+        text = _json(samples[sample]) if not path else sys.stdin.read() if path == "-" else Path(path).read_text()
+        given = json.loads(text)
+        return InsuranceClaim.model_validate({**given, **changed} if isinstance(given, dict) else given)
     except OSError as error:
         raise TourError(f"The claim cannot be read: {error}", "Name a file with a claim as JSON, or `-`.") from error
-    except (ValidationError, ValueError) as error:
+    except ValueError as error:
         problem = invalid(error) if isinstance(error, ValidationError) else f"no JSON: {error}"
         raise TourError(f"This is no valid claim: {problem}", f"An example: {_json(samples['broken-leg'])}") from error
 

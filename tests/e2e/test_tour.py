@@ -9,6 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tour.frameworks import ROOT
 from tour.processes import free_port
 from tour.report import Report
 
@@ -59,6 +60,9 @@ async def test_ctrl_c_at_any_moment_leaves_no_process(tmp_path: Path, after: flo
         (["--only", "crewai"], {}, "no framework crewai", "openai_agents"),
         (["--sample", "nothing"], {}, "no sample nothing", "broken-leg"),
         (["--claim", "/does/not/exist"], {}, "cannot be read", "JSON"),
+        (["compare", "--amount", "0"], {}, "amount", "An example"),
+        (["compare", "--json", "-", "--sample", "nothing"], {}, "no sample nothing", "broken-leg"),
+        (["compare", "--claim", str(ROOT / "tests" / "e2e" / "list.json"), "--amount", "5"], {}, "body", "An example"),
         ([], {"RESTATE_ADMIN_URL": f"http://127.0.0.1:{free_port()}"}, "does not answer", "unset"),
         (
             ["register", "http://127.0.0.1:9"],
