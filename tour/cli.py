@@ -8,7 +8,9 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Coroutine, Mapping, Sequence
+import webbrowser
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -140,6 +142,17 @@ def up(only: Only = "", model_latency: ModelLatency = 0.3, step_latency: StepLat
 
 
 @cli.command()
+def web(
+    port: Annotated[int, typer.Option(help="Where the page is, on loopback; 0 takes a free port.")] = 8070,
+    model_latency: ModelLatency = 0.6,
+    step_latency: StepLatency = 1.0,
+    open_: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
+) -> None:
+    """A live page: send a claim to all five, break a check, kill an agent, and watch them recover."""
+    _run(_web(port, model_latency, step_latency, open_))
+
+
+@cli.command()
 def server() -> None:
     """Run just Restate in the foreground, on ports 8080 and 9070, until Ctrl-C."""
     _run(_server())
@@ -196,22 +209,11 @@ async def _compare(
     *,
     details: bool = False,
 ) -> None:
-    with tempfile.TemporaryDirectory(prefix="tour-") as folder:
-        usual = not os.environ.get("RESTATE_ADMIN_URL") and not Ports().holders()
-        async with stack.running(
-            Path(folder),
-            data=_home() / "restate" if usual else None,
-            frameworks=chosen,
-            usual_ports=usual,
-            model_latency=model_latency,
-            step_latency=step_latency,
-            say=_say,
-        ) as running:
-            model = running.model
-            console.print(f"Model: {model}. Each check is slowed down by {step_latency:g} s.", highlight=False)
-            console.print(f"Claim: {claim.model_dump_json()}", soft_wrap=True, highlight=False)
-            running.lab.plan(*faults)
-            runs = await compare_.compare(running, chosen, claim, repeat, console)
+    async with _stack(chosen, model_latency, step_latency) as running:
+        model = running.model
+        console.print(f"Claim: {claim.model_dump_json()}", soft_wrap=True, highlight=False)
+        running.lab.plan(*faults)
+        runs = await compare_.compare(running, chosen, claim, repeat, console)
     made = report.report_of(
         runs, claim=claim, model=model, model_latency=model_latency, step_latency=step_latency, faults=faults
     )
@@ -222,9 +224,9 @@ async def _compare(
     if details:
         console.print(show.read_from_the_code(made))
     show.answers(made, console)
-    if usual:
+    if running.restate.process and running.restate.admin.endswith(f":{Ports().admin}"):
         console.print("The pages of the Restate UI open while `uv run tour up` runs: the journals are kept.")
-    elif not os.environ.get("RESTATE_ADMIN_URL"):
+    elif running.restate.process:
         console.print("Restate's usual ports were taken: this run's journals, and so its pages, are gone.")
     if json_ == "-":
         print(made.model_dump_json(indent=2))
@@ -235,6 +237,24 @@ async def _compare(
         console.print(f"Report: {html}", soft_wrap=True, highlight=False)
     if not faults and any(run.verdict == "error" for made_runs in runs.values() for run in made_runs):
         raise typer.Exit(1)
+
+
+@asynccontextmanager
+async def _stack(chosen: Sequence[Framework], model_latency: float, step_latency: float) -> AsyncIterator[stack.Stack]:
+    """The stack on the usual ports, its journals kept; where they are taken, on free ones, its journals thrown away."""
+    usual = not os.environ.get("RESTATE_ADMIN_URL") and not Ports().holders()
+    with tempfile.TemporaryDirectory(prefix="tour-") as folder:
+        async with stack.running(
+            Path(folder),
+            data=_home() / "restate" if usual else None,
+            frameworks=chosen,
+            usual_ports=usual,
+            model_latency=model_latency,
+            step_latency=step_latency,
+            say=_say,
+        ) as running:
+            console.print(f"Model: {running.model}. Each check is slowed down by {step_latency:g} s.", highlight=False)
+            yield running
 
 
 async def _chaos(claims: int, seed: int) -> None:
@@ -277,6 +297,18 @@ async def _up(chosen: tuple[Framework, ...], model_latency: float, step_latency:
             )
         console.print("Ctrl-C stops everything; the journals are kept.")
         await asyncio.Event().wait()
+
+
+async def _web(port: int, model_latency: float, step_latency: float, open_: bool) -> None:
+    from tour import web  # NiceGUI takes a second to import: just for those who want the page
+
+    listener = web.port_of_page(port)
+    async with _stack(FRAMEWORKS, model_latency, step_latency) as running:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        console.print(f"The page: {url}   Ctrl-C stops everything.", highlight=False)
+        if open_ and not webbrowser.open(url):
+            console.print("No browser can be opened from here: open that address yourself.")
+        await web.serve(running, listener)
 
 
 async def _server() -> None:

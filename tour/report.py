@@ -42,6 +42,14 @@ TERMS = (
 )
 """What the columns of a report mean that say why a check ran again."""
 
+TEMPLATES = jinja2.Environment(
+    loader=jinja2.FileSystemLoader(Path(__file__).with_name("templates")),
+    autoescape=True,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+"""What is drawn as HTML: the report, and the parts that the live page shares with it."""
+
 VERDICTS = ("Approved", "Rejected", "Needs review", "error")
 
 
@@ -215,10 +223,8 @@ def schema() -> str:
 
 def html(report: Report) -> str:
     """The report as one HTML page that needs nothing else, and in which nothing from a claim is markup."""
-    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    template = environment.from_string(Path(__file__).with_name("report.html").read_text())
     longest = max((run.total for framework in report.frameworks for run in framework.runs), default=0) or 1
-    return template.render(
+    return TEMPLATES.get_template("report.html").render(
         report=report,
         longest=longest,
         terms=TERMS,

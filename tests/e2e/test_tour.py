@@ -63,6 +63,7 @@ async def test_ctrl_c_at_any_moment_leaves_no_process(tmp_path: Path, after: flo
         (["compare", "--amount", "0"], {}, "amount", "An example"),
         (["compare", "--json", "-", "--sample", "nothing"], {}, "no sample nothing", "broken-leg"),
         (["compare", "--claim", str(ROOT / "tests" / "e2e" / "list.json"), "--amount", "5"], {}, "body", "An example"),
+        (["web", "--port", "1"], {}, "port 1", "--port"),
         ([], {"RESTATE_ADMIN_URL": f"http://127.0.0.1:{free_port()}"}, "does not answer", "unset"),
         (
             ["register", "http://127.0.0.1:9"],

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import httpx
+import httpx2
 import openai
 import pytest
 from google import genai
@@ -49,7 +50,10 @@ def openai_client(url: str, **options: Any) -> openai.AsyncOpenAI:
 
 
 def gemini_client(url: str) -> genai.Client:
-    options = types.HttpOptions(base_url=url, client_args={"verify": NO_TLS}, async_client_args={"verify": NO_TLS})
+    transport = httpx2.AsyncHTTPTransport(verify=NO_TLS)  # without one, it takes aiohttp, which the agent does not
+    options = types.HttpOptions(
+        base_url=url, client_args={"verify": NO_TLS}, async_client_args={"transport": transport}
+    )
     return genai.Client(api_key="none", http_options=options)
 
 

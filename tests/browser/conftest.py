@@ -1,0 +1,59 @@
+"""The page in a real browser: `tour web` as a person starts it, and Debian's Chromium."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+from playwright.async_api import Browser, async_playwright
+
+LATENCIES = ("--model-latency=0.3", "--step-latency=0.5")
+
+
+def chromium() -> str | None:
+    return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Without a browser these tests are skipped, but never in CI."""
+    if not chromium() and not os.environ.get("CI"):
+        for item in items:
+            if "tests/browser" in item.path.as_posix():
+                item.add_marker(pytest.mark.skip("no browser: install Chromium (Debian: apt-get install chromium)"))
+
+
+@pytest.fixture(scope="session")
+def url() -> Iterator[str]:
+    """The address of a page that runs for all of these tests."""
+    with tempfile.TemporaryDirectory(prefix="tour-web-") as home:
+        process = subprocess.Popen(
+            [sys.executable, "-c", "from tour.cli import main; main()", "web", "--port=0", *LATENCIES],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env={**os.environ, "TOUR_HOME": home, "PYTHONUNBUFFERED": "1"},
+        )
+        assert process.stdout
+        said = []
+        for line in process.stdout:
+            said.append(line)
+            if line.startswith("The page: "):
+                break
+        else:
+            pytest.fail("".join(said))
+        yield said[-1].split()[2]
+        process.terminate()
+        process.communicate(timeout=30)
+
+
+@pytest.fixture
+async def browser() -> AsyncIterator[Browser]:
+    async with async_playwright() as playwright:
+        options = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
+        quiet = ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
+        browser = await playwright.chromium.launch(executable_path=chromium(), args=options + quiet)
+        yield browser
+        await browser.close()

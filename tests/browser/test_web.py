@@ -1,0 +1,197 @@
+"""What a person does on the page, and what they see."""
+
+import re
+
+import httpx
+import pytest
+from playwright.async_api import Browser, Page, Request, ViewportSize, expect
+
+from shared.claims import sample_claims
+from tour.frameworks import FRAMEWORKS
+
+LONG = 60_000
+"""Milliseconds that five agents on two cores may take to start again after a kill."""
+
+
+async def opened(browser: Browser, url: str, scheme: str = "light") -> Page:
+    context = await browser.new_context(viewport=ViewportSize(width=1280, height=800))
+    page = await context.new_page()
+    await page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+    await page.goto(url)
+    await expect(page.get_by_role("button", name="Send to all five")).to_be_enabled()
+    return page
+
+
+async def choose(page: Page, label: str, option: str) -> None:
+    await page.get_by_label(label).click()
+    await page.get_by_role("option", name=option, exact=True).click()
+    await expect(page.get_by_role("listbox")).to_have_count(0)
+
+
+async def send(page: Page) -> None:
+    await page.get_by_role("button", name="Send to all five").click()
+
+
+async def answered(page: Page, *, timeout: int = LONG) -> str:
+    """Wait until all have answered; returns what the page says of the ledger."""
+    status = page.get_by_role("status").filter(has_text="Ledger")
+    await expect(status).to_contain_text(f"{len(FRAMEWORKS)} of {len(FRAMEWORKS)} answered", timeout=timeout)
+    return await status.inner_text()
+
+
+async def test_send_watch_it_grow_and_read(browser: Browser, url: str) -> None:
+    page = await opened(browser, url)
+    await send(page)
+    loop = page.get_by_role("img", name="Timeline of a loop of our own")
+    bars = loop.locator("rect")
+    await expect(bars).to_have_count(1)  # the first model call
+    before = float(await bars.first.get_attribute("width") or 0)
+    await expect(loop.locator("rect.check.running")).to_have_count(3)  # side by side, and not done yet
+    assert before > 0
+    assert "5 of 5" not in await page.get_by_role("status").filter(has_text="Ledger").inner_text()
+    assert "15 checks started, 15 ended, 0 faults injected into them" in await answered(page)
+    await expect(loop.locator("rect")).to_have_count(5)
+    await expect(loop.locator("rect.running")).to_have_count(0)
+    await expect(page.get_by_text("Approved:")).to_have_count(5)
+    links = page.get_by_role("link", name="invocation")
+    await expect(links).to_have_count(5)
+    await links.first.click()
+    restate_ui = await page.context.wait_for_event("page")
+    await expect(restate_ui.get_by_text("calculate_metrics").or_(restate_ui.get_by_text("eligibility"))).to_be_visible()
+
+
+async def test_a_failing_check_for_one_while_another_is_not_disturbed(browser: Browser, url: str) -> None:
+    breaks, calm = await opened(browser, url), await opened(browser, url)
+    await choose(breaks, "The check fraud", "fails twice")
+    await choose(breaks, "The model", "answers 429 twice")
+    await send(breaks)
+    await send(calm)
+    assert "25 checks started, 25 ended, 10 faults injected into them" in await answered(breaks)
+    assert "15 checks started, 15 ended, 0 faults injected into them" in await answered(calm)
+    await expect(breaks.get_by_text("fraud ×3: 2 retried")).to_have_count(5)
+    await expect(breaks.get_by_text("eligibility ×1", exact=True)).to_have_count(5)
+    await expect(breaks.locator("svg g path.fail").first).to_be_visible()
+    await expect(calm.locator("svg g path.fail")).to_have_count(0)
+
+
+async def test_kill_an_agent_and_see_it_recover(browser: Browser, url: str) -> None:
+    page = await opened(browser, url)
+    await choose(page, "The check cost", "takes 3 s longer")
+    await send(page)
+    chain = page.get_by_role("img", name="Timeline of LangChain")
+    await expect(chain.get_by_text("eligibility ×1")).to_be_visible()
+    await page.get_by_role("button", name="kill -9 LangChain").click()
+    await answered(page)
+    await expect(chain.get_by_text("cost ×2: 1 interrupted")).to_be_visible()
+    await expect(page.get_by_text("Approved:")).to_have_count(5)
+
+
+async def test_a_check_that_ends_for_good(browser: Browser, url: str) -> None:
+    page = await opened(browser, url)
+    await choose(page, "The check cost", "ends with an error 422")
+    await send(page)
+    await answered(page)
+    await expect(page.get_by_text("422: cost: planned by the lab")).to_have_count(5)
+
+
+async def test_an_invalid_claim_is_refused_at_its_field(browser: Browser, url: str) -> None:
+    page = await opened(browser, url)
+    await page.get_by_label("Amount in US dollars").fill("-3")
+    await page.get_by_label("Date").fill("yesterday")
+    await page.get_by_label("Reason").fill("")
+    await send(page)
+    for message in ("greater than 0", "YYYY-MM-DD", "at least 1 character"):
+        await expect(page.get_by_text(message)).to_be_visible()
+    await expect(page.locator("svg")).to_have_count(0)
+    await choose(page, "Sample", "tooth-filling")
+    await expect(page.get_by_text("greater than 0")).to_have_count(0)
+
+
+async def test_nothing_of_a_claim_is_markup(browser: Browser, url: str) -> None:
+    page = await opened(browser, url)
+    markup = "<img src=nowhere onerror='document.title = `taken`'><b class=taken>x</b>"
+    for label in ("Reason", "Category", "Place of service"):
+        await page.get_by_label(label).fill(markup)
+    await send(page)
+    await answered(page)
+    assert await page.title() == "Tour of Agents"
+    assert await page.locator("b.taken, img").count() == 0
+    assert await page.get_by_text("Rejected").count() > 0
+
+
+async def test_nothing_is_fetched_from_elsewhere(browser: Browser, url: str) -> None:
+    context = await browser.new_context()
+    page = await context.new_page()
+    asked: list[str] = []
+
+    def note(request: Request) -> None:
+        asked.append(request.url)
+
+    page.on("request", note)
+    await page.goto(url)
+    await expect(page.get_by_role("button", name="Send to all five")).to_be_enabled()
+    assert asked
+    assert not [each for each in asked if not each.startswith((url, "data:", "blob:"))]
+
+
+def test_another_host_name_is_refused(url: str) -> None:
+    """Else a page of somebody's could reach this one through a name of theirs that leads to loopback."""
+    assert httpx.get(url, headers={"host": "example.org"}).status_code == 400
+
+
+async def test_with_the_keyboard_alone(browser: Browser, url: str) -> None:
+    page = await opened(browser, url)
+    await page.get_by_label("The check fraud").focus()
+    await page.keyboard.press("Enter")
+    await page.get_by_role("listbox").wait_for()
+    await page.keyboard.press("ArrowDown")
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_label("The check fraud")).to_have_value("fails twice")
+    for _ in range(5):
+        await page.keyboard.press("Tab")
+        if await page.evaluate("document.activeElement.innerText") == "Send to all five":
+            break
+    await page.keyboard.press("Enter")
+    assert "10 faults injected into them" in await answered(page)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_it_fits(browser: Browser, url: str, scheme: str) -> None:
+    page = await opened(browser, url, scheme)
+    await send(page)
+    await answered(page)
+    for width, height in ((1024, 768), (1280, 800), (1920, 1080)):
+        await page.set_viewport_size(ViewportSize(width=width, height=height))
+        assert await page.evaluate("document.documentElement.scrollWidth") <= width
+        await expect(page.get_by_role("img", name="Timeline of a loop of our own")).to_be_in_viewport(ratio=0.9)
+        smallest = await page.evaluate(
+            "Math.min(...[...document.querySelectorAll('svg text')].map(text => text.getBoundingClientRect().height))"
+        )
+        assert smallest >= 10
+    ink, paper = [
+        sum(map(int, re.findall(r"\d+", await page.evaluate(f"getComputedStyle(document.body).{style}"))[:3]))
+        for style in ("color", "backgroundColor")
+    ]
+    assert (ink > paper + 300) if scheme == "dark" else (paper > ink + 300)
+
+
+async def test_the_code_side_by_side(browser: Browser, url: str) -> None:
+    page = await opened(browser, url)
+    await page.get_by_role("tab", name="Their code").click()
+    for region in ("the tool", "the agent", "the service"):
+        await expect(page.get_by_role("heading", name=region)).to_be_visible()
+    source = FRAMEWORKS[0].entrypoint.read_text()
+    shown = await page.get_by_role("region", name="The code of the service").locator("pre").first.inner_text()
+    assert shown.strip() in source
+    await expect(page.locator("pre .common").first).to_be_visible()
+    for framework in FRAMEWORKS[2:]:
+        await page.get_by_role("checkbox", name=framework.title).click()
+    await expect(page.get_by_role("region", name="The code of the tool").locator("pre")).to_have_count(2)
+
+
+async def test_every_sample_can_be_chosen(browser: Browser, url: str) -> None:
+    page = await opened(browser, url)
+    for name, claim in sample_claims().items():
+        await choose(page, "Sample", name)
+        await expect(page.get_by_label("Reason")).to_have_value(claim.reason)
+        await expect(page.get_by_label("Amount in US dollars")).to_have_value(f"{claim.amount:.2f}")
