@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import httpx
-import httpx2
 import openai
 import pytest
 from google import genai
@@ -50,7 +49,7 @@ def openai_client(url: str, **options: Any) -> openai.AsyncOpenAI:
 
 
 def gemini_client(url: str) -> genai.Client:
-    transport = httpx2.AsyncHTTPTransport(verify=NO_TLS)  # without one, it takes aiohttp, which the agent does not
+    transport = httpx.AsyncHTTPTransport(verify=NO_TLS)  # without one, it takes aiohttp, which the agent does not
     options = types.HttpOptions(
         base_url=url, client_args={"verify": NO_TLS}, async_client_args={"transport": transport}
     )
