@@ -90,6 +90,9 @@ def compare(
     html: Annotated[
         Path | None, typer.Option(help="Write a report to this file, as one page that stands alone.")
     ] = None,
+    findings: Annotated[
+        Path | None, typer.Option(help="Write what was found to this file, as docs/comparison.md is; with --repeat.")
+    ] = None,
     svg: Svg = None,
 ) -> None:
     """Compare the five on one claim: figures and timelines, with faults if you like, and what their code tells."""
@@ -101,6 +104,10 @@ def compare(
         "placeOfService": place_of_service,
     }
     faults = compare_.faults(fail or (), crash or (), crash_after or (), terminal or (), delay or (), model_fault or ())
+    if findings and (repeat < 2 or only or faults):
+        raise TourError(
+            "--findings compares all five, warm and undisturbed.", "Use --repeat 5, without --only and faults."
+        )
     console.quiet = json_ == "-"
     job = _compare(
         _frameworks(only),
@@ -111,6 +118,7 @@ def compare(
         repeat,
         json_,
         html,
+        findings,
         details=True,
     )
     _picture(svg, "uv run tour compare", job)
@@ -143,7 +151,7 @@ def up(only: Only = "", model_latency: ModelLatency = 0.3, step_latency: StepLat
 
 @cli.command()
 def web(
-    port: Annotated[int, typer.Option(help="Where the page is, on loopback; 0 takes a free port.")] = 8070,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Where the page is, on loopback; 0: a free port.")] = 8070,
     model_latency: ModelLatency = 0.6,
     step_latency: StepLatency = 1.0,
     open_: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
@@ -206,6 +214,7 @@ async def _compare(
     repeat: int = 1,
     json_: str = "",
     html: Path | None = None,
+    findings: Path | None = None,
     *,
     details: bool = False,
 ) -> None:
@@ -235,6 +244,9 @@ async def _compare(
     if html:
         html.write_text(report.html(made))
         console.print(f"Report: {html}", soft_wrap=True, highlight=False)
+    if findings:
+        findings.write_text(report.findings(made))
+        console.print(f"Findings: {findings}", soft_wrap=True, highlight=False)
     if not faults and any(run.verdict == "error" for made_runs in runs.values() for run in made_runs):
         raise typer.Exit(1)
 

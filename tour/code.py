@@ -1,12 +1,14 @@
 """The agents' code, read from the files themselves: by region, side by side, and what can be told from it."""
 
 import ast
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from tour.errors import TourError
-from tour.frameworks import FRAMEWORKS, Framework
+from tour.frameworks import FRAMEWORKS, ROOT, Framework
 
 REGIONS = ("the tool", "the agent", "the service")
 
@@ -23,11 +25,13 @@ class Line:
 class Facts:
     """What the code of an agent tells.
 
-    `lines`: those that are not blank, in all of the file; `context`: the module of `restate_context()`, or how else the
+    `lines`: those that are not blank, in all of the file; `helpers`: the same of the modules beside it that it imports;
+    `context`: the module of `restate_context()`, or how else the
     tool comes by Restate's context; `claim`: what the tool finds the submitted claim in; `session`: what keeps it.
     """
 
     lines: int
+    helpers: int
     service: str
     context: str
     claim: str
@@ -102,11 +106,13 @@ def facts(framework: Framework) -> Facts:
         if isinstance(node, ast.ImportFrom)
         for name in node.names
     }
+    helpers = re.findall(rf"^(?:from|import) ({framework.name}\.\w+)", source, re.MULTILINE)
     sessions = [name for name in imports if name.endswith("SessionService")]
     context = imports.get("restate_context")
     tool = functions["calculate_metrics"]
     return Facts(
-        lines=sum(1 for line in source.splitlines() if line.strip()),
+        lines=_lines(framework.entrypoint),
+        helpers=sum(_lines((ROOT / module.replace(".", "/")).with_suffix(".py")) for module in helpers),
         service="Virtual Object" if "restate.VirtualObject" in attributes else "Service",
         context=context or "an argument",
         claim=next(
@@ -116,3 +122,7 @@ def facts(framework: Framework) -> Facts:
         ),
         session=sessions[0] if sessions else "none",
     )
+
+
+def _lines(file: Path) -> int:
+    return sum(1 for line in file.read_text().splitlines() if line.strip())

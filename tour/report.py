@@ -9,10 +9,11 @@ import datetime
 import json
 import os
 import platform
+import statistics
 from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import jinja2
 import psutil
@@ -230,6 +231,32 @@ def html(report: Report) -> str:
         terms=TERMS,
         regions=code.regions(),
         json=report.model_dump_json(indent=1),
+    )
+
+
+def findings(report: Report) -> str:
+    """The findings as Markdown, as they are kept in docs/comparison.md: of two runs or more of each framework."""
+    rows: list[dict[str, Any]] = []
+    for framework in report.frameworks:
+        first, *later = framework.runs
+        total = statistics.median(run.total for run in later)
+        rows.append(
+            {
+                "title": framework.title,
+                "total": total,
+                "added": total - (later[-1].model_calls * report.model_latency + report.step_latency) * 1000,
+                "first": first.total,
+                "parallelism": statistics.median(run.parallelism for run in later),
+                "last": later[-1],
+            }
+        )
+    environment = TEMPLATES.overlay(autoescape=False)
+    return environment.get_template("comparison.md").render(
+        report=report,
+        rows=rows,
+        heaviest=max(rows, key=lambda row: row["last"].journal_bytes),
+        lightest=min(rows, key=lambda row: row["last"].journal_bytes),
+        frugal=min(rows, key=lambda row: row["last"].tokens_read),
     )
 
 

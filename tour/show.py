@@ -66,12 +66,19 @@ def faults(report: Report) -> RenderableType:
 def read_from_the_code(report: Report) -> Table:
     """What the agents' files tell."""
     shown = Table(box=box.SIMPLE_HEAD)
-    for name in ("framework", "lines", "model's wire", "service", "context", "submitted claim", "session"):
-        shown.add_column(name, justify="right" if name == "lines" else "left", no_wrap=name == "framework")
+    for name in ("framework", "lines", "helpers", "model's wire", "service", "context", "submitted claim", "session"):
+        shown.add_column(name, justify="right" if name in ("lines", "helpers") else "left", no_wrap=name == "framework")
     for framework in report.frameworks:
         facts = framework.code
         shown.add_row(
-            framework.title, str(facts.lines), framework.wire, facts.service, facts.context, facts.claim, facts.session
+            framework.title,
+            str(facts.lines),
+            str(facts.helpers),
+            framework.wire,
+            facts.service,
+            facts.context,
+            facts.claim,
+            facts.session,
         )
     return shown
 

@@ -92,7 +92,7 @@ def port_of_page(port: int) -> socket.socket:
     """The page's listener on loopback; port 0 takes a free one. Raises: TourError when the port is taken."""
     try:
         return listen("127.0.0.1", port)
-    except (OSError, OverflowError) as error:
+    except OSError as error:
         raise TourError(
             f"The page cannot listen on port {port}: {error} ({who_listens(port)})",
             "Stop that program, or choose another port: uv run tour web --port 8071",

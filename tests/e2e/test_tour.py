@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import signal
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from shared.sockets import listen
 from tour.frameworks import ROOT
 from tour.processes import free_port
 from tour.report import Report
@@ -63,7 +65,7 @@ async def test_ctrl_c_at_any_moment_leaves_no_process(tmp_path: Path, after: flo
         (["compare", "--amount", "0"], {}, "amount", "An example"),
         (["compare", "--json", "-", "--sample", "nothing"], {}, "no sample nothing", "broken-leg"),
         (["compare", "--claim", str(ROOT / "tests" / "e2e" / "list.json"), "--amount", "5"], {}, "body", "An example"),
-        (["web", "--port", "1"], {}, "port 1", "--port"),
+        (["compare", "--findings", "x.md"], {}, "warm and undisturbed", "--repeat 5"),
         ([], {"RESTATE_ADMIN_URL": f"http://127.0.0.1:{free_port()}"}, "does not answer", "unset"),
         (
             ["register", "http://127.0.0.1:9"],
@@ -83,6 +85,18 @@ async def test_errors_say_what_is_wrong_and_what_to_do(
     assert remedy in said
     assert "Traceback" not in said
     assert len(said.splitlines()) < 24
+
+
+async def test_the_page_s_port_is_taken(tmp_path: Path) -> None:
+    with listen("127.0.0.1", 0) as holder:
+        port = str(holder.getsockname()[1])
+        process = await tour("web", "--port", port, home=tmp_path)
+        said = (await process.communicate())[0].decode()
+    assert process.returncode == 1
+    assert f"port {port}" in said
+    assert f"pid {os.getpid()}" in said
+    assert "--port 8071" in said
+    assert "Starting" not in said
 
 
 async def test_the_doctor_shows_no_key(tmp_path: Path) -> None:
@@ -120,3 +134,16 @@ async def test_the_code_side_by_side(tmp_path: Path) -> None:
     assert "@durable_function_tool" in said
     assert "ToolRuntime" in said
     assert "claim_service" not in said
+
+
+async def test_the_findings_have_not_drifted(tmp_path: Path) -> None:
+    """docs/comparison.md is what its command writes today, whatever the day, the machine and the times."""
+    made = tmp_path / "comparison.md"
+    process = await tour("compare", "--repeat", "2", "--findings", str(made), home=tmp_path)
+    said = (await process.communicate())[0].decode()
+    assert process.returncode == 0, said
+
+    def lasting(findings: str) -> str:
+        return re.sub(r"^Made .*|-?\d+\.\d+ [sx]\b|--repeat \d+", "…", findings, flags=re.MULTILINE)
+
+    assert lasting(made.read_text()) == lasting((ROOT / "docs" / "comparison.md").read_text())
