@@ -5,21 +5,13 @@ comes and on one that suspends at every await.
 """
 
 import asyncio
-import itertools
-import sys
-from collections import Counter
-from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import AsyncIterator
 
-import httpx
 import pytest
 import pytest_asyncio
 
-from shared.lab import Fault, Lab
-from tour import processes, restate_server, stack
-from tour.processes import free_port
-from tour.restate_server import Ports, Restate
+from shared.lab import Fault
+from tests.e2e.jobs import Jobs, serving
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -27,75 +19,10 @@ SLOW = 2.0
 """Seconds: long enough that a step which fails three times, with Restate's pauses between, has done so meanwhile."""
 
 
-@dataclass
-class Job:
-    """One invocation of the job service."""
-
-    jobs: "Jobs"
-    id: str
-
-    async def answer(self) -> tuple[int, object]:
-        """Status and body, once the job has ended; a body of an error is its message."""
-        response = await self.jobs.client.get(f"{self.jobs.restate.ingress}/restate/invocation/{self.id}/attach")
-        body = response.json()
-        return response.status_code, body if response.status_code == 200 else body["message"]
-
-    async def cancel(self) -> None:
-        await self.jobs.client.patch(f"{self.jobs.restate.admin}/invocations/{self.id}/cancel")
-
-    async def ended(self, **steps: int) -> None:
-        """Wait until each of these steps has ended as often as it says, and no other."""
-        while True:
-            if self.count("end") == steps:
-                return
-            await asyncio.sleep(0.02)
-
-    def count(self, event: str) -> dict[str, int]:
-        return dict(Counter(e.step for e in self.jobs.lab.ledger() if e.invocation == self.id and e.event == event))
-
-    @property
-    def started(self) -> dict[str, int]:
-        """How often each step was started."""
-        return self.count("start")
-
-
-@dataclass
-class Jobs:
-    """The job service, registered with a Restate that retries quickly."""
-
-    restate: Restate
-    lab: Lab
-    client: httpx.AsyncClient
-    numbers: Iterator[int]
-
-    async def run(self, *faults: Fault, steps: list[str], handler: str = "run", **options: bool) -> Job:
-        """Plan the faults for a new job, and send it."""
-        id = f"job-{next(self.numbers)}."
-        self.lab.plan(*(Fault(f.step, f.kind, f.value, f.times, about=id) for f in faults))
-        response = await self.client.post(
-            f"{self.restate.ingress}/restate/send/Job/{handler}", json={"id": id, "steps": steps, **options}
-        )
-        return Job(self, response.json()["invocationId"])
-
-
 @pytest_asyncio.fixture(scope="module", loop_scope="module", params=["1m", "0s"], ids=["live", "replaying"])
 async def jobs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Jobs]:
-    folder = tmp_path_factory.mktemp("fan-out")
-    port, path = free_port(), folder / "lab.sqlite"
-    script = Path(__file__).with_name("fan_out_service.py")
-    server_env = {
-        "RESTATE_WORKER__INVOKER__INACTIVITY_TIMEOUT": request.param,
-        "RESTATE_DEFAULT_RETRY_POLICY__INITIAL_INTERVAL": "50ms",
-    }
-    env = {"PORT": str(port), "TOUR_LAB": str(path)}
-    async with (
-        restate_server.serving(folder / "data", folder / "log", ports=Ports.free(), env=server_env) as server,
-        processes.running("The job service", [sys.executable, script], folder / "service.log", env) as process,
-        httpx.AsyncClient(base_url=server.admin, timeout=30) as client,
-    ):
-        await process.until(f"http://127.0.0.1:{port}/health")
-        await stack.register(client, f"http://127.0.0.1:{port}")
-        yield Jobs(server, Lab(path), client, itertools.count())
+    async with serving("fan_out_service.py", request.param, tmp_path_factory.mktemp("fan-out")) as jobs:
+        yield jobs
 
 
 SLOW_SIBLINGS = [Fault("slow", "delay", SLOW), Fault("slower", "delay", SLOW)]
