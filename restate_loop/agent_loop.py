@@ -1,22 +1,21 @@
 """An agent loop of our own, in one screen: call the model, run all tool calls of the turn in parallel, repeat.
 
-A tool is a plain function that *starts* durable steps and returns their futures, without awaiting them. So the
-journal entries of a turn are created in the order in which the model listed the calls, which is the same on every
-replay, while the steps themselves overlap. All steps of a turn are one fan-out.
+A tool is an async function that takes durable steps. `ToolCalls` lets one tool run at a time, in an order that is the
+same on every replay, while the steps that they wait for overlap.
 """
 
-from collections.abc import Callable, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import Any, Generic, TypeVar
 
 import restate
 from openai import AsyncOpenAI, pydantic_function_tool
 from openai.types.chat import ChatCompletion, ChatCompletionMessageParam
-from pydantic import BaseModel, ValidationError
-from restate import RestateDurableFuture
+from pydantic import BaseModel
 
 from shared import llm
-from shared.fan_out import FanOut
+from shared.parallel_tool_calls import ToolCalls
 
 MODEL = llm.openai_model()
 client = AsyncOpenAI(timeout=llm.MODEL_TIMEOUT)
@@ -24,27 +23,23 @@ client = AsyncOpenAI(timeout=llm.MODEL_TIMEOUT)
 
 Given = TypeVar("Given")
 
-Started: TypeAlias = Sequence[RestateDurableFuture[str]] | str
-"""The steps of a tool call, started; or what to tell the model about a call that cannot be made."""
-
 
 @dataclass(frozen=True)
-class Turn(Generic[Given]):
-    """What a tool has at hand: Restate's context, the fan-out of this turn, and what the run was given."""
+class Call(Generic[Given]):
+    """What a tool has at hand: Restate's context, and what the run was given."""
 
     ctx: restate.Context
-    fan_out: FanOut
     given: Given
 
 
 @dataclass(frozen=True)
 class Tool(Generic[Given]):
-    """A tool of the loop: its name, its arguments as a Pydantic model, and a function that starts its steps."""
+    """A tool of the loop: its name, its arguments as a Pydantic model, and an async function that takes them."""
 
     name: str
     description: str
     arguments: type[BaseModel]
-    start: Callable[[Turn[Given], Any], Started]
+    run: Callable[[Call[Given], Any], Awaitable[object]]
 
 
 @dataclass(frozen=True)
@@ -77,20 +72,19 @@ class Agent(Generic[Given]):
             if not answer.tool_calls:
                 return llm.answer(answer.content, answer.refusal)
             messages.append(answer.model_dump(exclude_none=True))
-            turn = Turn(ctx, FanOut(), given)
-            started = [(call.id, self._start(turn, call)) for call in answer.tool_calls]
-            await turn.fan_out.gather(*[step for _, steps in started if not isinstance(steps, str) for step in steps])
-            for call_id, steps in started:
-                content = steps if isinstance(steps, str) else str([await step for step in steps])
-                messages.append({"role": "tool", "tool_call_id": call_id, "content": content})
+            calls = ToolCalls(ctx, [call.id for call in answer.tool_calls])
+            messages += await asyncio.gather(*(self._run_tool(calls, call, given) for call in answer.tool_calls))
         raise restate.TerminalError(f"the model gave no answer in {llm.MAX_TURNS} turns")
 
-    def _start(self, turn: Turn[Given], call: Any) -> Started:
+    async def _run_tool(self, calls: ToolCalls, call: Any, given: Given) -> ChatCompletionMessageParam:
         tool = next((tool for tool in self.tools if tool.name == call.function.name), None)
-        if tool is None:
-            return f"error: there is no tool {call.function.name}"
-        try:
-            arguments = tool.arguments.model_validate_json(call.function.arguments)
-        except ValidationError as error:
-            return f"error: {error}"
-        return tool.start(turn, arguments)
+        async with calls.turn(call.id) as ctx:
+            try:
+                if tool is None:
+                    raise ValueError(f"there is no tool {call.function.name}")
+                arguments = tool.arguments.model_validate_json(call.function.arguments)
+            except ValueError as error:  # so is a ValidationError
+                content = f"error: {error}"
+            else:
+                content = str(await tool.run(Call(ctx, given), arguments))
+        return {"role": "tool", "tool_call_id": call.id, "content": content}

@@ -6,10 +6,11 @@ uv run restate_loop/parallel_tools_agent.py
 import restate
 from pydantic import BaseModel
 
-from restate_loop.agent_loop import Agent, Started, Tool, Turn
+from restate_loop.agent_loop import Agent, Call, Tool
 from shared import llm
 from shared.checks import check_eligibility, check_fraud, compare_to_standard_rates
 from shared.claims import InsuranceClaim
+from shared.fan_out import FanOut
 from shared.serving import final_errors, serve, service_name
 
 
@@ -17,16 +18,16 @@ class Metrics(BaseModel):
     claim: InsuranceClaim
 
 
-def calculate_metrics(turn: Turn[InsuranceClaim], arguments: Metrics) -> Started:
+async def calculate_metrics(call: Call[InsuranceClaim], arguments: Metrics) -> list[str]:
     claim = arguments.claim
-    if refusal := turn.given.refusal_of(claim):
-        return refusal
-    ctx, fan_out = turn.ctx, turn.fan_out
-    return [
+    if refusal := call.given.refusal_of(claim):
+        return [refusal]
+    ctx, fan_out = call.ctx, FanOut()
+    return await fan_out.gather(
         ctx.run_typed("eligibility", fan_out.step(check_eligibility), claim=claim),
         ctx.run_typed("cost", fan_out.step(compare_to_standard_rates), claim=claim),
         ctx.run_typed("fraud", fan_out.step(check_fraud), claim=claim),
-    ]
+    )
 
 
 agent = Agent(
@@ -36,7 +37,7 @@ agent = Agent(
             name="calculate_metrics",
             description="Check a claim: eligibility, cost against standard rates, fraud risk.",
             arguments=Metrics,
-            start=calculate_metrics,
+            run=calculate_metrics,
         )
     ],
 )

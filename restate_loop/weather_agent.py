@@ -5,19 +5,18 @@ uv run restate_loop/weather_agent.py
 
 import restate
 
-from restate_loop.agent_loop import Agent, Started, Tool, Turn
+from restate_loop.agent_loop import Agent, Call, Tool
 from shared.serving import final_errors, serve, service_name
 from shared.weather import City, WeatherRequest, get_weather
 
 
-def start_get_weather(turn: Turn[None], arguments: City) -> Started:
-    step = turn.fan_out.step(get_weather)
-    return [turn.ctx.run_typed(f"weather in {arguments.city}", step, city=arguments.city)]
+async def weather_in(call: Call[None], arguments: City) -> str:
+    return await call.ctx.run_typed(f"weather in {arguments.city}", get_weather, city=arguments.city)
 
 
 agent = Agent(
     instructions="You report the weather. Call get_weather for every city in the question, all in one turn.",
-    tools=[Tool("get_weather", "Get the current weather in a city.", City, start_get_weather)],
+    tools=[Tool("get_weather", "Get the current weather in a city.", City, weather_in)],
 )
 
 weather_service = restate.Service(service_name("ParallelToolAgent"), invocation_context_managers=[final_errors()])

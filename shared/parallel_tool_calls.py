@@ -23,10 +23,11 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from importlib import metadata
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 from restate import Context, TerminalError
 from restate.exceptions import SdkInternalBaseException
+from restate.extensions import current_context
 from restate.server_context import (
     DisconnectedException,
     ServerDurableFuture,
@@ -39,6 +40,9 @@ from restate.vm import (
     SingleUnresolvedFuture,
     UnresolvedFuture,
 )
+
+REGISTRY = "tool_calls"
+"""Where an invocation keeps its tool calls by id: the tasks that an agent SDK starts all find them there."""
 
 Turn: TypeAlias = "asyncio.Future[BaseException | None]"
 """Set when a call goes on; to an exception when the attempt is over."""
@@ -88,13 +92,28 @@ class ToolCalls:
         self._raising: str | None = None  # a call whose error will be retried: nobody may go on
         self._kept: Turn | None = None  # set when the steps in flight beside it have been kept
         self._over: BaseException | None = None
+        if REGISTRY not in ctx.extension_data:
+            ctx.extension_data[REGISTRY] = {}
+        ctx.extension_data[REGISTRY].update(dict.fromkeys(ids, self))
+
+    @staticmethod
+    def of(id: str) -> "ToolCalls":
+        """The tool calls of this invocation to which the call `id` belongs."""
+        ctx = current_context()
+        assert isinstance(ctx, ServerInvocationContext)
+        if calls := ctx.extension_data.get(REGISTRY, {}).get(id):
+            return cast(ToolCalls, calls)
+        raise TerminalError(f"the tool call {id} was not expected")
 
     @asynccontextmanager
-    async def turn(self, id: str, answered: tuple[type[Exception], ...] = ()) -> AsyncIterator[None]:
-        """Run a tool call in this block; the SDK tells the model about errors that are `answered`, and goes on."""
+    async def turn(self, id: str, answered: tuple[type[Exception], ...] = ()) -> AsyncIterator[Context]:
+        """Run a tool call in this block, with a Restate context of its own.
+
+        The agent SDK tells the model about errors that are `answered`, and goes on.
+        """
         await self.begin(id)
         try:
-            yield
+            yield _restate_context_var.get()
         except answered:
             self.end(id)
             raise

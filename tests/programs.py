@@ -13,14 +13,24 @@ from datetime import timedelta
 from typing import Any
 
 import restate
+from pydantic import BaseModel
 from restate.extensions import current_context
 
 from shared import lab
 from shared.parallel_tool_calls import ToolCalls
+from shared.serving import service_name
 
 Program = Sequence[Any]
 
-elsewhere = restate.Service("Elsewhere")
+
+class Request(BaseModel):
+    """What the agents of tests/conformance/agents are sent; `limit` is how many tool calls the SDK starts at once."""
+
+    prompt: str
+    limit: int | None = None
+
+
+elsewhere = restate.Service(service_name("Elsewhere"))
 
 
 @elsewhere.handler()

@@ -8,6 +8,7 @@ from shared.claims import InsuranceClaim
 
 ROOT = Path(__file__).parent.parent
 SERVICE = "ParallelToolClaimAgent"
+TOOL_CALLS_SERVICE = "ParallelToolCallsClaimAgent"
 FIRST_PORT = 9081
 
 
@@ -24,7 +25,11 @@ class Framework:
 
     @property
     def entrypoint(self) -> Path:
-        return ROOT / self.name / "parallel_tools_agent.py"
+        return self.script("parallel_tools_agent.py")
+
+    def script(self, name: str) -> Path:
+        """A file of its folder."""
+        return ROOT / self.name / name
 
     @property
     def port(self) -> int:
@@ -39,7 +44,11 @@ class Framework:
     @property
     def service(self) -> str:
         """The name under which it is registered when all five share one Restate."""
-        return f"{self.prefix}.{SERVICE}"
+        return self.named(SERVICE)
+
+    def named(self, service: str) -> str:
+        """The name of one of its services when all five share one Restate."""
+        return f"{self.prefix}.{service}"
 
     def path(self, key: str = "user123", service: str | None = None) -> str:
         """What follows `/restate/call/` in the ingress address of its handler."""

@@ -18,7 +18,7 @@ from shared.claims import InsuranceClaim
 from shared.lab import Fault, Lab
 from tour import restate_server
 from tour.errors import TourError
-from tour.frameworks import FRAMEWORKS, ROOT, Framework
+from tour.frameworks import FRAMEWORKS, SERVICE, Framework
 from tour.processes import Process, free_port, start, who_listens
 from tour.restate_server import Ports, Restate
 
@@ -72,6 +72,7 @@ class Stack:
     lab: Lab
     model: str
     agents: dict[str, Agent] = field(default_factory=dict)
+    service: str = SERVICE
 
     async def submit(
         self, framework: Framework, claim: InsuranceClaim, key: str, session: str, idempotency_key: str = ""
@@ -79,7 +80,9 @@ class Stack:
         """Send a claim and return at once with the id of its invocation; the same for the same idempotency key."""
         headers = {"idempotency-key": idempotency_key} if idempotency_key else {}
         response = await self.ingress.post(
-            f"/restate/send/{framework.path(key)}", json=framework.body(claim, session), headers=headers
+            f"/restate/send/{framework.path(key, framework.named(self.service))}",
+            json=framework.body(claim, session),
+            headers=headers,
         )
         if response.status_code >= 300:
             raise TourError(f"Restate refused the claim: {response.text}", "Is the agent registered? Try `tour up`.")
@@ -116,10 +119,13 @@ async def running(
     step_latency: float = 0.0,
     server_env: Mapping[str, str] | None = None,
     agent_env: Mapping[str, str] | None = None,
-    script: str = "parallel_tools_agent.py",
+    script: Callable[[Framework], Path] = lambda framework: framework.entrypoint,
+    service: str = SERVICE,
     say: Say = lambda line: None,
 ) -> AsyncIterator[Stack]:
     """The stack, for as long as the block runs; logs and the lab's file are in `folder`, journals in `data`.
+
+    Each framework's agent is its `script`, in which claims are sent to `service`.
 
     Latencies are in seconds: of each answer of the offline model, and of each check (a delay of the lab).
     Raises: TourError when a part cannot be started; what had been started is ended first.
@@ -158,7 +164,7 @@ async def running(
                     **(agent_env or {}),
                 }
                 log = folder / f"{framework.name}.log"
-                command: list[str | Path] = [sys.executable, ROOT / framework.name / script]
+                command: list[str | Path] = [sys.executable, script(framework)]
                 agents.append(Agent(framework, port, await start(f"The agent {framework.name}", command, log, env)))
             await asyncio.gather(ready, *(agent.ready() for agent in agents))
             return model, agents
@@ -175,7 +181,8 @@ async def running(
             httpx.AsyncClient(base_url=restate.ingress, timeout=None, limits=httpx.Limits(max_connections=None))
         )
         await asyncio.gather(*(register(admin, f"http://127.0.0.1:{agent.port}") for agent in agents))
-        yield Stack(restate, admin, ingress, folder, lab, model, {agent.framework.name: agent for agent in agents})
+        by_name = {agent.framework.name: agent for agent in agents}
+        yield Stack(restate, admin, ingress, folder, lab, model, by_name, service)
 
 
 async def register(admin: httpx.AsyncClient, uri: str) -> list[str]:

@@ -1,0 +1,80 @@
+"""Google ADK: the model asks for three tools in one turn, and they run in parallel.
+
+uv run google_adk/parallel_tool_calls_agent.py
+"""
+
+import restate
+from google.adk.agents import LlmAgent
+from google.adk.apps import App
+from google.adk.models import Gemini
+from google.adk.runners import Runner
+from google.adk.tools.tool_context import ToolContext
+from google.genai import types
+from restate.ext.adk import RestateSessionService, restate_context
+
+from google_adk.parallel_tool_calls import ParallelRestatePlugin
+from google_adk.tool_calls import refuse_unknown_tool
+from shared import checks, llm
+from shared.claims import InsuranceClaim, SessionClaim
+from shared.serving import final_errors, serve, service_name
+
+
+async def check_eligibility(claim: InsuranceClaim, tool_context: ToolContext) -> str:
+    """Is the treatment covered, at this place, on this day?"""
+    if refusal := InsuranceClaim.model_validate(tool_context.state["claim"]).refusal_of(claim):
+        return refusal
+    return await restate_context().run_typed("eligibility", checks.check_eligibility, claim=claim)
+
+
+async def compare_to_standard_rates(claim: InsuranceClaim, tool_context: ToolContext) -> str:
+    """Is the amount reasonable?"""
+    if refusal := InsuranceClaim.model_validate(tool_context.state["claim"]).refusal_of(claim):
+        return refusal
+    return await restate_context().run_typed("cost", checks.compare_to_standard_rates, claim=claim)
+
+
+async def check_fraud(claim: InsuranceClaim, tool_context: ToolContext) -> str:
+    """How high is the risk of fraud?"""
+    if refusal := InsuranceClaim.model_validate(tool_context.state["claim"]).refusal_of(claim):
+        return refusal
+    return await restate_context().run_typed("fraud", checks.check_fraud, claim=claim)
+
+
+agent = LlmAgent(
+    name="ParallelToolCallsClaimAgent",
+    model=Gemini(model=llm.gemini_model(), client_kwargs=llm.gemini_client()),
+    instruction=llm.THREE_TOOLS_INSTRUCTIONS,
+    tools=[check_eligibility, compare_to_standard_rates, check_fraud],
+    before_tool_callback=refuse_unknown_tool,
+)
+app = App(name="claims", root_agent=agent, plugins=[ParallelRestatePlugin(run_options=llm.MODEL_CALL)])
+runner = Runner(app=app, session_service=RestateSessionService())
+
+claim_service = restate.VirtualObject(
+    service_name("ParallelToolCallsClaimAgent"), invocation_context_managers=[final_errors()]
+)
+
+
+@claim_service.handler()
+async def run(ctx: restate.ObjectContext, claim: SessionClaim) -> str:
+    prompt = f"Claim: {claim.claim.model_dump_json()}"
+    events = runner.run_async(
+        user_id=ctx.key(),
+        session_id=claim.session_id,
+        state_delta={"claim": claim.claim.model_dump(mode="json")},
+        new_message=types.Content(role="user", parts=[types.Part(text=prompt)]),
+    )
+    answer, problem, turns = "", "", 0
+    async for event in events:
+        # ADK's own limit (max_llm_calls) does not count the calls that Restate's plugin makes in its stead.
+        turns += bool(event.get_function_calls())
+        if turns == llm.MAX_TURNS:
+            raise restate.TerminalError(f"the model gave no answer in {turns} turns")
+        problem = f"{event.error_code}: {event.error_message}" if event.error_code else problem
+        if event.is_final_response() and event.content and event.content.parts:
+            answer = "".join(part.text or "" for part in event.content.parts)
+    return llm.answer(answer, problem=problem)
+
+
+if __name__ == "__main__":
+    serve(claim_service)

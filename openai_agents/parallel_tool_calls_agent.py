@@ -1,0 +1,65 @@
+"""OpenAI Agents SDK: the model asks for three tools in one turn, and they run in parallel.
+
+uv run openai_agents/parallel_tool_calls_agent.py
+"""
+
+import restate
+from agents import Agent, AgentsException, RunContextWrapper, set_default_openai_client
+from openai import AsyncOpenAI
+from restate.ext.openai import durable_function_tool, restate_context
+
+from openai_agents.parallel_tool_calls import ParallelRunner
+from openai_agents.tool_calls import keep_terminal_errors
+from shared import checks, llm
+from shared.claims import InsuranceClaim
+from shared.serving import final_errors, serve, service_name
+
+durable_tool = durable_function_tool(failure_error_function=keep_terminal_errors)
+
+
+@durable_tool
+async def check_eligibility(run: RunContextWrapper[InsuranceClaim], claim: InsuranceClaim) -> str:
+    """Is the treatment covered, at this place, on this day?"""
+    if refusal := run.context.refusal_of(claim):
+        return refusal
+    return await restate_context().run_typed("eligibility", checks.check_eligibility, claim=claim)
+
+
+@durable_tool
+async def compare_to_standard_rates(run: RunContextWrapper[InsuranceClaim], claim: InsuranceClaim) -> str:
+    """Is the amount reasonable?"""
+    if refusal := run.context.refusal_of(claim):
+        return refusal
+    return await restate_context().run_typed("cost", checks.compare_to_standard_rates, claim=claim)
+
+
+@durable_tool
+async def check_fraud(run: RunContextWrapper[InsuranceClaim], claim: InsuranceClaim) -> str:
+    """How high is the risk of fraud?"""
+    if refusal := run.context.refusal_of(claim):
+        return refusal
+    return await restate_context().run_typed("fraud", checks.check_fraud, claim=claim)
+
+
+agent = Agent[InsuranceClaim](
+    name="ParallelToolCallsClaimAgent",
+    model=llm.openai_model(),
+    instructions=llm.THREE_TOOLS_INSTRUCTIONS,
+    tools=[check_eligibility, compare_to_standard_rates, check_fraud],
+)
+set_default_openai_client(AsyncOpenAI(timeout=llm.MODEL_TIMEOUT))
+
+claim_service = restate.Service(
+    service_name("ParallelToolCallsClaimAgent"), invocation_context_managers=[final_errors(AgentsException)]
+)
+
+
+@claim_service.handler()
+async def run(ctx: restate.Context, claim: InsuranceClaim) -> str:
+    prompt = f"Claim: {claim.model_dump_json()}"
+    result = await ParallelRunner.run(agent, prompt, context=claim, max_turns=llm.MAX_TURNS, run_options=llm.MODEL_CALL)
+    return llm.answer(result.final_output)
+
+
+if __name__ == "__main__":
+    serve(claim_service)

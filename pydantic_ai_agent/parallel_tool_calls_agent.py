@@ -1,0 +1,66 @@
+"""Pydantic AI: the model asks for three tools in one turn, and they run in parallel.
+
+uv run pydantic_ai_agent/parallel_tool_calls_agent.py
+"""
+
+import restate
+from openai import AsyncOpenAI
+from pydantic_ai import Agent, AgentRunError, RunContext, UsageLimits
+from pydantic_ai.models.openai import OpenAIResponsesModel
+from pydantic_ai.providers.openai import OpenAIProvider
+from restate.ext.pydantic import RestateAgent, restate_context
+
+import pydantic_ai_agent.quick_serde  # noqa: F401 - halves the CPU that a claim costs
+from pydantic_ai_agent.parallel_tool_calls import ParallelToolCalls
+from shared import checks, llm
+from shared.claims import InsuranceClaim
+from shared.serving import final_errors, serve, service_name
+
+
+async def check_eligibility(run: RunContext[InsuranceClaim], claim: InsuranceClaim) -> str:
+    """Is the treatment covered, at this place, on this day?"""
+    if refusal := run.deps.refusal_of(claim):
+        return refusal
+    return await restate_context().run_typed("eligibility", checks.check_eligibility, claim=claim)
+
+
+async def compare_to_standard_rates(run: RunContext[InsuranceClaim], claim: InsuranceClaim) -> str:
+    """Is the amount reasonable?"""
+    if refusal := run.deps.refusal_of(claim):
+        return refusal
+    return await restate_context().run_typed("cost", checks.compare_to_standard_rates, claim=claim)
+
+
+async def check_fraud(run: RunContext[InsuranceClaim], claim: InsuranceClaim) -> str:
+    """How high is the risk of fraud?"""
+    if refusal := run.deps.refusal_of(claim):
+        return refusal
+    return await restate_context().run_typed("fraud", checks.check_fraud, claim=claim)
+
+
+model_name = llm.openai_model()
+provider = OpenAIProvider(openai_client=AsyncOpenAI(timeout=llm.MODEL_TIMEOUT))
+claim_agent = Agent(
+    OpenAIResponsesModel(model_name, provider=provider),
+    name="ParallelToolCallsClaimAgent",
+    instructions=llm.THREE_TOOLS_INSTRUCTIONS,
+    deps_type=InsuranceClaim,
+    tools=[check_eligibility, compare_to_standard_rates, check_fraud],
+    capabilities=[ParallelToolCalls()],
+)
+agent = RestateAgent(claim_agent, run_options=llm.MODEL_CALL)
+
+claim_service = restate.Service(
+    service_name("ParallelToolCallsClaimAgent"), invocation_context_managers=[final_errors(AgentRunError)]
+)
+
+
+@claim_service.handler()
+async def run(ctx: restate.Context, claim: InsuranceClaim) -> str:
+    prompt = f"Claim: {claim.model_dump_json()}"
+    result = await agent.run(prompt, deps=claim, usage_limits=UsageLimits(request_limit=llm.MAX_TURNS))
+    return llm.answer(result.output)
+
+
+if __name__ == "__main__":
+    serve(claim_service)

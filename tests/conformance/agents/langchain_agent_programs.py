@@ -1,0 +1,64 @@
+"""LangChain: an agent whose tools are programs."""
+
+import json
+from typing import Any
+
+import restate
+from langchain.agents import create_agent
+from langchain.agents.middleware import AgentMiddleware
+from langchain.tools import tool
+from langchain_core.messages import ToolMessage
+from langchain_openai import ChatOpenAI
+
+from langchain_agent.parallel_tool_calls import ParallelRestateMiddleware
+from shared import llm
+from shared.serving import final_errors, serve, service_name
+from tests.programs import Request, elsewhere, perform
+
+
+@tool
+async def work(tag: str, program: str) -> str:
+    """Run a program."""
+    return await perform(json.loads(program), tag)
+
+
+@tool
+async def delegate(tag: str) -> str:
+    """Let another agent do it."""
+    return await ask(inner, Request(prompt=f"inner {tag}"))
+
+
+@tool
+async def refuse(tag: str) -> str:
+    """Answers an error to the model."""
+    raise ValueError(f"refused {tag}")
+
+
+class TellTheModel(AgentMiddleware):
+    async def awrap_tool_call(self, request: Any, handler: Any) -> Any:
+        try:
+            return await handler(request)
+        except ValueError as error:
+            return ToolMessage(str(error), tool_call_id=request.tool_call["id"], status="error")
+
+
+model = ChatOpenAI(model=llm.openai_model(), timeout=llm.MODEL_TIMEOUT)
+middleware: Any = [ParallelRestateMiddleware(run_options=llm.MODEL_CALL), TellTheModel()]
+inner: Any = create_agent(model=model, tools=[work], middleware=middleware)
+agent: Any = create_agent(model=model, tools=[work, delegate, refuse], middleware=middleware)
+service = restate.Service(service_name("Programs"), invocation_context_managers=[final_errors()])
+
+
+async def ask(agent: Any, request: Request) -> str:
+    config = {"max_concurrency": request.limit} if request.limit else {}
+    state = await agent.ainvoke({"messages": [{"role": "user", "content": request.prompt}]}, config)
+    return llm.answer(state["messages"][-1].text)
+
+
+@service.handler()
+async def run(ctx: restate.Context, request: Request) -> str:
+    return await ask(agent, request)
+
+
+if __name__ == "__main__":
+    serve(service, elsewhere)

@@ -1,0 +1,69 @@
+"""OpenAI Agents SDK: an agent whose tools are programs."""
+
+import json
+
+import restate
+from agents import (
+    Agent,
+    AgentsException,
+    RunConfig,
+    ToolExecutionConfig,
+    ToolGuardrailFunctionOutput,
+    ToolInputGuardrailData,
+    function_tool,
+    tool_input_guardrail,
+)
+from restate.ext.openai import durable_function_tool
+
+from openai_agents.parallel_tool_calls import ParallelRunner
+from openai_agents.tool_calls import keep_terminal_errors
+from shared import llm
+from shared.serving import final_errors, serve, service_name
+from tests.programs import Request, elsewhere, perform
+
+
+@tool_input_guardrail
+def no_weapons(data: ToolInputGuardrailData) -> ToolGuardrailFunctionOutput:
+    if "weapon" in (data.context.tool_arguments or ""):
+        return ToolGuardrailFunctionOutput.reject_content("no weapons")
+    return ToolGuardrailFunctionOutput.allow()
+
+
+@durable_function_tool(failure_error_function=keep_terminal_errors)
+async def work(tag: str, program: str) -> str:
+    """Run a program."""
+    return await perform(json.loads(program), tag)
+
+
+@durable_function_tool(failure_error_function=keep_terminal_errors)
+async def delegate(tag: str) -> str:
+    """Let another agent do it."""
+    return await ask(inner, Request(prompt=f"inner {tag}"))
+
+
+@function_tool
+async def refuse(tag: str) -> str:
+    """Answers an error to the model."""
+    raise ValueError(f"refused {tag}")
+
+
+work.tool_input_guardrails = [no_weapons]
+model = llm.openai_model()
+inner = Agent[None](name="Inner", model=model, tools=[work])
+agent = Agent[None](name="Programs", model=model, tools=[work, delegate, refuse])
+service = restate.Service(service_name("Programs"), invocation_context_managers=[final_errors(AgentsException)])
+
+
+async def ask(agent: Agent[None], request: Request) -> str:
+    config = RunConfig(tool_execution=ToolExecutionConfig(max_function_tool_concurrency=request.limit))
+    result = await ParallelRunner.run(agent, request.prompt, run_options=llm.MODEL_CALL, run_config=config)
+    return llm.answer(result.final_output)
+
+
+@service.handler()
+async def run(ctx: restate.Context, request: Request) -> str:
+    return await ask(agent, request)
+
+
+if __name__ == "__main__":
+    serve(service, elsewhere)

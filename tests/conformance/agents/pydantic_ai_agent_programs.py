@@ -1,0 +1,53 @@
+"""Pydantic AI: an agent whose tools are programs."""
+
+import json
+
+import restate
+from pydantic_ai import Agent, AgentRunError, ModelRetry
+from pydantic_ai.models.openai import OpenAIResponsesModel
+from restate.ext.pydantic import RestateAgent
+
+import pydantic_ai_agent.quick_serde  # noqa: F401
+from pydantic_ai_agent.parallel_tool_calls import ParallelToolCalls
+from shared import llm
+from shared.serving import final_errors, serve, service_name
+from tests.programs import Request, elsewhere, perform
+
+
+async def work(tag: str, program: str) -> str:
+    """Run a program."""
+    return await perform(json.loads(program), tag)
+
+
+async def delegate(tag: str) -> str:
+    """Let another agent do it."""
+    return await ask(inner, Request(prompt=f"inner {tag}"))
+
+
+async def refuse(tag: str) -> str:
+    """Answers an error to the model."""
+    raise ModelRetry(f"refused {tag}")
+
+
+model = OpenAIResponsesModel(llm.openai_model())
+capabilities = [ParallelToolCalls()]
+inner = RestateAgent(Agent(model, name="Inner", tools=[work], capabilities=capabilities), run_options=llm.MODEL_CALL)
+agent = RestateAgent(
+    Agent(model, name="Programs", tools=[work, delegate, refuse], capabilities=capabilities),
+    run_options=llm.MODEL_CALL,
+)
+service = restate.Service(service_name("Programs"), invocation_context_managers=[final_errors(AgentRunError)])
+
+
+async def ask(agent: RestateAgent[None, str], request: Request) -> str:
+    with agent.parallel_tool_call_execution_mode("sequential" if request.limit else "parallel"):
+        return llm.answer((await agent.run(request.prompt)).output)
+
+
+@service.handler()
+async def run(ctx: restate.Context, request: Request) -> str:
+    return await ask(agent, request)
+
+
+if __name__ == "__main__":
+    serve(service, elsewhere)
