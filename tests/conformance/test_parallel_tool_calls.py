@@ -20,7 +20,7 @@ from shared.lab import Fault
 from tests.conformance.cases import Tagged, decide
 from tests.conformance.conftest import SERVERS
 from tour import journal, stack
-from tour.frameworks import TOOL_CALLS_SERVICE, Framework
+from tour.frameworks import FRAMEWORKS, TOOL_CALLS_SERVICE, Framework
 from tour.journal import Invocation
 from tour.stack import CHECKS, Stack
 
@@ -236,13 +236,16 @@ async def test_a_guardrail_rejects_one_call(programs: Stack, framework: Framewor
 
 
 @live
-async def test_killed_at_every_point(programs: Stack, framework: Framework) -> None:
-    """Before and after each step of two tools with two steps each."""
-    for step in ("a1", "a2", "b1", "b2"):
-        for kind in ("crash-before", "crash-after"):
-            async with programs.agents[framework.name].kept():
-                fault = Fault(step, "crash-before" if kind == "crash-before" else "crash-after")
-                asked = await ask(programs, framework, steps("a"), steps("b"), faults=(fault, *takes(b1=0.05)))
-                answer, invocation = await asked.answer()
-            assert answer == "done", (step, kind)
-            assert started(programs, invocation)[step] == 2
+async def test_killed_at_every_point(programs: Stack) -> None:
+    """Before and after each step of two tools with two steps each; all frameworks at once, since restarts take long."""
+
+    async def killed(framework: Framework) -> None:
+        async with programs.agents[framework.name].kept():
+            for step in ("a1", "a2", "b1", "b2"):
+                for fault in (Fault(step, "crash-before"), Fault(step, "crash-after")):
+                    asked = await ask(programs, framework, steps("a"), steps("b"), faults=(fault, *takes(b1=0.05)))
+                    answer, invocation = await asked.answer()
+                    assert answer == "done", (framework, fault)
+                    assert started(programs, invocation)[step] == 2
+
+    await asyncio.gather(*map(killed, FRAMEWORKS))

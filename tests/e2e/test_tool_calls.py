@@ -191,7 +191,7 @@ def named(command: Any, kinds: dict[str, str]) -> Any:
 
 
 @settings(
-    max_examples=int(os.environ.get("EXAMPLES", 25)),
+    max_examples=int(os.environ.get("EXAMPLES", 20)),
     derandomize="EXAMPLES" not in os.environ,  # with it, other examples each time: EXAMPLES=300 uv run pytest …
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
