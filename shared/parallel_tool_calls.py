@@ -19,6 +19,7 @@ import asyncio
 import contextvars
 import functools
 import inspect
+import os
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
@@ -67,8 +68,9 @@ tested_with(restate_sdk="1.3.0")
 class ToolCalls:
     """The tool calls of one turn of a model, by their ids, in the order in which the model asked for them.
 
-    `limit` is how many of them the agent SDK has in hand at the same time; None: all. Each call runs in `turn`, or
-    between `begin` and `end` or `fail`, in a task of its own. Raises: TerminalError when two calls have the same id.
+    `limit` is how many of them the agent SDK has in hand at the same time; None: all, or as many as the variable
+    `TOOL_CALLS_AT_ONCE` says. Each call runs in `turn`, or between `begin` and `end` or `fail`, in a task of its own.
+    Raises: TerminalError when two calls have the same id.
     """
 
     def __init__(self, ctx: Context, ids: Sequence[str], limit: int | None = None) -> None:
@@ -79,7 +81,7 @@ class ToolCalls:
         self.nested = isinstance(ctx, _CallContext)  # an agent inside a tool
         self.steps: _Steps = ctx.calls.steps if isinstance(ctx, _CallContext) else _Steps(self)
         self._ids = tuple(ids)
-        self._limit = len(ids) if limit is None else limit
+        self._limit = limit or int(os.environ.get("TOOL_CALLS_AT_ONCE") or len(ids))
         self._expected = list(ids)  # not begun
         self._active: set[str] = set()  # begun, not ended
         self._running: str | None = None  # the active call whose turn it is; the others are parked, or ready

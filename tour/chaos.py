@@ -180,7 +180,7 @@ async def judge(storm: Storm, seen: Witnessed) -> Verdict:
             (
                 framework.title,
                 *(str(rows[framework.name][name]) for name in ("claims", "right", "starts", "retried", "interrupted")),
-                str(kills[framework.name] + crashes[framework.prefix]),
+                str(kills[framework.name] + crashes[framework.prefix()]),
                 *(str(rows[framework.name][name]) for name in ("repeated", "redone")),
             )
             for framework in FRAMEWORKS

@@ -28,7 +28,7 @@ from tour import compare as compare_
 from tour import doctor as doctor_
 from tour import report, restate_server, show, stack
 from tour.errors import TourError
-from tour.frameworks import FRAMEWORKS, Framework
+from tour.frameworks import FRAMEWORKS, PATTERNS, Framework
 from tour.restate_server import Ports
 
 cli = typer.Typer(
@@ -90,6 +90,9 @@ def compare(
     html: Annotated[
         Path | None, typer.Option(help="Write a report to this file, as one page that stands alone.")
     ] = None,
+    patterns: Annotated[
+        bool, typer.Option("--patterns", help="The checks three ways: one tool that fans out, three tools, one by one.")
+    ] = False,
     findings: Annotated[
         Path | None, typer.Option(help="Write what was found to this file, as docs/comparison.md is; with --repeat.")
     ] = None,
@@ -108,10 +111,18 @@ def compare(
         raise TourError(
             "--findings compares all five, warm and undisturbed.", "Use --repeat 5, without --only and faults."
         )
+    chosen = _claim(sample, claim, {name: value for name, value in fields.items() if value not in ("", None)})
+    if patterns:
+        _picture(
+            svg,
+            "uv run tour compare --patterns",
+            _patterns(_frameworks(only), chosen, model_latency, step_latency, faults),
+        )
+        return
     console.quiet = json_ == "-"
     job = _compare(
         _frameworks(only),
-        _claim(sample, claim, {name: value for name, value in fields.items() if value not in ("", None)}),
+        chosen,
         model_latency,
         step_latency,
         faults,
@@ -229,7 +240,9 @@ async def _compare(
     console.print(show.figures(made))
     if faults:
         console.print(show.faults(made))
-    console.print(show.timelines(made, console.width))
+    console.print(show.timelines({f.title: f.runs[-1] for f in made.frameworks}, console.width))
+    if repeat == 1:
+        console.print("First claims of fresh processes: `--repeat 3` shows warm ones.", style="dim")
     if details:
         console.print(show.read_from_the_code(made))
     show.answers(made, console)
@@ -249,6 +262,25 @@ async def _compare(
         console.print(f"Findings: {findings}", soft_wrap=True, highlight=False)
     if not faults and any(run.verdict == "error" for made_runs in runs.values() for run in made_runs):
         raise typer.Exit(1)
+
+
+async def _patterns(
+    chosen: tuple[Framework, ...],
+    claim: InsuranceClaim,
+    model_latency: float,
+    step_latency: float,
+    faults: Sequence[Fault],
+) -> None:
+    runs: dict[str, dict[Framework, list[report.Run]]] = {}
+    async with _stack(chosen, model_latency, step_latency) as running:
+        running.lab.plan(*faults)
+        for pattern in PATTERNS:
+            _say(f"{pattern.title}: {pattern.file}")
+            await running.add(pattern)
+            runs[pattern.title] = await compare_.compare(running, chosen, claim, 2, console, pattern)
+    for framework in chosen:
+        console.print(f"\n{framework.title}", style="bold")
+        console.print(show.timelines({title: made[framework][-1] for title, made in runs.items()}, console.width))
 
 
 @asynccontextmanager

@@ -13,7 +13,7 @@ from shared.claims import InsuranceClaim
 from shared.lab import Fault, Kind
 from tour import journal, report
 from tour.errors import TourError
-from tour.frameworks import Framework
+from tour.frameworks import FAN_OUT, Framework, Pattern
 from tour.journal import Invocation
 from tour.report import Run
 from tour.stack import CHECKS, Stack
@@ -81,9 +81,14 @@ def _number(option: str, given: str, number: str) -> float:
 
 
 async def compare(
-    stack: Stack, frameworks: Sequence[Framework], claim: InsuranceClaim, repeat: int, console: Console
+    stack: Stack,
+    frameworks: Sequence[Framework],
+    claim: InsuranceClaim,
+    repeat: int,
+    console: Console,
+    pattern: Pattern = FAN_OUT,
 ) -> dict[Framework, list[Run]]:
-    """Send the claim to each framework at the same moment, `repeat` times; shows how they get on.
+    """Send the claim to each framework's agent of a pattern at the same moment, `repeat` times; shows how they get on.
 
     An agent whose process ends meanwhile, as by a planned crash, is started again.
     """
@@ -91,16 +96,24 @@ async def compare(
     async with stack.agents_kept():
         for number in range(repeat):
             title = f"claim {number + 1} of {repeat}" if repeat > 1 else ""
-            for framework, run in zip(frameworks, await _once(stack, frameworks, claim, console, title), strict=True):
+            made = await _once(stack, frameworks, claim, console, title, pattern)
+            for framework, run in zip(frameworks, made, strict=True):
                 runs[framework].append(run)
     return runs
 
 
 async def _once(
-    stack: Stack, frameworks: Sequence[Framework], claim: InsuranceClaim, console: Console, title: str
+    stack: Stack,
+    frameworks: Sequence[Framework],
+    claim: InsuranceClaim,
+    console: Console,
+    title: str,
+    pattern: Pattern,
 ) -> list[Run]:
     session = f"tour-{time.time_ns()}"
-    ids = await asyncio.gather(*(stack.submit(framework, claim, "tour", session) for framework in frameworks))
+    ids = await asyncio.gather(
+        *(stack.submit(framework, claim, "tour", session, pattern=pattern) for framework in frameworks)
+    )
     answers = [asyncio.create_task(stack.answer(id)) for id in ids]
     with Live(console=console, transient=True, refresh_per_second=10) as live:
         while True:

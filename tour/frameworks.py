@@ -1,15 +1,37 @@
 """The frameworks of the tour. A sixth is one more folder, and one more line here."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from shared.claims import InsuranceClaim
 
 ROOT = Path(__file__).parent.parent
-SERVICE = "ParallelToolClaimAgent"
-TOOL_CALLS_SERVICE = "ParallelToolCallsClaimAgent"
 FIRST_PORT = 9081
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """A way to run the three checks of a claim in parallel, or not: a file in each framework's folder."""
+
+    name: str
+    title: str
+    file: str
+    """Relative to the folder; `{name}` in it is the framework's name."""
+    service: str
+    variant: str = ""
+    """Put before the service's name, where another pattern has the same service."""
+    env: Mapping[str, str] = field(default_factory=dict)
+    """The agent's variables."""
+
+
+FAN_OUT = Pattern("fan-out", "one tool that fans out", "parallel_tools_agent.py", "ParallelToolClaimAgent")
+TOOL_CALLS = Pattern("parallel", "parallel tool calls", "parallel_tool_calls_agent.py", "ParallelToolCallsClaimAgent")
+ONE_BY_ONE = replace(
+    TOOL_CALLS, name="one-by-one", title="tool calls one by one", variant="one_by_one", env={"TOOL_CALLS_AT_ONCE": "1"}
+)
+PATTERNS = (FAN_OUT, TOOL_CALLS, ONE_BY_ONE)
 
 
 @dataclass(frozen=True)
@@ -25,34 +47,28 @@ class Framework:
 
     @property
     def entrypoint(self) -> Path:
-        return self.script("parallel_tools_agent.py")
+        return self.script(FAN_OUT)
 
-    def script(self, name: str) -> Path:
-        """A file of its folder."""
-        return ROOT / self.name / name
+    def script(self, pattern: Pattern) -> Path:
+        """Its agent of this pattern."""
+        return ROOT / self.name / pattern.file.format(name=self.name)
 
     @property
     def port(self) -> int:
         """The port it has by habit when all five run side by side; alone, an entrypoint takes 9080."""
         return FIRST_PORT + FRAMEWORKS.index(self)
 
-    @property
-    def prefix(self) -> str:
-        """The value of `TOUR_SERVICE_PREFIX`, and what the lab calls it."""
-        return self.alias or self.name
+    def prefix(self, pattern: Pattern = FAN_OUT) -> str:
+        """The value of `TOUR_SERVICE_PREFIX` when all share one Restate, and what the lab calls it."""
+        return ".".join([self.alias or self.name, *([pattern.variant] if pattern.variant else [])])
 
-    @property
-    def service(self) -> str:
-        """The name under which it is registered when all five share one Restate."""
-        return self.named(SERVICE)
+    def service(self, pattern: Pattern = FAN_OUT) -> str:
+        """The name under which its agent of this pattern is registered when all share one Restate."""
+        return f"{self.prefix(pattern)}.{pattern.service}"
 
-    def named(self, service: str) -> str:
-        """The name of one of its services when all five share one Restate."""
-        return f"{self.prefix}.{service}"
-
-    def path(self, key: str = "user123", service: str | None = None) -> str:
-        """What follows `/restate/call/` in the ingress address of its handler."""
-        return "/".join([service or self.service, *([key] if self.keyed else []), "run"])
+    def path(self, key: str = "user123", pattern: Pattern = FAN_OUT, *, alone: bool = False) -> str:
+        """What follows `/restate/call/` in the ingress address of its handler; `alone`, it has no prefix."""
+        return "/".join([pattern.service if alone else self.service(pattern), *([key] if self.keyed else []), "run"])
 
     def body(self, claim: InsuranceClaim, session: str = "session-123") -> dict[str, Any]:
         """The request's JSON: the claim, with its session where the framework keeps sessions."""

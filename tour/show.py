@@ -1,7 +1,7 @@
 """A report in the terminal: tables, and a timeline for each framework."""
 
 import statistics
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from rich import box
 from rich.console import Console, Group, RenderableType
@@ -83,9 +83,8 @@ def read_from_the_code(report: Report) -> Table:
     return shown
 
 
-def timelines(report: Report, width: int) -> Table:
-    """When each step ran in the last run, on one scale for all: a row for each check, since they run in parallel."""
-    runs = {framework.title: framework.runs[-1] for framework in report.frameworks}
+def timelines(runs: Mapping[str, Run], width: int) -> Table:
+    """When each step of these runs ran, on one scale: a row for each check, since they run in parallel."""
     longest = max(run.total for run in runs.values()) or 1.0
     bar = max(20, width - max(map(len, runs)) - len("eligibility") - 3)
     shown = Table.grid(padding=(0, 1))
@@ -97,8 +96,6 @@ def timelines(report: Report, width: int) -> Table:
             shown.add_row("" if number else title, Text(check.name[:11] if check else "", style="dim"), line)
     failed = any(run.failures for run in runs.values())
     legend = f"█ model call  ━ check{'  ✗ failed attempt' if failed else ''}"
-    if all(len(framework.runs) == 1 for framework in report.frameworks):
-        legend += "  (first claims of fresh processes)"
     shown.add_row("", "", Text(legend, style="dim", no_wrap=True))
     return shown
 

@@ -18,7 +18,7 @@ from shared.claims import InsuranceClaim
 from shared.lab import Fault, Lab
 from tour import restate_server
 from tour.errors import TourError
-from tour.frameworks import FRAMEWORKS, SERVICE, Framework
+from tour.frameworks import FAN_OUT, FRAMEWORKS, Framework, Pattern
 from tour.processes import Process, free_port, start, who_listens
 from tour.restate_server import Ports, Restate
 
@@ -71,16 +71,51 @@ class Stack:
     folder: Path
     lab: Lab
     model: str
-    agents: dict[str, Agent] = field(default_factory=dict)
-    service: str = SERVICE
+    agents: dict[str, Agent]
+    """Those of the pattern that it was started with, by the framework's name."""
+    pattern: Pattern
+    start: Callable[[Pattern], Awaitable[dict[str, Agent]]]
+    _added: dict[str, "asyncio.Task[None]"] = field(default_factory=dict)
+    _others: dict[str, dict[str, Agent]] = field(default_factory=dict)
+    _kept: AsyncExitStack | None = None
+
+    def agents_of(self, pattern: Pattern) -> dict[str, Agent]:
+        """Those of a pattern that was added, or of the first."""
+        return self.agents if pattern == self.pattern else self._others[pattern.name]
+
+    async def add(self, pattern: Pattern) -> None:
+        """Start and register the agents of another pattern, unless they run."""
+        if pattern == self.pattern:
+            return
+        if pattern.name not in self._added:
+            self._added[pattern.name] = asyncio.create_task(self._add(pattern))
+        await asyncio.shield(self._added[pattern.name])
+
+    async def _add(self, pattern: Pattern) -> None:
+        agents = await self.start(pattern)
+        await self.register(agents)
+        self._others[pattern.name] = agents
+        if self._kept:
+            for agent in agents.values():
+                await self._kept.enter_async_context(agent.kept())
+
+    async def register(self, agents: Mapping[str, Agent]) -> None:
+        """Register the agents with Restate. Raises: TourError."""
+        await asyncio.gather(*(register(self.admin, f"http://127.0.0.1:{agent.port}") for agent in agents.values()))
 
     async def submit(
-        self, framework: Framework, claim: InsuranceClaim, key: str, session: str, idempotency_key: str = ""
+        self,
+        framework: Framework,
+        claim: InsuranceClaim,
+        key: str,
+        session: str,
+        idempotency_key: str = "",
+        pattern: Pattern | None = None,
     ) -> str:
         """Send a claim and return at once with the id of its invocation; the same for the same idempotency key."""
         headers = {"idempotency-key": idempotency_key} if idempotency_key else {}
         response = await self.ingress.post(
-            f"/restate/send/{framework.path(key, framework.named(self.service))}",
+            f"/restate/send/{framework.path(key, pattern or self.pattern)}",
             json=framework.body(claim, session),
             headers=headers,
         )
@@ -98,10 +133,11 @@ class Stack:
     @asynccontextmanager
     async def agents_kept(self) -> AsyncIterator[None]:
         """While the block runs, every agent that ends is started again, whatever ended it."""
-        async with AsyncExitStack() as kept:
+        async with AsyncExitStack() as self._kept:
             for agent in self.agents.values():
-                await kept.enter_async_context(agent.kept())
+                await self._kept.enter_async_context(agent.kept())
             yield
+        self._kept = None
 
     def page(self, invocation: str) -> str:
         """The address of an invocation in the Restate UI."""
@@ -119,13 +155,12 @@ async def running(
     step_latency: float = 0.0,
     server_env: Mapping[str, str] | None = None,
     agent_env: Mapping[str, str] | None = None,
-    script: Callable[[Framework], Path] = lambda framework: framework.entrypoint,
-    service: str = SERVICE,
+    pattern: Pattern = FAN_OUT,
     say: Say = lambda line: None,
 ) -> AsyncIterator[Stack]:
     """The stack, for as long as the block runs; logs and the lab's file are in `folder`, journals in `data`.
 
-    Each framework's agent is its `script`, in which claims are sent to `service`.
+    The agents are those of `pattern`; others can be added.
 
     Latencies are in seconds: of each answer of the offline model, and of each check (a delay of the lab).
     Raises: TourError when a part cannot be started; what had been started is ended first.
@@ -149,40 +184,45 @@ async def running(
                 )
             )
 
-        async def boot_agents() -> tuple[str, list[Agent]]:
-            model, urls, ready = await _start_model(exits, folder, model_latency, lab_env)
-            agents: list[Agent] = []
+        model, urls, model_ready = await _start_model(exits, folder, model_latency, lab_env)
+
+        async def boot_agents(pattern: Pattern) -> dict[str, Agent]:
+            agents: dict[str, Agent] = {}
             exits.push_async_callback(_stop_all, agents)
             for framework in frameworks:
-                port = framework.port if usual_ports and not who_listens(framework.port) else free_port()
+                usual = usual_ports and pattern == FAN_OUT and not who_listens(framework.port)
+                port = framework.port if usual else free_port()
+                prefix = framework.prefix(pattern)
                 env = {
                     "PORT": str(port),
                     "HOST": "127.0.0.1",
-                    "TOUR_SERVICE_PREFIX": framework.prefix,
+                    "TOUR_SERVICE_PREFIX": prefix,
                     **lab_env,
-                    **urls(framework.prefix),
+                    **urls(prefix),
                     **(agent_env or {}),
+                    **pattern.env,
                 }
-                log = folder / f"{framework.name}.log"
-                command: list[str | Path] = [sys.executable, script(framework)]
-                agents.append(Agent(framework, port, await start(f"The agent {framework.name}", command, log, env)))
-            await asyncio.gather(ready, *(agent.ready() for agent in agents))
-            return model, agents
+                log = folder / f"{prefix}.{pattern.service}.log"
+                command: list[str | Path] = [sys.executable, framework.script(pattern)]
+                process = await start(f"The agent {framework.name}", command, log, env)
+                agents[framework.name] = Agent(framework, port, process)
+            await asyncio.gather(model_ready(), *(agent.ready() for agent in agents.values()))
+            return agents
 
         say("Starting Restate, the model and the agents")
         try:
             async with asyncio.TaskGroup() as group:
-                booting, starting = group.create_task(boot_restate()), group.create_task(boot_agents())
+                booting, starting = group.create_task(boot_restate()), group.create_task(boot_agents(pattern))
         except* TourError as errors:
             raise errors.exceptions[0] from None
-        restate, (model, agents) = booting.result(), starting.result()
+        restate, agents = booting.result(), starting.result()
         admin = await exits.enter_async_context(httpx.AsyncClient(base_url=restate.admin, timeout=30))
         ingress = await exits.enter_async_context(
             httpx.AsyncClient(base_url=restate.ingress, timeout=None, limits=httpx.Limits(max_connections=None))
         )
-        await asyncio.gather(*(register(admin, f"http://127.0.0.1:{agent.port}") for agent in agents))
-        by_name = {agent.framework.name: agent for agent in agents}
-        yield Stack(restate, admin, ingress, folder, lab, model, by_name, service)
+        running = Stack(restate, admin, ingress, folder, lab, model, agents, pattern, boot_agents)
+        await running.register(agents)
+        yield running
 
 
 async def register(admin: httpx.AsyncClient, uri: str) -> list[str]:
@@ -219,17 +259,17 @@ async def _existing(ingress: str, admin: str) -> Restate:
 
 async def _start_model(
     exits: AsyncExitStack, folder: Path, latency: float, env: Mapping[str, str]
-) -> tuple[str, Callable[[str], dict[str, str]], Awaitable[None]]:
+) -> tuple[str, Callable[[str], dict[str, str]], Callable[[], Awaitable[None]]]:
     """Start the offline model if a provider is missing.
 
-    Returns what answers, the variables for each caller, and what to await until it is ready.
+    Returns what answers, the variables for each caller, and what waits until it is ready.
     """
     openai = os.environ.get("OPENAI_API_KEY") or os.environ.get("OPENAI_BASE_URL")
     google = (
         os.environ.get("GOOGLE_API_KEY") or os.environ.get("GEMINI_API_KEY") or os.environ.get("GOOGLE_GEMINI_BASE_URL")
     )
     if openai and google:
-        return "OpenAI and Google", lambda caller: {}, asyncio.sleep(0)
+        return "OpenAI and Google", lambda caller: {}, lambda: asyncio.sleep(0)
     port = free_port()
     command = [sys.executable, "-m", "shared.offline_model", "--port", str(port), "--latency", str(latency)]
     model = await start("The offline model", command, folder / "model.log", env)
@@ -246,8 +286,8 @@ async def _start_model(
 
     names = [name for name, key in (("OpenAI", openai), ("Google", google)) if key]
     answers = " and ".join([*names, f"the offline model ({latency:g} s a call)"])
-    return answers, variables, model.until(f"{url}/health")
+    return answers, variables, lambda: model.until(f"{url}/health")
 
 
-async def _stop_all(agents: Sequence[Agent]) -> None:
-    await asyncio.gather(*(agent.process.stop() for agent in agents))
+async def _stop_all(agents: Mapping[str, Agent]) -> None:
+    await asyncio.gather(*(agent.process.stop() for agent in agents.values()))

@@ -27,7 +27,7 @@ from shared.lab import Entry, Fault
 from shared.sockets import listen
 from tour import code, journal, report
 from tour.errors import TourError
-from tour.frameworks import FRAMEWORKS, Framework
+from tour.frameworks import FRAMEWORKS, PATTERNS, Framework, Pattern
 from tour.journal import Invocation
 from tour.processes import who_listens
 from tour.report import TEMPLATES
@@ -99,12 +99,30 @@ def port_of_page(port: int) -> socket.socket:
         ) from error
 
 
+@dataclass(frozen=True)
+class Lane:
+    """One of the timelines that are shown at the same time: a framework, and how it runs the checks."""
+
+    framework: Framework
+    pattern: Pattern
+    title: str
+
+
+VIEWS = {
+    f"All five: {pattern.title}": [Lane(framework, pattern, framework.title) for framework in FRAMEWORKS]
+    for pattern in PATTERNS
+} | {
+    f"{framework.title}, three ways": [Lane(framework, pattern, pattern.title) for pattern in PATTERNS]
+    for framework in FRAMEWORKS
+}
+
+
 @dataclass
 class Sent:
-    """A claim on its way: the invocation of each framework, and the answers so far."""
+    """A claim on its way: the invocation of each lane, and the answers so far."""
 
-    invocations: dict[str, str]
-    answers: dict[str, str] = field(default_factory=dict)
+    invocations: dict[Lane, str]
+    answers: dict[Lane, str] = field(default_factory=dict)
 
     @property
     def done(self) -> bool:
@@ -113,7 +131,7 @@ class Sent:
 
 @dataclass
 class Card:
-    """What is shown of one framework: its elements on the page."""
+    """What is shown of one lane: its elements on the page."""
 
     drawing: ui.html
     verdict: ui.badge
@@ -122,12 +140,12 @@ class Card:
 
 
 class Tab:
-    """One browser tab: its form, the claim that it sent, and a timeline for each framework."""
+    """One browser tab: its form, the claim that it sent, and a timeline for each lane of its view."""
 
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
         self.sent: Sent | None = None
-        self.cards: dict[str, Card] = {}
+        self.cards: dict[Lane, Card] = {}
         self.fields: dict[str, Any] = {}
         self.faults: dict[str, ui.select] = {}
 
@@ -150,15 +168,25 @@ class Tab:
             with ui.tab_panel(live), ui.element("div").classes("live"):
                 with ui.element("form").classes("claim").on("submit.prevent", self.send):
                     self._form()
-                with ui.element("div").classes("cards").style(f"--frameworks: {len(FRAMEWORKS)}"):
-                    for framework in FRAMEWORKS:
-                        self.cards[framework.name] = self._card(framework)
+                self.column = ui.element("div").classes("cards")
             with ui.tab_panel(sources):
                 self._code()
         self.timer = ui.timer(READING, self.refresh, active=False)
-        self._draw({}, [])
+        self._view()
+
+    def _view(self) -> None:
+        """Lay out the lanes that were chosen, with nothing in them."""
+        lanes = VIEWS[self.view.value]
+        self.sent = None
+        self.ledger.text = ""
+        self.button.text = "Send to all five" if len(lanes) == len(FRAMEWORKS) else "Send it three ways"
+        self.column.clear()
+        with self.column.style(f"--lanes: {len(lanes)}"):
+            self.cards = {lane: self._card(lane) for lane in lanes}
 
     def _form(self) -> None:
+        self.view = ui.select(list(VIEWS), label="Compare", value=next(iter(VIEWS)), on_change=self._view)
+        self.view.props("dense")
         samples = sample_claims()
         ui.select(
             list(samples), label="Sample", value="broken-leg", on_change=lambda event: self._fill(samples[event.value])
@@ -186,17 +214,19 @@ class Tab:
             self.fields[name].value = value
             self.fields[name].error = None
 
-    def _card(self, framework: Framework) -> Card:
+    def _card(self, lane: Lane) -> Card:
         with ui.card().classes("card"):
             with ui.row().classes("head"):
-                ui.label(framework.title).classes("name")
+                ui.label(lane.title).classes("name")
                 verdict = ui.badge()
                 answer = ui.label().classes("answer")
                 page = ui.link("invocation", target="", new_tab=True)
-                ui.button("kill -9", on_click=lambda: self.kill(framework), color=None).props(
-                    f"dense flat no-caps aria-label='kill -9 {framework.title}'"
+                ui.button("kill -9", on_click=lambda: self.kill(lane), color=None).props(
+                    f"dense flat no-caps aria-label='kill -9 {lane.title}'"
                 ).classes("kill")
             drawing = ui.html().classes("w-full")
+        verdict.set_visibility(False)
+        page.set_visibility(False)
         return Card(drawing, verdict, answer, page)
 
     def _code(self) -> None:
@@ -236,21 +266,32 @@ class Tab:
             return
         self.stack.lab.plan(*(replace(fault, about=mark.strip()) for fault in faults))
         person = f"web-{secrets.token_hex(4)}"
+        lanes = list(self.cards)
         self.button.disable()
+        self.view.disable()
         try:
+            for pattern in dict.fromkeys(lane.pattern for lane in lanes):
+                self.ledger.text = f"Starting the agents, once: {pattern.title} …"
+                await self.stack.add(pattern)
+            self.ledger.text = "Sent."
             ids = await asyncio.gather(
-                *(self.stack.submit(framework, claim, person, person) for framework in FRAMEWORKS)
+                *(self.stack.submit(lane.framework, claim, person, person, pattern=lane.pattern) for lane in lanes)
             )
         except (TourError, httpx.HTTPError) as error:
-            ui.notify(f"Restate did not take the claim: {error}", type="negative")
-            self.button.enable()
+            ui.notify(f"The claim could not be sent: {error}", type="negative")
+            self._done()
             return
-        self.sent = Sent({f.name: id for f, id in zip(FRAMEWORKS, ids, strict=True)})
-        for framework in FRAMEWORKS:
-            card = self.cards[framework.name]
-            card.page.props(f"href={self.stack.page(self.sent.invocations[framework.name])}")
+        self.sent = Sent(dict(zip(lanes, ids, strict=True)))
+        for lane, card in self.cards.items():
+            card.page.props(f"href={self.stack.page(self.sent.invocations[lane])}")
             card.page.set_visibility(True)
+            card.answer.text = ""
         self.timer.activate()
+
+    def _done(self) -> None:
+        self.timer.deactivate()
+        self.button.enable()
+        self.view.enable()
 
     async def refresh(self) -> None:
         """Read the journal and the ledger, and draw what they say."""
@@ -260,50 +301,41 @@ class Tab:
         ids = sent.invocations
         try:
             seen = await journal.read(self.stack.admin, *ids.values())
-            for name, id in ids.items():
-                if name not in sent.answers and id in seen and seen[id].completed:
-                    sent.answers[name] = await self.stack.answer(id)
+            for lane, id in ids.items():
+                if lane not in sent.answers and id in seen and seen[id].completed:
+                    sent.answers[lane] = await self.stack.answer(id)
         except httpx.HTTPError as error:
             self.ledger.text = f"Restate does not answer: {error!r}"
             return
-        self._draw(seen, self.stack.lab.ledger(invocations=ids.values()))
+        self._draw(sent, seen, self.stack.lab.ledger(invocations=ids.values()))
         if sent.done:
-            self.timer.deactivate()
-            self.button.enable()
+            self._done()
 
-    async def kill(self, framework: Framework) -> None:
-        """`kill -9` of a framework's agent; the stack starts it again."""
-        await self.stack.agents[framework.name].process.kill()
-        ui.notify(f"{framework.title}: kill -9. Its process is started again, and its claims go on.")
+    async def kill(self, lane: Lane) -> None:
+        """`kill -9` of a lane's agent; the stack starts it again."""
+        await self.stack.agents_of(lane.pattern)[lane.framework.name].process.kill()
+        ui.notify(f"{lane.title}: kill -9. Its process is started again, and its claims go on.")
 
-    def _draw(self, seen: Mapping[str, Invocation], ledger: Sequence[Entry]) -> None:
-        sent = self.sent
+    def _draw(self, sent: Sent, seen: Mapping[str, Invocation], ledger: Sequence[Entry]) -> None:
         now = time.time() * 1000
         longest = max([2000.0, *((each.completed or now) - each.created for each in seen.values())])
-        for framework in FRAMEWORKS:
-            card = self.cards[framework.name]
-            invocation = seen.get(sent.invocations[framework.name]) if sent else None
-            answer = sent.answers.get(framework.name, "") if sent else ""
-            if sent is None or invocation is None:
-                card.verdict.set_visibility(False)
-                card.page.set_visibility(False)
+        for lane, card in self.cards.items():
+            invocation, answer = seen.get(sent.invocations[lane]), sent.answers.get(lane, "")
+            if invocation is None:
                 continue
             run = report.run_of(answer, invocation, ledger, (0, 0), card.page.text)
             passed = (invocation.completed or now) - invocation.created
-            card.drawing.content = _part(
-                "timeline", framework.title, run, longest, width=820, now=passed, heading=False
-            )
+            card.drawing.content = _part("timeline", lane.title, run, longest, width=820, now=passed, heading=False)
             card.answer.text = answer
             card.verdict.text = run.verdict if answer else invocation.status
             card.verdict.props(f"color={VERDICT_COLORS.get(run.verdict, 'grey') if answer else 'grey'}")
             card.verdict.set_visibility(True)
-        if sent:
-            events = [entry.event for entry in ledger]
-            self.ledger.text = (
-                f"{len(sent.answers)} of {len(FRAMEWORKS)} answered. "
-                f"Ledger: {events.count('start')} checks started, {events.count('end')} ended, "
-                f"{events.count('injected')} faults injected into them."
-            )
+        events = [entry.event for entry in ledger]
+        self.ledger.text = (
+            f"{len(sent.answers)} of {len(self.cards)} answered. "
+            f"Ledger: {events.count('start')} checks started, {events.count('end')} ended, "
+            f"{events.count('injected')} faults injected into them."
+        )
 
 
 def _part(name: str, *args: Any, **kwargs: Any) -> str:

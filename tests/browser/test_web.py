@@ -189,6 +189,20 @@ async def test_the_code_side_by_side(browser: Browser, url: str) -> None:
     await expect(page.get_by_role("region", name="The code of the tool").locator("pre")).to_have_count(2)
 
 
+async def test_one_framework_three_ways(browser: Browser, url: str) -> None:
+    page = await opened(browser, url)
+    await choose(page, "Compare", "a loop of our own, three ways")
+    await page.get_by_role("button", name="Send it three ways").click()
+    await expect(page.get_by_text("3 of 3 answered")).to_be_visible(timeout=LONG)  # ten more agents start first
+    spans = {}
+    for pattern in ("one tool that fans out", "parallel tool calls", "tool calls one by one"):
+        checks = page.get_by_role("img", name=f"Timeline of {pattern}").locator("rect.check")
+        await expect(checks).to_have_count(3)
+        boxes = [await checks.nth(number).bounding_box() for number in range(3)]
+        spans[pattern] = max(box["x"] + box["width"] for box in boxes if box) - min(box["x"] for box in boxes if box)
+    assert spans["tool calls one by one"] > 1.5 * max(spans["one tool that fans out"], spans["parallel tool calls"])
+
+
 async def test_every_sample_can_be_chosen(browser: Browser, url: str) -> None:
     page = await opened(browser, url)
     for name, claim in sample_claims().items():

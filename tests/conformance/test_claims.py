@@ -54,7 +54,7 @@ async def test_the_model_is_shown_the_same_tool(running: Stack, framework: Frame
 def _tool_shown(running: Stack, framework: Framework) -> dict[str, Any]:
     """Name, fields, types and which are required; the claim may be a parameter, or be the parameters itself."""
     shown = next(
-        json.loads(entry.detail)["tools"] for entry in running.lab.ledger(framework.prefix) if entry.step == "model"
+        json.loads(entry.detail)["tools"] for entry in running.lab.ledger(framework.prefix()) if entry.step == "model"
     )
     [(name, schema)] = shown.items()
     claim = schema["properties"].get("claim", schema)
@@ -98,7 +98,7 @@ async def test_bad_input_is_the_callers_fault(running: Stack, framework: Framewo
     assert len(response.text) < 2_000
     unfinished = await journal.query(
         running.admin,
-        f"SELECT id FROM sys_invocation WHERE target_service_name = '{framework.service}' AND status <> 'completed'",
+        f"SELECT id FROM sys_invocation WHERE target_service_name = '{framework.service()}' AND status <> 'completed'",
     )
     assert unfinished == []
 
@@ -125,7 +125,7 @@ async def test_a_dead_model_ends_in_a_terminal_error(
     assert cause in answer
     assert invocation.status == "completed"
     asked = [
-        entry for entry in running.lab.ledger(framework.prefix) if (entry.step, entry.event) == ("model", "injected")
+        entry for entry in running.lab.ledger(framework.prefix()) if (entry.step, entry.event) == ("model", "injected")
     ]
     tries = sum(entry.invocation == asked[-1].invocation for entry in asked)
     assert 3 <= tries <= 9, "three attempts, in each of which the SDK's client tries up to three times"

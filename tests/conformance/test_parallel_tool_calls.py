@@ -10,7 +10,6 @@ import uuid
 from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,9 +19,11 @@ from shared.lab import Fault
 from tests.conformance.cases import Tagged, decide
 from tests.conformance.conftest import SERVERS
 from tour import journal, stack
-from tour.frameworks import FRAMEWORKS, TOOL_CALLS_SERVICE, Framework
+from tour.frameworks import FRAMEWORKS, TOOL_CALLS, Framework, Pattern
 from tour.journal import Invocation
 from tour.stack import CHECKS, Stack
+
+PROGRAMS = Pattern("programs", "", "../tests/conformance/agents/{name}_programs.py", "Programs")
 
 both = pytest.mark.parametrize("programs", list(SERVERS), indirect=True)
 live = pytest.mark.parametrize("programs", ["live"], indirect=True)
@@ -32,20 +33,18 @@ live = pytest.mark.parametrize("programs", ["live"], indirect=True)
 async def claims(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
     async with stack.running(
         tmp_path_factory.mktemp("claims"),
-        script=lambda framework: framework.script("parallel_tool_calls_agent.py"),
-        service=TOOL_CALLS_SERVICE,
+        pattern=TOOL_CALLS,
     ) as running:
         yield running
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def programs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
-    agents = Path(__file__).with_name("agents")
     env = {"RESTATE_DEFAULT_RETRY_POLICY__INITIAL_INTERVAL": "50ms", **SERVERS[request.param]}
     async with stack.running(
         tmp_path_factory.mktemp("programs"),
         server_env=env,
-        script=lambda framework: agents / f"{framework.name}_programs.py",
+        pattern=PROGRAMS,
     ) as running:
         yield running
 
@@ -116,7 +115,7 @@ async def ask(
         say(f"inner {tag}", 0, calls=[written(call) for call in inner]),
         say(f"inner {tag}", 1, text="inner done"),
     )
-    path = framework.path(tag, framework.named("Programs"))
+    path = framework.path(tag, PROGRAMS)
     body = {"prompt": f"outer {tag}", "limit": limit}
     response = await running.ingress.post(f"/restate/send/{path}", json=body)
     return Asked(running, tag, response.json()["invocationId"])

@@ -13,7 +13,7 @@ import pytest_asyncio
 
 from shared.claims import sample_claims
 from tour import restate_server, stack
-from tour.frameworks import FRAMEWORKS, ROOT, SERVICE, Framework
+from tour.frameworks import FRAMEWORKS, ROOT, Framework
 from tour.processes import Process, free_port, running, start
 from tour.restate_server import Ports, Restate
 
@@ -53,7 +53,7 @@ async def test_alone_without_a_key(restate: Restate, framework: Framework, tmp_p
     process, url = await entrypoint(framework, "parallel_tools_agent.py", tmp_path / "log", KEYLESS)
     try:
         body = framework.body(sample_claims()["broken-leg"])
-        response = await call(restate, url, framework.path("user123", SERVICE), body)
+        response = await call(restate, url, framework.path("user123", alone=True), body)
         assert response.status_code == 200, process.log_tail()
         assert response.json().startswith("Approved:")
         assert process.log.read_text().count("using the offline model") == 1
@@ -79,7 +79,7 @@ async def test_with_a_key_and_no_model_the_error_names_the_cause_and_not_the_key
     process, url = await entrypoint(framework, "parallel_tools_agent.py", tmp_path / "log", env)
     try:
         body = framework.body(sample_claims()["broken-leg"], session="unreachable")
-        response = await call(restate, url, framework.path("user123", SERVICE), body)
+        response = await call(restate, url, framework.path("user123", alone=True), body)
     finally:
         await process.stop()
     assert response.status_code == 500

@@ -34,8 +34,8 @@ def seen() -> Witnessed:
     order = replace(STORM.orders[0], claim=sample_claims()["broken-leg"], faults=())
     journal = Invocation("inv_1", "completed", 0, 1000, None, 5, 100, (Step(1, "fraud", 0, 2_000, False),))
     ledger = [
-        Entry(1.0, 9, order.framework.prefix, "inv_1", "fraud", "start", ""),
-        Entry(2.0, 9, order.framework.prefix, "inv_1", "fraud", "end", "ok"),
+        Entry(1.0, 9, order.framework.prefix(), "inv_1", "fraud", "start", ""),
+        Entry(2.0, 9, order.framework.prefix(), "inv_1", "fraud", "end", "ok"),
     ]
     return Witnessed([Outcome(order, "inv_1", (ANSWER, ANSWER))], {"inv_1": journal}, ledger, 1, [], [], [], 1.0)
 
