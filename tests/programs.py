@@ -28,6 +28,8 @@ class Request(BaseModel):
 
     prompt: str
     limit: int | None = None
+    naive: bool = False
+    """Without anything that puts the tool calls in order, where that is what the SDK does by itself."""
 
 
 elsewhere = restate.Service(service_name("Elsewhere"))

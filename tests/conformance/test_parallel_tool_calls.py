@@ -95,7 +95,7 @@ async def ask(
     *calls: Any,
     faults: tuple[Fault, ...] = (),
     inner: tuple[Any, ...] = (),
-    limit: int | None = None,
+    **options: Any,
 ) -> Asked:
     """Let the model ask for these calls: a program for `work`, or a pair of a tool's name and its arguments."""
     tag = uuid.uuid4().hex
@@ -116,7 +116,7 @@ async def ask(
         say(f"inner {tag}", 1, text="inner done"),
     )
     path = framework.path(tag, PROGRAMS)
-    body = {"prompt": f"outer {tag}", "limit": limit}
+    body = {"prompt": f"outer {tag}", **options}
     response = await running.ingress.post(f"/restate/send/{path}", json=body)
     return Asked(running, tag, response.json()["invocationId"])
 
@@ -235,6 +235,24 @@ async def test_a_guardrail_rejects_one_call(programs: Stack, framework: Framewor
 
 
 @live
+@pytest.mark.parametrize("framework", ["pydantic_ai_agent"], indirect=True)
+async def test_what_pydantic_ai_does_by_itself_ends_in_a_journal_mismatch(
+    programs: Stack, framework: Framework
+) -> None:
+    """Two tools of two steps each, finished out of order, and then a failure: the reason for all of this."""
+    faults = (*takes(a1=0.6, b1=0.2), Fault("last", "fail", times=1))
+    asked = await ask(programs, framework, [*steps("a"), *AGAIN], steps("b"), faults=faults, naive=True)
+    async with asyncio.timeout(30):
+        while True:
+            failures = (await journal.read(programs.admin, asked.id))[asked.id].failures
+            if any("name: b2 != a2" in failure.message for failure in failures):
+                break
+            await asyncio.sleep(0.1)
+    await programs.admin.patch(f"/invocations/{asked.id}/kill")
+
+
+@live
+@pytest.mark.timeout(500)  # forty processes start again
 async def test_killed_at_every_point(programs: Stack) -> None:
     """Before and after each step of two tools with two steps each; all frameworks at once, since restarts take long."""
 

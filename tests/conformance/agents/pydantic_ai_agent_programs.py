@@ -36,6 +36,7 @@ agent = RestateAgent(
     Agent(model, name="Programs", tools=[work, delegate, refuse], capabilities=capabilities),
     run_options=llm.MODEL_CALL,
 )
+naive = RestateAgent(Agent(model, name="Naive", tools=[work]), run_options=llm.MODEL_CALL)
 service = restate.Service(service_name("Programs"), invocation_context_managers=[final_errors(AgentRunError)])
 
 
@@ -46,7 +47,7 @@ async def ask(agent: RestateAgent[None, str], request: Request) -> str:
 
 @service.handler()
 async def run(ctx: restate.Context, request: Request) -> str:
-    return await ask(agent, request)
+    return await ask(naive if request.naive else agent, request)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,11 @@
+"""What the parallel tool calls say before anything runs; the rest needs a server (tests/e2e/test_tool_calls.py)."""
+
+import pytest
+
+from shared.parallel_tool_calls import tested_with
+
+
+def test_another_version_than_the_tested_ones_is_refused_at_import() -> None:
+    tested_with(restate_sdk="1.3")
+    with pytest.raises(ImportError, match="restate-sdk"):
+        tested_with(restate_sdk="0.9")
