@@ -9,9 +9,9 @@ from google.adk.tools.base_tool import BaseTool
 from google.adk.tools.tool_context import ToolContext
 from restate.ext.adk import RestatePlugin, restate_context
 
-from shared.parallel_tool_calls import ToolCalls, tested_with
+from shared.parallel_tool_calls import ToolCalls, require_versions
 
-tested_with(google_adk="2.13.")
+require_versions(google_adk="2.13.")
 
 
 class ParallelRestatePlugin(RestatePlugin):

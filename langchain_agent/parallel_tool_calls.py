@@ -13,9 +13,9 @@ from langgraph.prebuilt.tool_node import ToolCallRequest
 from langgraph.types import Command
 from restate.ext.langchain import RestateMiddleware, restate_context
 
-from shared.parallel_tool_calls import ToolCalls, tested_with
+from shared.parallel_tool_calls import ToolCalls, require_versions
 
-tested_with(langchain="1.4.", langgraph="1.")
+require_versions(langchain="1.4.", langgraph="1.")
 
 
 class ParallelRestateMiddleware(RestateMiddleware):

@@ -12,9 +12,9 @@ from restate.ext.openai import restate_context
 from restate.ext.openai.models import State
 from restate.ext.openai.runner_wrapper import DurableModelCalls
 
-from shared.parallel_tool_calls import ToolCalls, tested_with
+from shared.parallel_tool_calls import ToolCalls, require_versions
 
-tested_with(openai_agents="0.24.")
+require_versions(openai_agents="0.24.")
 
 
 class ParallelRunner:

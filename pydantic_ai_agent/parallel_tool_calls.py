@@ -9,9 +9,9 @@ from pydantic_ai.exceptions import ToolFailedError, ToolRetryError
 from pydantic_ai.messages import ToolCallPart
 from restate.ext.pydantic import restate_context
 
-from shared.parallel_tool_calls import ToolCalls, tested_with
+from shared.parallel_tool_calls import ToolCalls, require_versions
 
-tested_with(pydantic_ai_slim="2.68.")
+require_versions(pydantic_ai_slim="2.68.")
 
 
 class ParallelToolCalls(AbstractCapability[Any]):

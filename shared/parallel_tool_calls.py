@@ -51,7 +51,7 @@ Turn: TypeAlias = "asyncio.Future[BaseException | None]"
 ATTEMPT_IS_OVER = (SdkInternalBaseException, DisconnectedException)
 
 
-def tested_with(**versions: str) -> None:
+def require_versions(**versions: str) -> None:
     """Make sure that these packages have versions that begin so (`openai_agents="0.24."`). Raises: ImportError."""
     for name, version in versions.items():
         package = name.replace("_", "-")
@@ -62,7 +62,7 @@ def tested_with(**versions: str) -> None:
             )
 
 
-tested_with(restate_sdk="1.3.0")
+require_versions(restate_sdk="1.3.0")
 
 
 class ToolCalls:

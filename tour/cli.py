@@ -249,7 +249,7 @@ async def _compare(
     if running.restate.process and running.restate.admin.endswith(f":{Ports().admin}"):
         console.print("The pages of the Restate UI open while `uv run tour up` runs: the journals are kept.")
     elif running.restate.process:
-        console.print("Restate's usual ports were taken: this run's journals, and so its pages, are gone.")
+        console.print("Restate's usual ports were not taken: this run's journals, and so its pages, are gone.")
     if json_ == "-":
         print(made.model_dump_json(indent=2))
     elif json_:
@@ -286,7 +286,8 @@ async def _patterns(
 @asynccontextmanager
 async def _stack(chosen: Sequence[Framework], model_latency: float, step_latency: float) -> AsyncIterator[stack.Stack]:
     """The stack on the usual ports, its journals kept; where they are taken, on free ones, its journals thrown away."""
-    usual = not os.environ.get("RESTATE_ADMIN_URL") and not Ports().holders()
+    wanted = os.environ.get("TOUR_PORTS") != "free" and not os.environ.get("RESTATE_ADMIN_URL")
+    usual = wanted and not Ports().holders()
     with tempfile.TemporaryDirectory(prefix="tour-") as folder:
         async with stack.running(
             Path(folder),

@@ -22,7 +22,7 @@ class Pattern:
     service: str
     variant: str = ""
     """Put before the service's name, where another pattern has the same service."""
-    env: Mapping[str, str] = field(default_factory=dict)
+    env: Mapping[str, str] = field(default_factory=dict, hash=False)
     """The agent's variables."""
 
 

@@ -34,7 +34,7 @@ def url() -> Iterator[str]:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            env={**os.environ, "TOUR_HOME": home, "PYTHONUNBUFFERED": "1"},
+            env={**os.environ, "TOUR_HOME": home, "TOUR_PORTS": "free", "PYTHONUNBUFFERED": "1"},
         )
         assert process.stdout
         said = []

@@ -57,9 +57,8 @@ async def test_send_watch_it_grow_and_read(browser: Browser, url: str) -> None:
     await expect(links).to_have_count(5)
     await links.first.click()
     restate_ui = await page.context.wait_for_event("page")
-    await expect(
-        restate_ui.get_by_text("calculate_metrics").or_(restate_ui.get_by_text("eligibility")).first
-    ).to_be_visible(timeout=LONG)
+    step = restate_ui.get_by_text("eligibility").first
+    await expect(step).to_be_visible(timeout=LONG)
 
 
 async def test_a_failing_check_for_one_while_another_is_not_disturbed(browser: Browser, url: str) -> None:

@@ -29,7 +29,7 @@ async def tour(*arguments: str, home: Path, env: dict[str, str] | None = None) -
         *arguments,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
-        env={**os.environ, "TOUR_HOME": str(home), "COLUMNS": "100", **(env or {})},
+        env={**os.environ, "TOUR_HOME": str(home), "TOUR_PORTS": "free", "COLUMNS": "100", **(env or {})},
     )
 
 

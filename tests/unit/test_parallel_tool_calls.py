@@ -2,10 +2,10 @@
 
 import pytest
 
-from shared.parallel_tool_calls import tested_with
+from shared.parallel_tool_calls import require_versions
 
 
 def test_another_version_than_the_tested_ones_is_refused_at_import() -> None:
-    tested_with(restate_sdk="1.3")
+    require_versions(restate_sdk="1.3")
     with pytest.raises(ImportError, match="restate-sdk"):
-        tested_with(restate_sdk="0.9")
+        require_versions(restate_sdk="0.9")
