@@ -55,9 +55,9 @@ async def test_send_watch_it_grow_and_read(browser: Browser, url: str) -> None:
     await expect(page.get_by_text("Approved:")).to_have_count(5)
     links = page.get_by_role("link", name="invocation")
     await expect(links).to_have_count(5)
-    await links.first.click()
-    restate_ui = await page.context.wait_for_event("page")
-    step = restate_ui.get_by_text("eligibility").first
+    async with page.context.expect_page() as opening:
+        await links.first.click()
+    step = (await opening.value).get_by_text("eligibility").first
     await expect(step).to_be_visible(timeout=LONG)
 
 
