@@ -80,8 +80,8 @@ class Stack:
     _kept: AsyncExitStack | None = None
 
     def agents_of(self, pattern: Pattern) -> dict[str, Agent]:
-        """Those of a pattern that was added, or of the first."""
-        return self.agents if pattern == self.pattern else self._others[pattern.name]
+        """Those of a pattern that was added, or of the first; none before it is added."""
+        return self.agents if pattern == self.pattern else self._others.get(pattern.name, {})
 
     async def add(self, pattern: Pattern) -> None:
         """Start and register the agents of another pattern, unless they run."""
@@ -89,7 +89,11 @@ class Stack:
             return
         if pattern.name not in self._added:
             self._added[pattern.name] = asyncio.create_task(self._add(pattern))
-        await asyncio.shield(self._added[pattern.name])
+        try:
+            await asyncio.shield(self._added[pattern.name])
+        except TourError:
+            self._added.pop(pattern.name, None)
+            raise
 
     async def _add(self, pattern: Pattern) -> None:
         agents = await self.start(pattern)

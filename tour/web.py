@@ -157,7 +157,7 @@ class Tab:
         with ui.header().classes("bar"):
             ui.label("Tour of Agents").classes("name").props("role=heading aria-level=1")
             with ui.tabs().props("no-caps") as tabs:
-                live = ui.tab("One claim, five frameworks")
+                live = ui.tab("One claim, side by side")
                 sources = ui.tab("Their code")
             ui.space()
             ui.link("Restate UI", f"{self.stack.restate.admin}/ui", new_tab=True)
@@ -231,23 +231,20 @@ class Tab:
 
     def _code(self) -> None:
         chosen = {framework.name: True for framework in FRAMEWORKS}
-        shown = ui.html()
 
         def show() -> None:
             some = [framework for framework in FRAMEWORKS if chosen[framework.name]]
             shown.content = _part("code", some, code.regions(some))
 
-        with ui.row() as choice:
+        with ui.row():
             for framework in FRAMEWORKS:
                 ui.checkbox(framework.title, value=True, on_change=show).bind_value_to(chosen, framework.name)
-        choice.move(target_index=0)
-        ui.label("Read from the files as they are; what most of them share is dimmed.").classes("soft").move(
-            target_index=1
-        )
+        ui.label("Read from the files as they are; what most of them share is dimmed.").classes("soft")
+        shown = ui.html()
         show()
 
     async def send(self) -> None:
-        """Send the claim of the form to all frameworks at once, with the faults that were chosen."""
+        """Send the claim of the form to all lanes at once, with the faults that were chosen."""
         for input in self.fields.values():
             input.error = None
         faults = [
@@ -258,7 +255,7 @@ class Tab:
         given = {name: input.value for name, input in self.fields.items()}
         mark = f" (#{secrets.token_hex(3)})" if faults else ""
         try:
-            claim = InsuranceClaim.model_validate({**given, "reason": given["reason"] + mark})
+            claim = InsuranceClaim.model_validate({**given, "reason": (given["reason"] or "") + mark})
         except ValidationError as error:
             for problem in error.errors():
                 self.fields[str(problem["loc"][0])].error = problem["msg"]
@@ -313,7 +310,11 @@ class Tab:
 
     async def kill(self, lane: Lane) -> None:
         """`kill -9` of a lane's agent; the stack starts it again."""
-        await self.stack.agents_of(lane.pattern)[lane.framework.name].process.kill()
+        agent = self.stack.agents_of(lane.pattern).get(lane.framework.name)
+        if agent is None:
+            ui.notify("It has not been started yet: the first claim starts it.")
+            return
+        await agent.process.kill()
         ui.notify(f"{lane.title}: kill -9. Its process is started again, and its claims go on.")
 
     def _draw(self, sent: Sent, seen: Mapping[str, Invocation], ledger: Sequence[Entry]) -> None:

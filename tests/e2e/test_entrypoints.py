@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 
 from shared.claims import sample_claims
-from tour import restate_server, stack
+from tour import journal, restate_server, stack
 from tour.frameworks import FRAMEWORKS, ROOT, Framework
 from tour.processes import Process, free_port, running, start
 from tour.restate_server import Ports, Restate
@@ -119,3 +119,27 @@ async def test_a_taken_port_is_explained(tmp_path: Path) -> None:
         assert f"Cannot listen on 127.0.0.1:{port}" in said.decode()
         assert "PORT=" in said.decode()
         assert "Traceback" not in said.decode()
+
+
+async def test_the_naive_way_beside_the_one_in_turn(restate: Restate, tmp_path: Path) -> None:
+    process, url = await entrypoint(FRAMEWORKS[-1], "naive_parallel.py", tmp_path / "log", {})
+    try:
+        response = await call(restate, url, "NaiveParallel/in_turn", None)
+        assert (response.status_code, response.json()) == (200, ["a1a2", "b1b2"])
+        async with httpx.AsyncClient(base_url=restate.admin, timeout=30) as client:
+            sent = await client.post(f"{restate.ingress}/restate/send/NaiveParallel/naive")
+            id = sent.json()["invocationId"]
+            async with asyncio.timeout(30):
+                while True:
+                    failures = (await journal.read(client, id))[id].failures
+                    if any("name: b2 != a2" in failure.message for failure in failures):
+                        break
+                    await asyncio.sleep(0.1)
+            await client.patch(f"/invocations/{id}/kill")
+    finally:
+        await process.stop()
+    created = [line for line in process.log.read_text().splitlines() if line.startswith("attempt ")]
+    first, again = "attempt 1: {}", "attempt 2: {}"
+    in_turn = [first.format(step) for step in ("a1", "b1", "b2", "a2")]
+    assert created[:8] == in_turn + [again.format(step) for step in ("a1", "b1", "b2", "a2")]
+    assert created[8:15] == in_turn + [again.format(step) for step in ("a1", "b1", "a2")]
