@@ -8,6 +8,7 @@ from playwright.async_api import Browser, Page, Request, ViewportSize, expect
 
 from shared.claims import sample_claims
 from tour.frameworks import FRAMEWORKS
+from tour.stack import CHECKS
 
 LONG = 60_000
 """Milliseconds that five agents on two cores may take to start again after a kill."""
@@ -41,13 +42,15 @@ async def answered(page: Page, *, timeout: int = LONG) -> str:
 
 async def test_send_watch_it_grow_and_read(browser: Browser, url: str) -> None:
     page = await opened(browser, url)
+    for check in CHECKS:
+        await choose(page, f"The check {check}", "takes 3 s longer")
     await send(page)
     loop = page.get_by_role("img", name="Timeline of a loop of our own")
-    bars = loop.locator("rect")
-    await expect(bars).to_have_count(1)  # the first model call
-    before = float(await bars.first.get_attribute("width") or 0)
-    await expect(loop.locator("rect.check.running")).to_have_count(3)  # side by side, and not done yet
-    assert before > 0
+    await expect(loop.locator("rect.check.running")).to_have_count(3, timeout=LONG)  # side by side, and not done yet
+    before = float(await loop.locator("rect.check.running").first.get_attribute("x") or 0)
+    await expect(loop.locator("rect.check.running").first).not_to_have_attribute(
+        "x", f"{before:.1f}"
+    )  # the scale grows
     assert "5 of 5" not in await page.get_by_role("status").filter(has_text="Ledger").inner_text()
     assert "15 checks started, 15 ended, 0 faults injected into them" in await answered(page)
     await expect(loop.locator("rect")).to_have_count(5)

@@ -61,7 +61,7 @@ async def test_alone_without_a_key(restate: Restate, framework: Framework, tmp_p
         began = time.monotonic()
         process.child.terminate()
         await process.child.wait()
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 5  # 2 s on a machine that does nothing else
     assert process.child.returncode == 0
 
 
