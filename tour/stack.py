@@ -75,33 +75,31 @@ class Stack:
     """Those of the pattern that it was started with, by the framework's name."""
     pattern: Pattern
     start: Callable[[Pattern], Awaitable[dict[str, Agent]]]
-    _added: dict[str, "asyncio.Task[None]"] = field(default_factory=dict)
-    _others: dict[str, dict[str, Agent]] = field(default_factory=dict)
+    _others: dict[Pattern, dict[str, Agent]] = field(default_factory=dict)
+    _adding: asyncio.Lock = field(default_factory=asyncio.Lock)
     _kept: AsyncExitStack | None = None
 
     def agents_of(self, pattern: Pattern) -> dict[str, Agent]:
         """Those of a pattern that was added, or of the first; none before it is added."""
-        return self.agents if pattern == self.pattern else self._others.get(pattern.name, {})
+        return self.agents if pattern == self.pattern else self._others.get(pattern, {})
 
     async def add(self, pattern: Pattern) -> None:
         """Start and register the agents of another pattern, unless they run."""
-        if pattern == self.pattern:
+        if self.agents_of(pattern):
             return
-        if pattern.name not in self._added:
-            self._added[pattern.name] = asyncio.create_task(self._add(pattern))
-        try:
-            await asyncio.shield(self._added[pattern.name])
-        except TourError:
-            self._added.pop(pattern.name, None)
-            raise
+        async with self._adding:
+            if self.agents_of(pattern):  # somebody else has added it meanwhile
+                return
+            agents = await self.start(pattern)
+            await self.register(agents)
+            self._others[pattern] = agents
+            if self._kept:
+                await self._keep(agents)
 
-    async def _add(self, pattern: Pattern) -> None:
-        agents = await self.start(pattern)
-        await self.register(agents)
-        self._others[pattern.name] = agents
-        if self._kept:
-            for agent in agents.values():
-                await self._kept.enter_async_context(agent.kept())
+    async def _keep(self, agents: Mapping[str, Agent]) -> None:
+        assert self._kept
+        for agent in agents.values():
+            await self._kept.enter_async_context(agent.kept())
 
     async def register(self, agents: Mapping[str, Agent]) -> None:
         """Register the agents with Restate. Raises: TourError."""
@@ -136,10 +134,10 @@ class Stack:
 
     @asynccontextmanager
     async def agents_kept(self) -> AsyncIterator[None]:
-        """While the block runs, every agent that ends is started again, whatever ended it."""
+        """While the block runs, every agent that ends is started again, whatever ended it, of every pattern."""
         async with AsyncExitStack() as self._kept:
-            for agent in self.agents.values():
-                await self._kept.enter_async_context(agent.kept())
+            for agents in (self.agents, *self._others.values()):
+                await self._keep(agents)
             yield
         self._kept = None
 

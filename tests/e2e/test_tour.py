@@ -147,3 +147,16 @@ async def test_the_findings_have_not_drifted(tmp_path: Path) -> None:
         return re.sub(r"^Made .*|-?\d+\.\d+ [sx]\b|--repeat \d+", "…", findings, flags=re.MULTILINE)
 
     assert lasting(made.read_text()) == lasting((ROOT / "docs" / "comparison.md").read_text())
+
+
+async def test_agents_of_every_pattern_come_back_after_a_crash(tmp_path: Path) -> None:
+    process = await tour("compare", "--patterns", "--only", "restate_loop", "--crash", "cost", home=tmp_path)
+    try:
+        async with asyncio.timeout(90):
+            said = (await process.communicate())[0].decode()
+    finally:
+        if process.returncode is None:
+            process.terminate()
+            await process.wait()
+    assert process.returncode == 0, said
+    assert said.count("eligibility") == 3
