@@ -78,8 +78,8 @@ class ToolCalls:
         if len(set(ids)) < len(ids):
             raise TerminalError(f"the model gave several tool calls the same id: {', '.join(ids)}")
         self.ctx = ctx
-        self.nested = isinstance(ctx, _CallContext)  # an agent inside a tool
-        self.steps: _Steps = ctx.calls.steps if isinstance(ctx, _CallContext) else _Steps(self)
+        self._outer = ctx.calls if isinstance(ctx, _CallContext) else None  # this agent runs inside a tool
+        self.steps: _Steps = self._outer.steps if self._outer else _Steps(self)
         self._ids = tuple(ids)
         self._limit = limit or int(os.environ.get("TOOL_CALLS_AT_ONCE") or len(ids))
         self._expected = list(ids)  # not begun
@@ -94,9 +94,7 @@ class ToolCalls:
         self._raising: str | None = None  # a call whose error will be retried: nobody may go on
         self._kept: Turn | None = None  # set when the steps in flight beside it have been kept
         self._over: BaseException | None = None
-        if REGISTRY not in ctx.extension_data:
-            ctx.extension_data[REGISTRY] = {}
-        ctx.extension_data[REGISTRY].update(dict.fromkeys(ids, self))
+        ctx.extension_data.setdefault(REGISTRY, {}).update(dict.fromkeys(ids, self))
 
     @staticmethod
     def of(id: str) -> "ToolCalls":
@@ -217,7 +215,7 @@ class ToolCalls:
         if self._running or self._polling or self._over:
             return
         if self._raising:
-            if self._kept and (self.nested or not self.steps.in_journal_soon()):
+            if self._kept and (self._outer or not self.steps.in_journal_soon()):
                 self._kept.set_result(None)
                 self._kept = None
             elif self._kept:

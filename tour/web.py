@@ -12,7 +12,6 @@ import socket
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -36,20 +35,23 @@ from tour.stack import CHECKS, Stack
 READING = 0.25
 """Seconds between two readings of the journal."""
 
-CHECK_FAULTS: dict[str, tuple[Fault, ...]] = {
-    "works": (),
-    "fails twice": (Fault("", "fail", times=2),),
-    "takes 3 s longer": (Fault("", "delay", 3),),
-    "is killed with its process before the work": (Fault("", "crash-before"),),
-    "is killed with its process after the work": (Fault("", "crash-after"),),
-    "ends with an error 422": (Fault("", "terminal", 422),),
+_CHECK_FAULTS: dict[str, Fault | None] = {
+    "works": None,
+    "fails twice": Fault("", "fail", times=2),
+    "takes 3 s longer": Fault("", "delay", 3),
+    "is killed with its process before the work": Fault("", "crash-before"),
+    "is killed with its process after the work": Fault("", "crash-after"),
+    "ends with an error 422": Fault("", "terminal", 422),
 }
-MODEL_FAULTS: dict[str, tuple[Fault, ...]] = {
-    "works": (),
-    "answers 429 twice": (Fault("", "status", 429, times=2),),
-    "answers 500 twice": (Fault("", "status", 500, times=2),),
-    "hangs up in mid-answer": (Fault("", "cut"),),
+_MODEL_FAULTS: dict[str, Fault | None] = {
+    "works": None,
+    "answers 429 twice": Fault("", "status", 429, times=2),
+    "answers 500 twice": Fault("", "status", 500, times=2),
+    "hangs up in mid-answer": Fault("", "cut"),
 }
+FAULTS = {"model": _MODEL_FAULTS, **dict.fromkeys(CHECKS, _CHECK_FAULTS)}
+"""What can be made of each step of a claim, in the words of the form."""
+
 FIELDS = {
     "date": "Date",
     "category": "Category",
@@ -151,7 +153,8 @@ class Tab:
 
     def build(self) -> None:
         """Lay out the page."""
-        ui.add_css(TEMPLATES.get_template("look.css").render() + _LAYOUT)
+        for css in ("look.css", "web.css"):
+            ui.add_css(TEMPLATES.get_template(css).render())
         ui.colors(primary="#1f6feb", positive="#1a7f4b", negative="#c4291c", warning="#8a6d00")
         dark = ui.dark_mode(None)
         with ui.header().classes("bar"):
@@ -202,10 +205,10 @@ class Tab:
             self.fields[name].props("dense")
         self._fill(samples["broken-leg"])
         ui.label("What shall go wrong").classes("name").props("role=heading aria-level=2")
-        for step, faults in {"model": MODEL_FAULTS, **dict.fromkeys(CHECKS, CHECK_FAULTS)}.items():
+        for step, faults in FAULTS.items():
             label = "The model" if step == "model" else f"The check {step}"
             self.faults[step] = ui.select(list(faults), label=label, value="works").props("dense")
-        self.button = ui.button("Send to all five").props("type=submit no-caps")
+        self.button = ui.button().props("type=submit no-caps")
         self.ledger = ui.label().props("role=status")
         ui.html(_part("legend")).classes("soft")
 
@@ -248,9 +251,7 @@ class Tab:
         for input in self.fields.values():
             input.error = None
         faults = [
-            replace(fault, step=step)
-            for step, choice in self.faults.items()
-            for fault in (MODEL_FAULTS if step == "model" else CHECK_FAULTS)[choice.value]
+            replace(fault, step=step) for step, choice in self.faults.items() if (fault := FAULTS[step][choice.value])
         ]
         given = {name: input.value for name, input in self.fields.items()}
         mark = f" (#{secrets.token_hex(3)})" if faults else ""
@@ -324,7 +325,7 @@ class Tab:
             invocation, answer = seen.get(sent.invocations[lane]), sent.answers.get(lane, "")
             if invocation is None:
                 continue
-            run = report.run_of(answer, invocation, ledger, (0, 0), card.page.text)
+            run = report.run_of(answer, invocation, ledger, (0, 0), self.stack.page(invocation.id))
             passed = (invocation.completed or now) - invocation.created
             card.drawing.content = _part("timeline", lane.title, run, longest, width=820, now=passed, heading=False)
             card.answer.text = answer
@@ -342,6 +343,3 @@ class Tab:
 def _part(name: str, *args: Any, **kwargs: Any) -> str:
     """A macro of templates/parts.html, in which everything that is inserted is escaped."""
     return str(getattr(TEMPLATES.get_template("parts.html").module, name)(*args, **kwargs))
-
-
-_LAYOUT = Path(__file__).with_name("templates").joinpath("web.css").read_text()

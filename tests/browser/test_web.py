@@ -33,10 +33,10 @@ async def send(page: Page) -> None:
     await page.get_by_role("button", name="Send to all five").click()
 
 
-async def answered(page: Page, *, timeout: int = LONG) -> str:
+async def answered(page: Page) -> str:
     """Wait until all have answered; returns what the page says of the ledger."""
     status = page.get_by_role("status").filter(has_text="Ledger")
-    await expect(status).to_contain_text(f"{len(FRAMEWORKS)} of {len(FRAMEWORKS)} answered", timeout=timeout)
+    await expect(status).to_contain_text(f"{len(FRAMEWORKS)} of {len(FRAMEWORKS)} answered", timeout=LONG)
     return await status.inner_text()
 
 

@@ -34,8 +34,8 @@ async def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempP
 
 @pytest.fixture(params=FRAMEWORKS, ids=lambda framework: framework.name)
 def framework(request: pytest.FixtureRequest) -> Framework:
-    chosen: Framework | str = request.param
-    return next(framework for framework in FRAMEWORKS if chosen in (framework, framework.name))
+    chosen: Framework = request.param
+    return chosen
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import json
 import uuid
 from collections import Counter
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -29,7 +29,12 @@ both = pytest.mark.parametrize("programs", list(SERVERS), indirect=True)
 live = pytest.mark.parametrize("programs", ["live"], indirect=True)
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="session", params=["live"])
+def only(name: str) -> pytest.MarkDecorator:
+    """For what one SDK alone has."""
+    return pytest.mark.parametrize("framework", [each for each in FRAMEWORKS if each.name == name], ids=[name])
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def claims(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
     async with stack.running(
         tmp_path_factory.mktemp("claims"),
@@ -109,7 +114,7 @@ async def ask(
         return {"name": name, "arguments": text}
 
     running.lab.plan(
-        *(Fault(f.step, f.kind, f.value, f.times, about=tag) for f in faults),
+        *(replace(fault, about=tag) for fault in faults),
         say(f"outer {tag}", 0, calls=[written(call) for call in calls]),
         say(f"outer {tag}", 1, text="done"),
         say(f"inner {tag}", 0, calls=[written(call) for call in inner]),
@@ -225,7 +230,7 @@ async def test_fewer_at_a_time(programs: Stack, framework: Framework, limit: int
 
 
 @live
-@pytest.mark.parametrize("framework", ["openai_agents"], indirect=True)
+@only("openai_agents")
 async def test_a_guardrail_rejects_one_call(programs: Stack, framework: Framework) -> None:
     rejected = ("work", {"program": "weapon"})
     asked = await ask(programs, framework, steps("a"), rejected, steps("b"), faults=takes(a1=0.3))
@@ -235,7 +240,7 @@ async def test_a_guardrail_rejects_one_call(programs: Stack, framework: Framewor
 
 
 @live
-@pytest.mark.parametrize("framework", ["pydantic_ai_agent"], indirect=True)
+@only("pydantic_ai_agent")
 async def test_what_pydantic_ai_does_by_itself_ends_in_a_journal_mismatch(
     programs: Stack, framework: Framework
 ) -> None:

@@ -6,7 +6,7 @@ import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +72,7 @@ class Jobs:
     def tag(self, *faults: Fault) -> str:
         """Plan the faults for one job; returns what its steps must have among their arguments."""
         tag = f"job-{next(self.numbers)}."
-        self.lab.plan(*(Fault(f.step, f.kind, f.value, f.times, about=tag) for f in faults))
+        self.lab.plan(*(replace(fault, about=tag) for fault in faults))
         return tag
 
     async def send(self, path: str, body: Any) -> Job:
