@@ -5,7 +5,6 @@ import json
 import os
 import re
 import shutil
-import signal
 import sys
 import tempfile
 import webbrowser
@@ -30,6 +29,8 @@ from tour import report, restate_server, show, stack
 from tour.errors import TourError
 from tour.frameworks import FRAMEWORKS, PATTERNS, Framework
 from tour.restate_server import Ports
+from tour.run import until_done
+from workshop.commands import cli as workshop_cli
 
 cli = typer.Typer(
     add_completion=False,
@@ -37,6 +38,7 @@ cli = typer.Typer(
     pretty_exceptions_enable=False,
     help="One agent on five SDKs, made durable by Restate. Without a command: one claim to all five, side by side.",
 )
+cli.add_typer(workshop_cli, name="workshop")
 console = Console()
 
 ModelLatency = Annotated[float, typer.Option(min=0, help="Seconds that an answer of the offline model takes.")]
@@ -151,13 +153,13 @@ def chaos(
     seed: Annotated[int, typer.Option(help="The storm to let loose: the same seed, the same plan.")] = 1,
 ) -> None:
     """A storm of failing steps, model faults and `kill -9`, and the verdict: was the promise kept?"""
-    _run(_chaos(claims, seed))
+    until_done(_chaos(claims, seed))
 
 
 @cli.command()
 def up(only: Only = "", model_latency: ModelLatency = 0.3, step_latency: StepLatency = 0.5) -> None:
     """Keep Restate (ports 8080 and 9070), the model and the agents running until Ctrl-C; prints the curl lines."""
-    _run(_up(_frameworks(only), model_latency, step_latency))
+    until_done(_up(_frameworks(only), model_latency, step_latency))
 
 
 @cli.command()
@@ -168,13 +170,13 @@ def web(
     open_: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
 ) -> None:
     """A live page: send a claim to all five, break a check, kill an agent, and watch them recover."""
-    _run(_web(port, model_latency, step_latency, open_))
+    until_done(_web(port, model_latency, step_latency, open_))
 
 
 @cli.command()
 def server() -> None:
     """Run just Restate in the foreground, on ports 8080 and 9070, until Ctrl-C."""
-    _run(_server())
+    until_done(_server())
 
 
 @cli.command()
@@ -182,7 +184,7 @@ def register(
     url: Annotated[str, typer.Argument(help="Where the agent listens, such as http://localhost:9080")],
 ) -> None:
     """Register an agent that runs already with Restate."""
-    _run(_register(url))
+    until_done(_register(url))
 
 
 @cli.command()
@@ -210,7 +212,7 @@ def main() -> None:
 
 def _picture(svg: Path | None, title: str, job: Coroutine[Any, Any, None]) -> None:
     console.record = svg is not None
-    _run(job)
+    until_done(job)
     if svg:
         picture = console.export_svg(title=title)
         svg.write_text(re.sub(r"@font-face \{.*?\}", "", picture, flags=re.DOTALL))  # they are on a web server
@@ -372,29 +374,6 @@ async def _register(url: str) -> None:
     async with httpx.AsyncClient(base_url=admin, timeout=30) as client:
         for name in await stack.register(client, url):
             console.print(f"registered {name}", highlight=False)
-
-
-def _run(job: Coroutine[Any, Any, None]) -> None:
-    """Run the job; Ctrl-C and SIGTERM cancel it, so that it ends what it started."""
-
-    async def until_signalled() -> None:
-        task, loop = asyncio.current_task(), asyncio.get_running_loop()
-        assert task
-
-        def stop() -> None:
-            for signum in (signal.SIGINT, signal.SIGTERM):
-                loop.add_signal_handler(signum, lambda: None)  # ending in order is not to be interrupted
-            task.cancel()
-
-        for signum in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(signum, stop)
-        await job
-
-    try:
-        asyncio.run(until_signalled())
-    except asyncio.CancelledError:
-        console.print("Stopped.")
-        sys.exit(130)
 
 
 def _frameworks(only: str) -> tuple[Framework, ...]:

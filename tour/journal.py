@@ -41,11 +41,16 @@ class Step:
 
 @dataclass(frozen=True)
 class Failure:
-    """A failed attempt of the invocation: when (ms since the epoch), in which step, with what message."""
+    """A failed attempt of the invocation: when (ms since the epoch), in which step, with what message and code.
+
+    `trace` is the agent's traceback; empty when the failure is not an error of its code, as when it was killed.
+    """
 
     at: float
     step: str | None
     message: str
+    code: int = 500
+    trace: str = ""
 
 
 @dataclass(frozen=True)
@@ -186,7 +191,13 @@ def _invocation(head: dict[str, Any], entries: list[dict[str, Any]], events: lis
     for event in events:
         detail = json.loads(event["event_json"])
         failures.append(
-            Failure(_ms(event["appended_at"]), detail.get("related_command_name"), detail.get("error_message", ""))
+            Failure(
+                _ms(event["appended_at"]),
+                detail.get("related_command_name"),
+                detail.get("error_message", ""),
+                detail.get("error_code", 500),
+                detail.get("error_stacktrace", ""),
+            )
         )
     return Invocation(
         id=head["id"],

@@ -75,6 +75,8 @@ class Stack:
     """Those of the pattern that it was started with, by the framework's name."""
     pattern: Pattern
     start: Callable[[Pattern], Awaitable[dict[str, Agent]]]
+    env: Callable[[str], dict[str, str]]
+    """The variables with which a process of this name reaches the model and the lab."""
     _others: dict[Pattern, dict[str, Agent]] = field(default_factory=dict)
     _adding: asyncio.Lock = field(default_factory=asyncio.Lock)
     _kept: AsyncExitStack | None = None
@@ -188,6 +190,9 @@ async def running(
 
         model, urls, model_ready = await _start_model(exits, folder, model_latency, lab_env)
 
+        def env_of(name: str) -> dict[str, str]:
+            return {"TOUR_SERVICE_PREFIX": name, **lab_env, **urls(name)}
+
         async def boot_agents(pattern: Pattern) -> dict[str, Agent]:
             agents: dict[str, Agent] = {}
             exits.push_async_callback(_stop_all, agents)
@@ -198,9 +203,7 @@ async def running(
                 env = {
                     "PORT": str(port),
                     "HOST": "127.0.0.1",
-                    "TOUR_SERVICE_PREFIX": prefix,
-                    **lab_env,
-                    **urls(prefix),
+                    **env_of(prefix),
                     **(agent_env or {}),
                     **pattern.env,
                 }
@@ -222,7 +225,7 @@ async def running(
         ingress = await exits.enter_async_context(
             httpx.AsyncClient(base_url=restate.ingress, timeout=None, limits=httpx.Limits(max_connections=None))
         )
-        running = Stack(restate, admin, ingress, folder, lab, model, agents, pattern, boot_agents)
+        running = Stack(restate, admin, ingress, folder, lab, model, agents, pattern, boot_agents, env_of)
         await running.register(agents)
         yield running
 

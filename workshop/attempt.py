@@ -1,0 +1,274 @@
+"""One attempt at an exercise: the learner's file as a real process on a real Restate, and what its journal tells.
+
+A chapter's check drives an `Attempt`: it starts the file, plans faults, kills the process, and says either what
+`holds` or raises `Wrong` with the lines of the journal or the ledger that show it.
+"""
+
+import ast
+import asyncio
+import json
+import sys
+import tempfile
+import traceback
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from shared.lab import Entry, Fault
+from shared.model_faults import STEP as MODEL
+from shared.model_faults import digest
+from tour import journal, processes, report, show, stack
+from tour.errors import TourError
+from tour.frameworks import FAN_OUT, FRAMEWORKS, Framework, Pattern
+from tour.journal import Invocation, Step
+from tour.processes import Process
+from tour.stack import CHECKS, Agent, Stack
+
+PATIENCE = 30.0
+"""Seconds that a claim may take, all faults included, before the check gives up on it."""
+
+
+class Wrong(Exception):
+    """The exercise is not solved: what is wrong, in the learner's terms, and the lines that show it."""
+
+    def __init__(self, problem: str, *shown: str) -> None:
+        super().__init__(problem)
+        self.problem = problem
+        self.shown = shown
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What became of one claim. `runs`: how often each step and each turn of the model (`model 0`) was started."""
+
+    answer: str
+    invocation: Invocation
+    runs: Mapping[str, int]
+    ledger: tuple[Entry, ...]
+
+    def line(self, step: Step, note: str = "") -> str:
+        """The step's line of the journal, times in seconds since the claim came."""
+        ended = f"{self._since(step.end)}" if step.end else "no result"
+        line = f"journal #{step.index:<2} run {json.dumps(step.name):<14} {self._since(step.start)} → {ended}"
+        return f"{line}   ← {note}" if note else line
+
+    def _since(self, moment: float) -> str:
+        return f"{(moment - self.invocation.created) / 1000:.2f} s"
+
+    def lines(self, **notes: str) -> list[str]:
+        """The lines of all steps, with notes on some by name."""
+        lines = [self.line(step, notes.get(step.name, "")) for step in self.invocation.steps]
+        return lines or [f"journal: {self.invocation.entries} entries, and no step among them"]
+
+    def checks(self) -> tuple[Step, ...]:
+        """The steps of the three checks, in the order of the journal. Raises: Wrong when one is missing."""
+        found = {step.name: step for step in self.invocation.steps}
+        for name in CHECKS:
+            if name not in found:
+                raise Wrong(f"{name} is no durable step: it is not in the journal.", *self.lines())
+        return tuple(step for step in self.invocation.steps if step.name in CHECKS)
+
+    def starts(self, step: str) -> list[str]:
+        """The lines of the ledger on the runs of a step: each start, and how it ended."""
+        return ledger_lines([entry for entry in self.ledger if entry.step == step])
+
+
+def same_answer(attempt: "Attempt", claim: Claim) -> None:
+    """Say what was decided on the claim `broken-leg`. Raises: Wrong when it is not what the checks say."""
+    if not claim.answer.startswith("Approved: eligible; reasonable"):
+        raise Wrong(f"The broken leg should be approved, and the answer is: {claim.answer or 'empty'}", *claim.lines())
+    attempt.holds(f"the answer: {claim.answer}")
+
+
+def ledger_lines(entries: Sequence[Entry]) -> list[str]:
+    """The ledger's lines, times in seconds since the first."""
+    return [
+        f"ledger {entry.at - entries[0].at:5.2f} s  {_what(entry)} {entry.event}"
+        + (f" ({entry.detail})" if entry.detail and entry.step != MODEL else f", pid {entry.pid}")
+        for entry in entries
+    ]
+
+
+def _what(entry: Entry) -> str:
+    """The step, or the turn of the model: `model 0`."""
+    if entry.step != MODEL or entry.event != "start":
+        return entry.step
+    return f"{MODEL} {json.loads(entry.detail)['turn']}"
+
+
+@dataclass
+class Running:
+    """The learner's agent, running. `service` is its name without the prefix."""
+
+    stack: Stack
+    agent: Agent
+    attempt: "Attempt"
+    service: str
+
+    def plan(self, *faults: Fault) -> None:
+        """Faults of the lab, in place of those planned before."""
+        self.stack.lab.clear_plan()
+        self.stack.lab.plan(*faults)
+
+    async def send(self, body: Any, key: str = "") -> str:
+        """Send a request to the handler `run`; returns the id of its invocation. Raises: Wrong when it is refused."""
+        path = self.agent.framework.path(key, self.stack.pattern)
+        response = await self.stack.ingress.post(f"/restate/send/{path}", json=body)
+        if response.status_code >= 300:
+            raise Wrong(f"Restate refused the request: {response.text}", f"POST /restate/send/{path}")
+        id: str = response.json()["invocationId"]
+        return id
+
+    async def ended(self, id: str, prompt: str = "") -> Claim:
+        """Wait for the answer of an invocation. Raises: Wrong when the learner's code fails, or never ends."""
+        answering = asyncio.create_task(self.stack.answer(id))
+        try:
+            async with asyncio.timeout(PATIENCE):
+                while not answering.done():
+                    await asyncio.wait({answering}, timeout=0.2)
+                    self._watch_for_errors((await journal.read(self.stack.admin, id)).get(id))
+        except TimeoutError:
+            seen = await self.look(id, "", prompt)
+            raise Wrong(f"There is no answer after {PATIENCE:g} s.", *seen.lines()) from None
+        finally:
+            answering.cancel()
+        return await self.look(id, answering.result(), prompt)
+
+    async def look(self, id: str, answer: str = "", prompt: str = "") -> Claim:
+        """What the journal and the ledger tell of an invocation by now."""
+        invocation = (await journal.read(self.stack.admin, id))[id]
+        entries = tuple(self.stack.lab.ledger(invocations=[id, digest(prompt)]))
+        return Claim(answer, invocation, starts(entries), entries)
+
+    async def until(self, id: str, seen: Callable[[Claim], bool], what: str, prompt: str = "") -> Claim:
+        """Wait until the journal or the ledger shows it. Raises: Wrong when it does not, or has ended before."""
+        claim = await self.look(id, prompt=prompt)
+        for _ in range(int(PATIENCE / 0.05)):
+            if seen(claim):
+                return claim
+            self._watch_for_errors(claim.invocation)
+            if claim.invocation.completed:
+                break
+            await asyncio.sleep(0.05)
+            claim = await self.look(id, prompt=prompt)
+        raise Wrong(f"Never seen: {what}.", *claim.lines())
+
+    async def kill(self) -> None:
+        """`kill -9` of the learner's process, and a new one in its place."""
+        self.attempt.say(f"kill -9 {self.agent.process.pid}")
+        await self.agent.process.kill()
+        await self.agent.restart()
+
+    def draw(self, title: str, claim: Claim) -> None:
+        """The claim's timeline."""
+        run = report.run_of(claim.answer, claim.invocation, claim.ledger, (0, 0), "")
+        self.attempt.console.print(show.timelines({title: run}, self.attempt.console.width))
+
+    def _watch_for_errors(self, invocation: Invocation | None) -> None:
+        """Errors of the learner's own code would be retried for ever; the lab's and a killed process pass."""
+        own = (
+            [f for f in invocation.failures if f.trace and "planned by the lab" not in f.message] if invocation else []
+        )
+        if len(own) < 2:  # one may come from an attempt that was ended by a kill
+            return
+        where = [line.strip() for line in own[-1].trace.splitlines() if str(self.attempt.file.name) in line]
+        raise Wrong(
+            f"Your code raises {own[-1].message}"
+            if own[-1].code != 570
+            else "A replay met another journal than the first attempt wrote.",
+            *where[-1:],
+            f"journal: attempt failed with {own[-1].code}: {own[-1].message.strip().splitlines()[0]}",
+        )
+
+
+def starts(entries: Sequence[Entry]) -> Mapping[str, int]:
+    """How often each step was started; of the model, how often each turn was asked for (`model 0`)."""
+    return Counter(_what(entry) for entry in entries if entry.event == "start")
+
+
+@dataclass
+class Attempt:
+    """An attempt at the exercise in `file`."""
+
+    file: Path
+    console: Console = field(default_factory=Console)
+
+    def say(self, line: str) -> None:
+        self.console.print(line, style="dim", soft_wrap=True, highlight=False)
+
+    def holds(self, what: str) -> None:
+        """Say that one thing is as it should be."""
+        self.console.print(f"[green]✓[/] {what}", soft_wrap=True, highlight=False)
+
+    @asynccontextmanager
+    async def running(
+        self,
+        service: str = FAN_OUT.service,
+        framework: Framework = FRAMEWORKS[0],
+        server_env: Mapping[str, str] | None = None,
+    ) -> AsyncIterator[Running]:
+        """Restate, the offline model, and the learner's file, which serves `service`.
+
+        Raises: Wrong when the file cannot be run, or serves another name.
+        """
+        self._compile()
+        pattern = Pattern("exercise", "your agent", str(self.file.resolve()), service)
+        with tempfile.TemporaryDirectory(prefix="tour-workshop-") as folder:
+            try:
+                context = stack.running(
+                    Path(folder),
+                    frameworks=[framework],
+                    pattern=pattern,
+                    model_latency=0.1,
+                    server_env=server_env,
+                    say=self.say,
+                )
+                async with context as running:
+                    yield Running(running, running.agents[framework.name], self, service)
+            except TourError as error:
+                if str(framework.name) not in error.problem:  # not the learner's
+                    raise
+                raise Wrong(f"{self.file.name} does not run: {error.problem}") from error
+
+    @asynccontextmanager
+    async def script(self) -> AsyncIterator[tuple[Stack, Process]]:
+        """The learner's file as a plain program that a person starts, with the offline model and the lab; no agent.
+
+        Raises: Wrong when the file cannot be run.
+        """
+        self._compile()
+        with tempfile.TemporaryDirectory(prefix="tour-workshop-") as folder:
+            async with stack.running(Path(folder), frameworks=(), model_latency=0.1, say=self.say) as running:
+                command: list[str | Path] = [sys.executable, self.file]
+                async with processes.running(
+                    "your program", command, Path(folder) / "log", running.env("plain")
+                ) as process:
+                    yield running, process
+
+    def constant(self, name: str) -> Any:
+        """What the file assigns to `name`, a literal; it is not run. Raises: Wrong."""
+        for node in self._compile().body:
+            target = (
+                node.targets[0]
+                if isinstance(node, ast.Assign)
+                else node.target
+                if isinstance(node, ast.AnnAssign)
+                else None
+            )
+            if isinstance(target, ast.Name) and target.id == name and node.value:  # type: ignore[attr-defined]
+                try:
+                    return ast.literal_eval(node.value)  # type: ignore[attr-defined]
+                except ValueError:
+                    raise Wrong(f"{name} should hold plain values.", f"{self.file.name}, line {node.lineno}") from None
+        raise Wrong(f"{self.file.name} has no {name} any more.")
+
+    def _compile(self) -> ast.Module:
+        try:
+            return ast.parse(self.file.read_text(), self.file.name)
+        except SyntaxError as error:
+            raise Wrong("This is not Python yet.", *traceback.format_exception_only(error)) from None

@@ -1,0 +1,32 @@
+"""Is a model call that was answered kept when the process is killed?"""
+
+from shared.claims import sample_claims
+from shared.lab import Fault
+from workshop.attempt import Attempt, Wrong, same_answer
+
+
+async def check(attempt: Attempt) -> None:
+    """The process is killed while `eligibility` runs, after the model's first answer. Raises: Wrong."""
+    async with attempt.running() as running:
+        running.plan(Fault("eligibility", "delay", 1))
+        claim = sample_claims()["broken-leg"]
+        prompt = f"Claim: {claim.model_dump_json()}"
+        id = await running.send(claim.model_dump(mode="json"))
+        await running.until(id, lambda seen: seen.runs["eligibility"] == 1, "a start of eligibility", prompt)
+        await running.kill()
+        seen = await running.ended(id, prompt)
+    running.draw("your agent", seen)
+
+    if len(seen.invocation.model_calls) < 2:
+        raise Wrong(
+            f"The model's first answer was paid for {seen.runs['model 0']} times: no model call is in the journal.",
+            *seen.lines(),
+            *seen.starts("model"),
+        )
+    if seen.runs["model 0"] > 1:
+        raise Wrong("A model call that was answered is made again.", *seen.lines(), *seen.starts("model"))
+    attempt.holds("each model call was made once, though the process was killed between them")
+    for step in seen.invocation.model_calls:
+        attempt.say(f"    {seen.line(step)}")
+    attempt.holds(f"the checks are not in the journal yet: eligibility ran {seen.runs['eligibility']} times")
+    same_answer(attempt, seen)

@@ -1,0 +1,40 @@
+"""Chapter 2: durable model calls. The agent is served by Restate now, but its journal holds no model call.
+
+uv run tour workshop check 2
+"""
+
+import restate
+from agents import Agent, RunContextWrapper, Runner, function_tool
+
+from shared import llm
+from shared.checks import check_eligibility, check_fraud, compare_to_standard_rates
+from shared.claims import InsuranceClaim
+from shared.serving import serve, service_name
+
+
+@function_tool
+async def calculate_metrics(run: RunContextWrapper[InsuranceClaim], claim: InsuranceClaim) -> list[str]:
+    """Check a claim: eligibility, cost against standard rates, fraud risk."""
+    return [await check_eligibility(claim), await compare_to_standard_rates(claim), await check_fraud(claim)]
+
+
+agent = Agent[InsuranceClaim](
+    name="ParallelToolClaimAgent",
+    model=llm.openai_model(),
+    instructions=llm.INSTRUCTIONS,
+    tools=[calculate_metrics],
+)
+
+claim_service = restate.Service(service_name("ParallelToolClaimAgent"))
+
+
+@claim_service.handler()
+async def run(ctx: restate.Context, claim: InsuranceClaim) -> str:
+    prompt = f"Claim: {claim.model_dump_json()}"
+    # EXERCISE: run the agent with Restate's `DurableRunner`, and `llm.MODEL_CALL` as its `run_options`.
+    result = await Runner.run(agent, prompt, context=claim)
+    return llm.answer(result.final_output)
+
+
+if __name__ == "__main__":
+    serve(claim_service)

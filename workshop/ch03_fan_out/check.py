@@ -1,0 +1,30 @@
+"""Do the three checks overlap?"""
+
+from itertools import pairwise
+
+from shared.claims import sample_claims
+from shared.lab import Fault
+from tour.stack import CHECKS
+from workshop.attempt import Attempt, Wrong, same_answer
+
+
+async def check(attempt: Attempt) -> None:
+    """Each check takes 0.5 s; the journal tells when each began and ended. Raises: Wrong."""
+    async with attempt.running() as running:
+        running.plan(*(Fault(check, "delay", 0.5) for check in CHECKS))
+        claim = sample_claims()["broken-leg"]
+        seen = await running.ended(await running.send(claim.model_dump(mode="json")))
+    running.draw("your agent", seen)
+
+    steps = seen.checks()
+    for before, after in pairwise(steps):
+        if before.end and after.start >= before.end:
+            raise Wrong(
+                f"{after.name} does not start before {before.name} has ended: the checks run one after the other.",
+                seen.line(before),
+                seen.line(after, f"starts {after.start - before.end:.0f} ms after the end of {before.name}"),
+            )
+    attempt.holds(f"the checks overlap: together they take {seen.invocation.span / 1000:.2f} s, not 1.5 s")
+    for step in steps:
+        attempt.say(f"    {seen.line(step)}")
+    same_answer(attempt, seen)

@@ -1,0 +1,132 @@
+"""The chapters of the workshop, and the learner's own copies of their exercises.
+
+A chapter is a folder: `README.md` (the idea, the exercise, what will be seen, hints), `exercise.py` (with a gap),
+`solution.py`, and `check.py`. The learner works on a copy, in `workshop/mine/`,
+or in the folder that `TOUR_WORKSHOP` names.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+
+from tour.errors import TourError
+from tour.frameworks import ROOT
+
+HOME = ROOT / "workshop"
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """One chapter. `minutes`: what it takes a class, reading included."""
+
+    number: int
+    name: str
+    title: str
+    minutes: int
+
+    @property
+    def folder(self) -> Path:
+        return HOME / f"ch{self.number:02}_{self.name}"
+
+    @property
+    def exercise(self) -> Path:
+        return self.folder / "exercise.py"
+
+    @property
+    def solution(self) -> Path:
+        return self.folder / "solution.py"
+
+    @property
+    def mine(self) -> Path:
+        """The learner's file, whether it is there or not."""
+        return _mine() / f"{self.folder.name}.py"
+
+    @property
+    def check(self) -> ModuleType:
+        """Its module `check`, which has a coroutine of the same name."""
+        return import_module(f"workshop.{self.folder.name}.check")
+
+
+CHAPTERS = (
+    Chapter(0, "setup", "set-up", 5),
+    Chapter(1, "forgets", "an agent that forgets", 8),
+    Chapter(2, "durable_model_calls", "durable model calls", 8),
+    Chapter(3, "fan_out", "fan out", 9),
+    Chapter(4, "break_a_step", "break a step", 8),
+    Chapter(5, "kill_the_process", "kill the process", 10),
+    Chapter(6, "asyncio_gather", "why not asyncio.gather", 9),
+    Chapter(7, "own_loop", "a loop of your own", 8),
+    Chapter(8, "sessions", "sessions", 8),
+    Chapter(9, "second_sdk", "the second SDK", 12),
+    Chapter(10, "choose", "choose", 5),
+)
+
+
+def chapter(number: int) -> Chapter:
+    """The chapter with this number. Raises: TourError."""
+    if not 0 <= number < len(CHAPTERS):
+        raise TourError(
+            f"There is no chapter {number}.", f"They go from 0 to {len(CHAPTERS) - 1}: `uv run tour workshop`"
+        )
+    return CHAPTERS[number]
+
+
+def start(chapter: Chapter) -> bool:
+    """Copy the exercise for the learner; False if there is a copy already, which is left as it is."""
+    if chapter.mine.exists():
+        return False
+    chapter.mine.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(chapter.exercise, chapter.mine)
+    return True
+
+
+def put(chapter: Chapter, source: Path) -> Path | None:
+    """Put `source` in the place of the learner's file, which is kept under another name; returns that name.
+
+    None if there was no file, or the same.
+    """
+    chapter.mine.parent.mkdir(parents=True, exist_ok=True)
+    kept = None
+    if chapter.mine.exists() and chapter.mine.read_bytes() != source.read_bytes():
+        number = 1 + sum(1 for _ in chapter.mine.parent.glob(f"{chapter.mine.stem}.*.py"))
+        kept = chapter.mine.with_suffix(f".{number}.py")
+        chapter.mine.rename(kept)
+    shutil.copy(source, chapter.mine)
+    return kept
+
+
+def done() -> Mapping[int, datetime]:
+    """When each chapter's check was passed, of those that were."""
+    file = _progress()
+    if not file.exists():
+        return {}
+    try:
+        return {int(number): datetime.fromisoformat(at) for number, at in json.loads(file.read_text()).items()}
+    except (ValueError, AttributeError, TypeError) as error:
+        raise TourError(
+            f"Your progress cannot be read: {error}", f"Mend or remove {file}; nothing else is in it."
+        ) from error
+
+
+def mark(chapter: Chapter, passed: bool) -> None:
+    """Keep that the chapter's check was passed now; or, with `passed` False, that it is to be passed again."""
+    times = {str(number): at.isoformat(timespec="seconds") for number, at in done().items()}
+    times.pop(str(chapter.number), None)
+    if passed:
+        times[str(chapter.number)] = datetime.now().isoformat(timespec="seconds")
+    _mine().mkdir(parents=True, exist_ok=True)
+    _progress().write_text(json.dumps(times, indent=1) + "\n")
+
+
+def _mine() -> Path:
+    return Path(os.environ.get("TOUR_WORKSHOP") or HOME / "mine")
+
+
+def _progress() -> Path:
+    return _mine() / "progress.json"

@@ -1,0 +1,125 @@
+"""`tour workshop`: the chapters, and the learner's way through them."""
+
+from collections.abc import Container
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.syntax import Syntax
+from rich.table import Table
+
+from tour.errors import TourError
+from tour.frameworks import ROOT
+from tour.run import until_done
+from workshop import chapters
+from workshop.attempt import Attempt, Wrong
+from workshop.chapters import CHAPTERS, Chapter
+
+cli = typer.Typer(
+    help="A class learns durable parallel agents in 90 minutes. Without a command: chapters and progress."
+)
+console = Console()
+
+Number = Annotated[int, typer.Argument(help="The chapter's number.")]
+
+
+@cli.callback(invoke_without_command=True)
+def workshop(context: typer.Context) -> None:
+    """List the chapters, and how far you are."""
+    if context.invoked_subcommand:
+        return
+    done = chapters.done()
+    shown = Table.grid(padding=(0, 2))
+    for chapter in CHAPTERS:
+        mark = "[green]✓[/]" if chapter.number in done else "▸" if chapter.mine.exists() else " "
+        where = _shown(chapter) if chapter.mine.exists() else ""
+        shown.add_row(mark, f"{chapter.number:>2}", chapter.title, f"{chapter.minutes:>2} min", f"[dim]{where}[/]")
+    console.print(shown)
+    _next(done)
+
+
+@cli.command()
+def start(number: Number) -> None:
+    """Begin a chapter: copies its exercise to a file of yours."""
+    chapter = chapters.chapter(number)
+    fresh = chapters.start(chapter)
+    _say(f"Read   {chapter.folder.relative_to(ROOT)}/README.md")
+    _say(f"Edit   {_shown(chapter)}{'' if fresh else ' (yours, as you left it)'}")
+    _say(f"Check  uv run tour workshop check {number}")
+
+
+@cli.command()
+def check(number: Number) -> None:
+    """Run your file on a real Restate, and say what holds and what is wrong."""
+    chapter = _started(number)
+    until_done(_check(chapter))
+
+
+@cli.command()
+def solution(
+    number: Number,
+    write: Annotated[bool, typer.Option("--write", help="Put it in your file's place; yours is kept.")] = False,
+) -> None:
+    """Show the solution, or put it in your file's place."""
+    chapter = chapters.chapter(number)
+    if write:
+        _replaced(chapter, chapters.put(chapter, chapter.solution), "the solution")
+    else:
+        console.print(Syntax(chapter.solution.read_text(), "python", background_color="default"))
+
+
+@cli.command()
+def reset(number: Number) -> None:
+    """Begin a chapter again; your file is kept under another name."""
+    chapter = _started(number)
+    _replaced(chapter, chapters.put(chapter, chapter.exercise), "the exercise")
+    chapters.mark(chapter, passed=False)
+
+
+async def _check(chapter: Chapter) -> None:
+    attempt = Attempt(chapter.mine, console)
+    console.print(f"[bold]Chapter {chapter.number}: {chapter.title}[/]", highlight=False)
+    try:
+        await chapter.check.check(attempt)
+    except Wrong as wrong:
+        console.print(f"[red]✗[/] {escape(wrong.problem)}", soft_wrap=True, highlight=False)
+        for line in wrong.shown:
+            console.print(f"    {escape(line)}", soft_wrap=True, highlight=False)
+        console.print(f"Hints: {chapter.folder.relative_to(ROOT)}/README.md", soft_wrap=True, highlight=False)
+        raise typer.Exit(1) from None
+    chapters.mark(chapter, passed=True)
+    _next(chapters.done())
+
+
+def _started(number: int) -> Chapter:
+    chapter = chapters.chapter(number)
+    if not chapter.mine.exists():
+        raise TourError(f"Chapter {number} is not started.", f"Start it: uv run tour workshop start {number}")
+    return chapter
+
+
+def _replaced(chapter: Chapter, kept: Path | None, what: str) -> None:
+    _say(f"{_shown(chapter)} is {what} now.")
+    if kept:
+        _say(f"What was there is kept in {kept}")
+
+
+def _shown(chapter: Chapter) -> str:
+    path = chapter.mine
+    return str(path.relative_to(ROOT) if path.is_relative_to(ROOT) else path)
+
+
+def _next(done: Container[int]) -> None:
+    left = next((chapter for chapter in CHAPTERS if chapter.number not in done), None)
+    if left is None:
+        _say("All chapters are done.")
+    elif left.mine.exists():
+        _say(f"Next: uv run tour workshop check {left.number}")
+    else:
+        _say(f"Next: uv run tour workshop start {left.number}")
+
+
+def _say(line: str) -> None:
+    console.print(line, soft_wrap=True, highlight=False)
