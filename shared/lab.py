@@ -200,8 +200,8 @@ def observed(
 
         @functools.wraps(work)
         async def watched(*args: P.args, **kwargs: P.kwargs) -> T:
-            lab, context = _open(path), current_context()
-            where = (framework(), context.request().id if context else "", step)
+            lab = _open(path)
+            where = (framework(), _invocation(), step)
             about = f"{args} {kwargs}"
             lab.record(*where, "start")
             try:
@@ -222,6 +222,15 @@ def observed(
         return watched
 
     return decorate
+
+
+def _invocation() -> str:
+    """The id of the invocation that this is part of; empty outside of one, as in an agent without Restate."""
+    try:
+        context = current_context()
+    except LookupError:  # what the SDK raises where it says None
+        return ""
+    return context.request().id if context else ""
 
 
 async def _obey(fault: Fault) -> None:

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 from restate import TerminalError
 
-from shared import lab
-from shared.lab import Fault, InjectedFailure, Lab, observed
+from shared.lab import Fault, InjectedFailure, Kind, Lab, observed
 
 
 async def work() -> str:
@@ -22,7 +21,6 @@ def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path = tmp_path / "lab.sqlite"
     monkeypatch.setenv("TOUR_LAB", str(path))
     monkeypatch.setenv("TOUR_SERVICE_PREFIX", "one")
-    monkeypatch.setattr(lab, "current_context", lambda: None)
     return path
 
 
@@ -73,7 +71,7 @@ def test_a_models_fault_may_be_for_one_turn(path: Path) -> None:
 
 
 @pytest.mark.parametrize(("kind", "ended"), [("crash-before", 0), ("crash-after", 0)])
-def test_a_crash_is_real_and_comes_once(path: Path, kind: lab.Kind, ended: int) -> None:
+def test_a_crash_is_real_and_comes_once(path: Path, kind: Kind, ended: int) -> None:
     Lab(path).plan(Fault("step", kind))
     program = (
         "import asyncio\nfrom shared import lab\nlab.current_context = lambda: None\n"
