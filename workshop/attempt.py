@@ -7,6 +7,7 @@ A chapter's check drives an `Attempt`: it starts the file, plans faults, kills t
 import ast
 import asyncio
 import json
+import re
 import sys
 import tempfile
 import traceback
@@ -164,6 +165,17 @@ class Running:
         await self.agent.process.kill()
         await self.agent.restart()
 
+    async def until_killed(self) -> None:
+        """Wait until a planned crash has killed the learner's process, and start it again. Raises: Wrong."""
+        pid = self.agent.process.pid
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await self.agent.process.child.wait()
+        except TimeoutError:
+            raise Wrong("Your agent never came to the step at which it is killed.") from None
+        self.attempt.say(f"kill -9 {pid}")
+        await self.agent.restart()
+
     def draw(self, title: str, claim: Claim) -> None:
         """The claim's timeline."""
         run = report.run_of(claim.answer, claim.invocation, claim.ledger, (0, 0), "")
@@ -171,19 +183,34 @@ class Running:
 
     def _watch_for_errors(self, invocation: Invocation | None) -> None:
         """Errors of the learner's own code would be retried for ever; the lab's and a killed process pass."""
-        own = (
-            [f for f in invocation.failures if f.trace and "planned by the lab" not in f.message] if invocation else []
-        )
+        if not invocation:
+            return
+        _watch_for_mismatch(invocation)
+        own = [f for f in invocation.failures if f.trace and "planned by the lab" not in f.message]
         if len(own) < 2:  # one may come from an attempt that was ended by a kill
             return
         where = [line.strip() for line in own[-1].trace.splitlines() if str(self.attempt.file.name) in line]
         raise Wrong(
-            f"Your code raises {own[-1].message}"
-            if own[-1].code != 570
-            else "A replay met another journal than the first attempt wrote.",
+            f"Your code raises {own[-1].message}",
             *where[-1:],
             f"journal: attempt failed with {own[-1].code}: {own[-1].message.strip().splitlines()[0]}",
         )
+
+
+def _watch_for_mismatch(invocation: Invocation) -> None:
+    """Raises: Wrong when a replay has met another journal. It has no traceback, and each retry would meet it again."""
+    found = next((failure.message for failure in invocation.failures if failure.code == 570), None)
+    if found is None:
+        return
+    difference = " ".join(found.partition("Difference:")[2].split()) or found
+    names = re.search(r"^\s*name: (.+) != (.+)$", found, re.MULTILINE)
+    raise Wrong(
+        f"A replay asks for {names[2]} where the journal has {names[1]}."
+        if names
+        else "A replay meets another journal than the first attempt wrote.",
+        *Claim("", invocation, {}, ()).lines(**({names[1]: f"the replay asks for {names[2]}"} if names else {})),
+        f"journal: attempt failed with 570: {difference}",
+    )
 
 
 def starts(entries: Sequence[Entry]) -> Mapping[str, int]:

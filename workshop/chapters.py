@@ -5,6 +5,7 @@ A chapter is a folder: `README.md` (the idea, the exercise, what will be seen, h
 or in the folder that `TOUR_WORKSHOP` names.
 """
 
+import itertools
 import json
 import os
 import shutil
@@ -94,8 +95,8 @@ def put(chapter: Chapter, source: Path) -> Path | None:
     chapter.mine.parent.mkdir(parents=True, exist_ok=True)
     kept = None
     if chapter.mine.exists() and chapter.mine.read_bytes() != source.read_bytes():
-        number = 1 + sum(1 for _ in chapter.mine.parent.glob(f"{chapter.mine.stem}.*.py"))
-        kept = chapter.mine.with_suffix(f".{number}.py")
+        names = (chapter.mine.with_suffix(f".{number}.py") for number in itertools.count(1))
+        kept = next(name for name in names if not name.exists())
         chapter.mine.rename(kept)
     shutil.copy(source, chapter.mine)
     return kept

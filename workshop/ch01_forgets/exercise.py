@@ -1,0 +1,45 @@
+"""Chapter 1: an agent that forgets. The OpenAI Agents SDK alone: no Restate, no journal.
+
+uv run workshop/mine/ch01_forgets.py
+"""
+
+import asyncio
+
+from agents import Agent, RunContextWrapper, Runner, function_tool
+
+from shared import llm
+from shared.checks import check_eligibility, check_fraud, compare_to_standard_rates
+from shared.claims import InsuranceClaim, sample_claims
+
+
+@function_tool
+async def calculate_metrics(run: RunContextWrapper[InsuranceClaim], claim: InsuranceClaim) -> list[str]:
+    """Check a claim: eligibility, cost against standard rates, fraud risk."""
+    return [await check_eligibility(claim), await compare_to_standard_rates(claim), await check_fraud(claim)]
+
+
+agent = Agent[InsuranceClaim](
+    name="ParallelToolClaimAgent",
+    model=llm.openai_model(),
+    instructions=llm.INSTRUCTIONS,
+    tools=[calculate_metrics],
+)
+
+# EXERCISE: the program is killed with `kill -9` while `fraud` runs, and started again. How often, in both runs
+# together, is each of these begun? Put a number in place of each `...`.
+STARTED = {
+    "model 0": ...,  # the model asks for the tool
+    "eligibility": ...,
+    "cost": ...,
+    "fraud": ...,
+    "model 1": ...,  # the model decides
+}
+
+
+async def decide(claim: InsuranceClaim) -> str:
+    result = await Runner.run(agent, f"Claim: {claim.model_dump_json()}", context=claim)
+    return llm.answer(result.final_output)
+
+
+if __name__ == "__main__":
+    print(asyncio.run(decide(sample_claims()["broken-leg"])))

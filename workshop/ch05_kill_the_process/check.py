@@ -1,0 +1,48 @@
+"""Does a `kill -9` leave a second entry behind, or run what was finished again?"""
+
+from shared.claims import sample_claims
+from shared.lab import Fault
+from workshop.attempt import Attempt, Claim, Wrong, same_answer
+from workshop.registry import entries
+
+
+async def check(attempt: Attempt) -> None:
+    """Killed after the work of `registry`, and again while `cost` runs and `eligibility` is done. Raises: Wrong."""
+    async with attempt.running() as running:
+        running.plan(Fault("registry", "crash-after"), Fault("cost", "delay", 1), Fault("fraud", "delay", 1))
+        claim = sample_claims()["broken-leg"]
+        prompt = f"Claim: {claim.model_dump_json()}"
+        id = await running.send(claim.model_dump(mode="json"))
+        await running.until_killed()
+        await running.until(id, _eligibility_is_done, "a result of eligibility while cost runs", prompt)
+        await running.kill()
+        seen = await running.ended(id, prompt)
+        entered = [f"registry: {number} {reason}" for number, reason in entries(running.stack.folder / "lab.sqlite")]
+    running.draw("your agent", seen)
+
+    if len(entered) > 1:
+        step = next((step for step in seen.invocation.steps if step.name == "registry"), None)
+        raise Wrong(
+            f"One claim, and {len(entered)} numbers in the registry: "
+            + ("each attempt of the step had a new number." if step else "each attempt has entered it anew."),
+            *entered,
+            seen.line(step) if step else 'journal: no step "registry"',
+        )
+    if not entered:
+        raise Wrong("The claim is not in the registry.", *seen.lines())
+    if entered[0].split()[1] not in seen.answer:
+        raise Wrong("The answer tells another number than the registry.", *entered, seen.answer)
+    attempt.holds(f"one claim, one entry, though `enter` was begun {seen.runs['registry']} x")
+    for done in ("model 0", "eligibility"):
+        if seen.runs[done] != 1:
+            raise Wrong(f"{done} was finished before the kill, and began again.", *seen.lines(), *seen.starts(done))
+    attempt.holds("the model's first answer and eligibility were finished: begun once")
+    attempt.holds("cost and fraud were in flight: begun 2 x")
+    for line in seen.starts("cost"):
+        attempt.say(f"    {line}")
+    same_answer(attempt, seen)
+
+
+def _eligibility_is_done(seen: Claim) -> bool:
+    done = [step.name for step in seen.invocation.steps if step.end]
+    return "eligibility" in done and seen.runs["cost"] == 1 and "cost" not in done

@@ -1,0 +1,49 @@
+"""Chapter 5: kill the process. Each claim is entered once in the insurer's registry, whatever is killed.
+
+uv run tour workshop check 5
+"""
+
+import restate
+from agents import Agent, RunContextWrapper
+from restate.ext.openai import DurableRunner, durable_function_tool, restate_context
+
+from shared import llm
+from shared.checks import check_eligibility, check_fraud, compare_to_standard_rates
+from shared.claims import InsuranceClaim
+from shared.fan_out import FanOut
+from shared.serving import serve, service_name
+from workshop.registry import enter
+
+
+@durable_function_tool
+async def calculate_metrics(run: RunContextWrapper[InsuranceClaim], claim: InsuranceClaim) -> list[str]:
+    """Check a claim: eligibility, cost against standard rates, fraud risk."""
+    ctx, fan_out = restate_context(), FanOut()
+    return await fan_out.gather(
+        ctx.run_typed("eligibility", fan_out.step(check_eligibility), claim=claim),
+        ctx.run_typed("cost", fan_out.step(compare_to_standard_rates), claim=claim),
+        ctx.run_typed("fraud", fan_out.step(check_fraud), claim=claim),
+    )
+
+
+agent = Agent[InsuranceClaim](
+    name="ParallelToolClaimAgent",
+    model=llm.openai_model(),
+    instructions=llm.INSTRUCTIONS,
+    tools=[calculate_metrics],
+)
+
+claim_service = restate.Service(service_name("ParallelToolClaimAgent"))
+
+
+@claim_service.handler()
+async def run(ctx: restate.Context, claim: InsuranceClaim) -> str:
+    number = str(ctx.uuid())
+    await ctx.run_typed("registry", enter, claim=claim, number=number)
+    prompt = f"Claim: {claim.model_dump_json()}"
+    result = await DurableRunner.run(agent, prompt, context=claim, run_options=llm.MODEL_CALL)
+    return f"{llm.answer(result.final_output)} Number: {number}"
+
+
+if __name__ == "__main__":
+    serve(claim_service)

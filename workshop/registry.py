@@ -1,0 +1,33 @@
+"""The insurer's registry: it stands in for any system of others in which a step leaves something behind.
+
+It keeps one entry for each number, in the SQLite file `<TOUR_LAB>.registry`: entering the same number again changes
+nothing, as with an idempotency key. Without `TOUR_LAB` nothing is kept.
+"""
+
+import os
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from shared import lab
+from shared.claims import InsuranceClaim
+
+
+@lab.observed("registry")
+async def enter(claim: InsuranceClaim, number: str) -> None:
+    """Enter the claim under this number."""
+    if path := os.environ.get("TOUR_LAB"):
+        with closing(_open(path)) as registry, registry:
+            registry.execute("INSERT OR IGNORE INTO entry VALUES (?, ?)", (number, claim.reason))
+
+
+def entries(lab: Path) -> list[tuple[str, str]]:
+    """Number and reason of each claim that was entered, by the file of the lab, in the order of their coming."""
+    with closing(_open(lab)) as registry:
+        return list(registry.execute("SELECT number, reason FROM entry ORDER BY rowid"))
+
+
+def _open(lab: str | Path) -> sqlite3.Connection:
+    registry = sqlite3.connect(f"{lab}.registry", timeout=30)
+    registry.execute("CREATE TABLE IF NOT EXISTS entry (number TEXT PRIMARY KEY, reason TEXT)")
+    return registry
