@@ -115,6 +115,10 @@ def compare(
         )
     chosen = _claim(sample, claim, {name: value for name, value in fields.items() if value not in ("", None)})
     if patterns:
+        if repeat > 1 or json_ or html or findings:
+            raise TourError(
+                "--patterns shows timelines, and nothing else.", "Leave out --repeat, --json, --html and --findings."
+            )
         _picture(
             svg,
             "uv run tour compare --patterns",
@@ -239,7 +243,7 @@ async def _compare(
     made = report.report_of(
         runs, claim=claim, model=model, model_latency=model_latency, step_latency=step_latency, faults=faults
     )
-    console.print(show.figures(made))
+    console.print(show.figures(made, console.width))
     if faults:
         console.print(show.faults(made))
     console.print(show.timelines({f.title: f.runs[-1] for f in made.frameworks}, console.width))

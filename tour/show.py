@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from rich import box
 from rich.console import Console, Group, RenderableType
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -16,8 +17,15 @@ from tour.stack import CHECKS
 VERDICT_STYLES = {"Approved": "green", "Rejected": "red", "Needs review": "yellow", "error": "bold red"}
 
 
-def figures(report: Report) -> Table:
-    """What the claims cost: of several runs the median, with the least and the most of the totals."""
+LESS_IMPORTANT = ("entries", "tokens", "journal")
+"""The columns of `figures` that a narrow terminal goes without, in this order."""
+
+
+def figures(report: Report, width: int) -> Table:
+    """What the claims cost: of several runs the median, with the least and the most of the totals.
+
+    Where the terminal's `width` is too small for all columns, those that matter less are left out.
+    """
     columns: dict[str, Callable[[FrameworkReport], str]] = {
         "total": lambda f: _seconds([run.total for run in f.runs], spread=True),
         "model calls": lambda f: (
@@ -29,6 +37,15 @@ def figures(report: Report) -> Table:
         "entries": lambda f: _median(run.entries for run in f.runs),
         "journal": lambda f: f"{statistics.median(run.journal_bytes for run in f.runs) / 1000:.1f} kB",
     }
+    shown = _figures(report, columns)
+    for name in LESS_IMPORTANT:
+        if Measurement.get(console := Console(width=1_000), console.options, shown).maximum > width:
+            del columns[name]
+            shown = _figures(report, columns)
+    return shown
+
+
+def _figures(report: Report, columns: Mapping[str, Callable[[FrameworkReport], str]]) -> Table:
     shown = Table(box=box.SIMPLE_HEAD, padding=0, collapse_padding=True)
     shown.add_column("framework", no_wrap=True)
     shown.add_column("decision", min_width=12)

@@ -34,12 +34,13 @@ async def tour(*arguments: str, home: Path, env: dict[str, str] | None = None) -
 
 
 async def test_one_claim_to_all_five(tmp_path: Path) -> None:
-    process = await tour("--model-latency", "0", "--step-latency", "0.1", home=tmp_path)
+    process = await tour("--model-latency", "0", "--step-latency", "0.1", home=tmp_path, env={"COLUMNS": "80"})
     said = (await process.communicate())[0].decode()
     assert process.returncode == 0, said
     for title in ("OpenAI Agents SDK", "Google ADK", "Pydantic AI", "LangChain", "a loop of our own"):
         assert f"{title}: Approved:" in said
     assert said.count("/ui/invocations/inv_") == 5
+    assert said.count(" kB ") == 5, "the table has room for the journal's size, whatever it has to leave out"
 
 
 @pytest.mark.parametrize("after", [0.05, 0.5, 1.5, 4.0])
@@ -65,6 +66,7 @@ async def test_ctrl_c_at_any_moment_leaves_no_process(tmp_path: Path, after: flo
         (["compare", "--amount", "0"], {}, "amount", "An example"),
         (["compare", "--json", "-", "--sample", "nothing"], {}, "no sample nothing", "broken-leg"),
         (["compare", "--claim", str(ROOT / "tests" / "e2e" / "list.json"), "--amount", "5"], {}, "body", "An example"),
+        (["compare", "--patterns", "--json", "x.json"], {}, "--patterns", "Leave out"),
         (["compare", "--findings", "x.md"], {}, "warm and undisturbed", "--repeat 5"),
         ([], {"RESTATE_ADMIN_URL": f"http://127.0.0.1:{free_port()}"}, "does not answer", "unset"),
         (
