@@ -55,7 +55,8 @@ class Claim:
     def line(self, step: Step, note: str = "") -> str:
         """The step's line of the journal, times in seconds since the claim came."""
         ended = f"{self._since(step.end)}" if step.end else "no result"
-        line = f"journal #{step.index:<2} run {json.dumps(step.name):<14} {self._since(step.start)} → {ended}"
+        width = max([14, *(len(json.dumps(other.name)) for other in self.invocation.steps)])
+        line = f"journal #{step.index:<2} run {json.dumps(step.name):<{width}} {self._since(step.start)} → {ended}"
         return f"{line}   ← {note}" if note else line
 
     def _since(self, moment: float) -> str:
@@ -187,9 +188,10 @@ class Running:
             return
         _watch_for_mismatch(invocation)
         own = [f for f in invocation.failures if f.trace and "planned by the lab" not in f.message]
-        if len(own) < 2:  # one may come from an attempt that was ended by a kill
+        if not own:
             return
-        where = [line.strip() for line in own[-1].trace.splitlines() if str(self.attempt.file.name) in line]
+        in_file = rf'^  File "[^"]*{re.escape(self.attempt.file.name)}", (line \d+), in .+\n +(.+)$'
+        where = [f"{self.attempt.file.name}, {at}: {code}" for at, code in re.findall(in_file, own[-1].trace, re.M)]
         raise Wrong(
             f"Your code raises {own[-1].message}",
             *where[-1:],

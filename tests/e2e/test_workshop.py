@@ -1,0 +1,71 @@
+"""What a learner sees when their program is wrong in a way that the chapter's page does not show."""
+
+from collections.abc import Iterator
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from workshop import attempt
+from workshop.attempt import Attempt, Wrong
+from workshop.chapters import chapter
+
+
+@pytest.fixture
+def patience(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(attempt, "PATIENCE", 3.0)
+    yield
+
+
+async def wrong(tmp_path: Path, number: int, *changes: tuple[str, str]) -> str:
+    """What the check says of the chapter's solution, changed so that it is wrong."""
+    program = chapter(number).solution.read_text()
+    for old, new in changes:
+        assert old in program
+        program = program.replace(old, new)
+    file = tmp_path / "mine.py"
+    file.write_text(program)
+    with pytest.raises(Wrong) as said:
+        await chapter(number).check.check(Attempt(file, Console(file=StringIO())))
+    return "\n".join([said.value.problem, *said.value.shown])
+
+
+async def test_a_program_that_does_not_start(tmp_path: Path) -> None:
+    said = await wrong(tmp_path, 0, ("from shared.serving", "from shared.servings"))
+    assert "mine.py does not run" in said
+    assert "No module named 'shared.servings'" in said
+
+
+async def test_a_handler_that_raises_is_not_waited_for(tmp_path: Path) -> None:
+    said = await wrong(tmp_path, 0, ("await ctx.run_typed", "await ctx.run_type"))
+    assert "AttributeError" in said
+    assert 'mine.py, line 19: return await ctx.run_type("greet"' in said
+
+
+async def test_a_forgotten_await(tmp_path: Path) -> None:
+    said = await wrong(tmp_path, 0, ("return await ctx", "return ctx"))
+    assert "ServerDurableFuture is not JSON serializable" in said
+
+
+async def test_a_service_of_another_name(tmp_path: Path) -> None:
+    said = await wrong(tmp_path, 0, ('service_name("Hello")', 'service_name("Hallo")'))
+    assert "Hello" in said
+    assert "not found" in said
+
+
+async def test_a_program_that_never_answers(tmp_path: Path, patience: None) -> None:
+    change = ("    return await ctx", "    await asyncio.sleep(60)\n    return await ctx")
+    said = await wrong(tmp_path, 0, change, ("import restate\n", "import asyncio\n\nimport restate\n"))
+    assert "no answer after 3 s" in said
+
+
+async def test_a_step_whose_number_is_new_in_each_attempt(tmp_path: Path) -> None:
+    said = await wrong(tmp_path, 5, ("str(ctx.uuid())", "str(__import__('uuid').uuid4())"))
+    assert "each attempt of the step had a new number" in said
+
+
+async def test_checks_that_are_no_steps(tmp_path: Path) -> None:
+    change = ('ctx.run_typed("fraud", fan_out.step(check_fraud), claim=claim),', "")
+    said = await wrong(tmp_path, 4, change)
+    assert "fraud is no durable step" in said
