@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,15 @@ class Claim:
             if name not in found:
                 raise Wrong(f"{name} is no durable step: it is not in the journal.", *self.lines())
         return tuple(step for step in self.invocation.steps if step.name in CHECKS)
+
+    def at_once(self, *steps: str) -> int:
+        """How many runs of these steps were under way at the same time, at the most: their work, by the ledger.
+
+        The journal does not tell: a step is in it when it is made, and its work begins when it is awaited. Not for an
+        invocation whose process was killed: what was under way then has no end.
+        """
+        changes = [{"start": 1, "end": -1}.get(entry.event, 0) for entry in self.ledger if entry.step in steps]
+        return max(accumulate(changes), default=0)
 
     def starts(self, step: str) -> list[str]:
         """The lines of the ledger on the runs of a step: each start, and how it ended."""
@@ -136,7 +146,8 @@ class Running:
                     self._watch_for_errors((await journal.read(self.stack.admin, id)).get(id))
         except TimeoutError:
             seen = await self.look(id, "", prompt)
-            raise Wrong(f"There is no answer after {PATIENCE:g} s.", *seen.lines()) from None
+            failed = [f"journal: attempt failed with {f.code}: {f.message}" for f in seen.invocation.failures[-1:]]
+            raise Wrong(f"There is no answer after {PATIENCE:g} s.", *seen.lines(), *failed) from None
         finally:
             answering.cancel()
         return await self.look(id, answering.result(), prompt)
@@ -179,8 +190,15 @@ class Running:
 
     def draw(self, title: str, claim: Claim) -> None:
         """The claim's timeline."""
-        run = report.run_of(claim.answer, claim.invocation, claim.ledger, (0, 0), "")
-        self.attempt.console.print(show.timelines({title: run}, self.attempt.console.width))
+        self.draw_all({title: claim})
+
+    def draw_all(self, claims: Mapping[str, Claim]) -> None:
+        """The timelines of claims that came at the same time, on one scale."""
+        runs = {
+            title: report.run_of(claim.answer, claim.invocation, claim.ledger, (0, 0), "")
+            for title, claim in claims.items()
+        }
+        self.attempt.console.print(show.timelines(runs, self.attempt.console.width))
 
     def _watch_for_errors(self, invocation: Invocation | None) -> None:
         """Errors of the learner's own code would be retried for ever; the lab's and a killed process pass."""
@@ -193,7 +211,8 @@ class Running:
         in_file = rf'^  File "[^"]*{re.escape(self.attempt.file.name)}", (line \d+), in .+\n +(.+)$'
         where = [f"{self.attempt.file.name}, {at}: {code}" for at, code in re.findall(in_file, own[-1].trace, re.M)]
         raise Wrong(
-            f"Your code raises {own[-1].message}",
+            f"Your code raises {own[-1].message}"
+            + (": a future in place of its value; await it." if "DurableFuture" in own[-1].message else ""),
             *where[-1:],
             f"journal: attempt failed with {own[-1].code}: {own[-1].message.strip().splitlines()[0]}",
         )
@@ -295,6 +314,16 @@ class Attempt:
                 except ValueError:
                     raise Wrong(f"{name} should hold plain values.", f"{self.file.name}, line {node.lineno}") from None
         raise Wrong(f"{self.file.name} has no {name} any more.")
+
+    def imports(self) -> set[str]:
+        """The modules that the file imports, and what it imports from them; it is not run. Raises: Wrong."""
+        found = set()
+        for node in ast.walk(self._compile()):
+            if isinstance(node, ast.Import):
+                found |= {name.name for name in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                found |= {f"{node.module}.{name.name}" for name in node.names}
+        return found
 
     def _compile(self) -> ast.Module:
         try:

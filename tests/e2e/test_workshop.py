@@ -60,6 +60,11 @@ async def test_a_program_that_never_answers(tmp_path: Path, patience: None) -> N
     assert "no answer after 3 s" in said
 
 
+async def test_steps_that_are_made_at_once_and_awaited_one_by_one(tmp_path: Path) -> None:
+    said = await wrong(tmp_path, 3, ("await restate.gather(", "("))
+    assert "awaited one after the other" in said
+
+
 async def test_a_step_whose_number_is_new_in_each_attempt(tmp_path: Path) -> None:
     said = await wrong(tmp_path, 5, ("str(ctx.uuid())", "str(__import__('uuid').uuid4())"))
     assert "each attempt of the step had a new number" in said
