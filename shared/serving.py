@@ -1,11 +1,12 @@
 """How every agent of the tour is named, guarded and served."""
 
 import asyncio
+import inspect
 import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
@@ -55,10 +56,35 @@ def final_errors(*errors: type[Exception]) -> Callable[[], AbstractAsyncContextM
 
 def serve(*services: restate.Service | restate.VirtualObject) -> None:
     """Serve on `HOST`:`PORT` (127.0.0.1:9080) over HTTP/2 until SIGTERM or Ctrl-C; exits 1 if the port is taken."""
-    listener = _listen(os.environ.get("HOST", "127.0.0.1"), os.environ.get("PORT", "9080"))
     key = os.environ.get("RESTATE_IDENTITY_KEY")
-    app = restate.app(services, identity_keys=[key] if key else None)
+    _serve(restate.app(services, identity_keys=[key] if key else None), *(service.name for service in services))
 
+
+def serve_plain(run: Callable[[Any], Awaitable[str]]) -> None:
+    """Serve an agent without Restate, by the same server: POST /run takes what `run` is annotated to take, as JSON."""
+    from starlette.applications import Starlette
+    from starlette.requests import Request
+    from starlette.responses import JSONResponse
+    from starlette.routing import Route
+
+    [claim] = (kind for name, kind in inspect.get_annotations(run).items() if name != "return")
+
+    async def handle(request: Request) -> JSONResponse:
+        try:
+            given = claim.model_validate_json(await request.body())
+        except ValidationError as error:
+            return JSONResponse({"message": f"invalid claim: {invalid(error)}"}, status_code=400)
+        return JSONResponse(await run(given))
+
+    async def health(request: Request) -> JSONResponse:
+        return JSONResponse("ok")
+
+    routes = [Route("/run", handle, methods=["POST"]), Route("/health", health)]
+    _serve(Starlette(routes=routes), "the agent without Restate")
+
+
+def _serve(app: Any, *names: str) -> None:
+    listener = _listen(os.environ.get("HOST", "127.0.0.1"), os.environ.get("PORT", "9080"))
     config = Config()
     config.bind = [f"fd://{listener.fileno()}"]
     config.graceful_timeout = GRACE
@@ -68,7 +94,7 @@ def serve(*services: restate.Service | restate.VirtualObject) -> None:
     config.loglevel = "ERROR"
     host, port = listener.getsockname()[:2]
     print(
-        f"{', '.join(service.name for service in services)} on http://{host}:{port}",
+        f"{', '.join(names)} on http://{host}:{port}",
         file=sys.stderr,
         flush=True,
     )

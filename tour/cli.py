@@ -22,6 +22,7 @@ from rich.markup import escape
 
 from shared.claims import InsuranceClaim, invalid, sample_claims
 from shared.lab import Fault
+from tour import bench as bench_
 from tour import chaos as chaos_
 from tour import compare as compare_
 from tour import doctor as doctor_
@@ -158,6 +159,16 @@ def chaos(
 ) -> None:
     """A storm of failing steps, model faults and `kill -9`, and the verdict: was the promise kept?"""
     until_done(_chaos(claims, seed))
+
+
+@cli.command()
+def bench(
+    only: Only = "",
+    claims: Annotated[int, typer.Option(min=5, help="How many claims a block has, at least.")] = 40,
+    out: Annotated[Path, typer.Option(help="The folder for the raw figures and the plot.")] = Path("bench"),
+) -> None:
+    """What durability costs: the same agents plain and on Restate, taking turns; about two minutes each."""
+    until_done(_bench(_frameworks(only), claims, out))
 
 
 @cli.command()
@@ -322,6 +333,17 @@ async def _chaos(claims: int, seed: int) -> None:
         console.print(f"Logs, journals and ledger: {folder}", highlight=False, soft_wrap=True)
         raise typer.Exit(1)
     shutil.rmtree(folder)
+
+
+async def _bench(chosen: tuple[Framework, ...], claims: int, out: Path) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="tour-bench-") as folder:
+        measured = await bench_.durability(Path(folder), chosen, claims, console)
+    (out / "durability.json").write_text(measured.model_dump_json(indent=1) + "\n")
+    bench_.plot(measured, out / "durability.svg")
+    for table in bench_.tables(measured):
+        console.print(table)
+    console.print(f"Raw figures and plot: {out}/durability.json, {out}/durability.svg", highlight=False, soft_wrap=True)
 
 
 async def _up(chosen: tuple[Framework, ...], model_latency: float, step_latency: float) -> None:

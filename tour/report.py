@@ -175,13 +175,8 @@ def report_of(
     """The report on these runs, made now on this machine."""
     return Report(
         made=datetime.datetime.now(datetime.UTC).replace(microsecond=0),
-        versions={name: metadata.version(name) for name in PACKAGES} | {"restate-server": restate_server.VERSION},
-        machine=Machine(
-            system=f"{platform.system()} {platform.machine()}",
-            cores=os.cpu_count() or 1,
-            memory_gib=round(psutil.virtual_memory().total / 2**30, 1),
-            python=platform.python_version(),
-        ),
+        versions=versions(),
+        machine=machine(),
         model=model,
         model_latency=model_latency,
         step_latency=step_latency,
@@ -197,6 +192,21 @@ def report_of(
             )
             for framework, made in runs.items()
         ],
+    )
+
+
+def versions() -> dict[str, str]:
+    """The versions of what takes part, by the package's name."""
+    return {name: metadata.version(name) for name in PACKAGES} | {"restate-server": restate_server.VERSION}
+
+
+def machine() -> Machine:
+    """This machine."""
+    return Machine(
+        system=f"{platform.system()} {platform.machine()}",
+        cores=os.cpu_count() or 1,
+        memory_gib=round(psutil.virtual_memory().total / 2**30, 1),
+        python=platform.python_version(),
     )
 
 
