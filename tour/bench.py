@@ -1,4 +1,4 @@
-"""What durability costs: the same agent plain and on Restate, in one run on one machine, taking turns.
+"""What durability costs: the same agent plain and on Restate, in one run on one machine; and how a fan-out grows.
 
 The two take turns block by block, so that what else the machine does hits both; a figure that is compared is the ratio
 of neighbouring blocks, and its spread is that of these ratios. The raw figures are kept.
@@ -6,6 +6,7 @@ of neighbouring blocks, and its spread is that of these ratios. The raw figures 
 
 import asyncio
 import itertools
+import math
 import statistics
 import sys
 import time
@@ -24,14 +25,18 @@ from rich.progress import Progress
 from rich.table import Table
 
 from shared.claims import InsuranceClaim, sample_claims
-from tour import processes, stack
+from tour import growth_service, processes, stack
 from tour.errors import TourError
-from tour.frameworks import ROOT, Framework
+from tour.frameworks import FRAMEWORKS, ROOT, Framework, Pattern
 from tour.processes import free_port
 from tour.report import Machine, machine, versions
 from tour.stack import Stack
 
 BLOCKS = 5
+STEPS = (3, 30, 100, 300, 1000)
+STEP = 0.1
+"""Seconds that each step of the growth takes in one half of its runs; in the other half it takes none."""
+
 CONCURRENCY = (1, 8, 32, 64)
 WARM_UP = 10
 PLAIN = "plain_agent.py"
@@ -63,12 +68,21 @@ class Cost(BaseModel):
         return [of(durable) / of(plain) for durable, plain in zip(self.durable, self.plain, strict=True)]
 
 
+class Growth(BaseModel):
+    """Invocations of so many parallel steps: the latencies, in ms, with steps of no time and with steps of `STEP`."""
+
+    steps: int
+    instant: list[float]
+    slow: list[float]
+
+
 class Bench(BaseModel):
     """A whole run."""
 
     machine: Machine
     versions: dict[str, str]
     costs: list[Cost]
+    growth: list[Growth]
 
 
 @dataclass(frozen=True)
@@ -80,7 +94,48 @@ class Side:
     server: int | None
 
 
-async def durability(folder: Path, frameworks: Sequence[Framework], claims: int, console: Console) -> Bench:
+async def measure(folder: Path, frameworks: Sequence[Framework], claims: int, console: Console) -> Bench:
+    """Measure what durability costs each framework, and how a fan-out grows. Raises: TourError."""
+    return Bench(
+        machine=machine(),
+        versions=versions(),
+        costs=await durability(folder, frameworks, claims, console),
+        growth=await growth(folder / "growth", console),
+    )
+
+
+async def growth(folder: Path, console: Console) -> list[Growth]:
+    """Measure invocations of `STEPS` parallel steps, as often as there are blocks. Raises: TourError."""
+    pattern = Pattern("growth", "growth", str(Path(growth_service.__file__)), "Growth")
+    framework = FRAMEWORKS[-1]
+    measured = [Growth(steps=steps, instant=[], slow=[]) for steps in STEPS]
+    with Progress(console=console, transient=True) as progress:
+        bar = progress.add_task("Growth of a fan-out", total=len(STEPS) * BLOCKS)
+        async with stack.running(folder, frameworks=[framework], pattern=pattern) as running:
+            for _ in range(BLOCKS):
+                for point in measured:
+                    for seconds, latencies in ((0.0, point.instant), (STEP, point.slow)):
+                        sent = time.perf_counter()
+                        response = await running.ingress.post(
+                            f"/restate/call/{framework.path(pattern=pattern)}",
+                            json={"steps": point.steps, "seconds": seconds},
+                        )
+                        latencies.append((time.perf_counter() - sent) * 1000)
+                        if response.text != str(point.steps):
+                            raise TourError(f"{point.steps} steps: {response.text}", "Its journal may be too large.")
+                    progress.advance(bar)
+    return measured
+
+
+def exponents(measured: Sequence[Growth]) -> list[float]:
+    """From each number of steps to the next, with which power of it the time grows: 1 is linear."""
+    return [
+        math.log(statistics.median(more.instant) / statistics.median(less.instant)) / math.log(more.steps / less.steps)
+        for less, more in itertools.pairwise(measured)
+    ]
+
+
+async def durability(folder: Path, frameworks: Sequence[Framework], claims: int, console: Console) -> list[Cost]:
     """Measure each framework by itself, at each concurrency: blocks of at least `claims` claims.
 
     The offline model answers at once and the checks take no time, so that nothing hides what durability adds.
@@ -107,7 +162,7 @@ async def durability(folder: Path, frameworks: Sequence[Framework], claims: int,
                             blocks.append(await _block(side, max(claims, 2 * concurrency), concurrency))
                         progress.advance(bar)
                     costs.append(cost)
-    return Bench(machine=machine(), versions=versions(), costs=costs)
+    return costs
 
 
 def _durable(running: Stack, framework: Framework) -> Side:
@@ -244,11 +299,25 @@ def tables(bench: Bench) -> Iterator[Table]:
             for title, costs in itertools.groupby(bench.costs, key=lambda cost: cost.title)
         },
     )
+    yield _table(
+        f"a fan-out of so many steps, in ms: of no time, and of {STEP:g} s; the exponent from the line above",
+        ("instant", f"of {STEP:g} s", f"over {STEP:g} s", "exponent"),
+        {
+            str(point.steps): [
+                f"{statistics.median(point.instant):.0f}",
+                f"{statistics.median(point.slow):.0f}",
+                spread([latency / STEP / 1000 for latency in point.slow]),
+                "" if exponent is None else f"{exponent:.2f}",
+            ]
+            for point, exponent in zip(bench.growth, [None, *exponents(bench.growth)], strict=True)
+        },
+        rows_are="steps",
+    )
 
 
-def _table(title: str, columns: Iterable[str], rows: Mapping[str, Sequence[str]]) -> Table:
+def _table(title: str, columns: Iterable[str], rows: Mapping[str, Sequence[str]], rows_are: str = "framework") -> Table:
     shown = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", padding=0, collapse_padding=True)
-    shown.add_column("framework", no_wrap=True)
+    shown.add_column(rows_are, no_wrap=True)
     for column in columns:
         shown.add_column(column, justify="right", no_wrap=True)
     for name, row in rows.items():
@@ -257,11 +326,11 @@ def _table(title: str, columns: Iterable[str], rows: Mapping[str, Sequence[str]]
 
 
 def plot(bench: Bench, file: Path) -> None:
-    """Draw the ratios of each block, and the throughput over the concurrency; the file's name says the format."""
+    """Draw the ratios of each block, the throughput, and the growth; the file's name says the format."""
     import matplotlib.pyplot as plt  # it takes half a second to import
 
     titles = list(dict.fromkeys(cost.title for cost in bench.costs))
-    figure, (left, right) = plt.subplots(1, 2, figsize=(12, 4.5), layout="constrained")
+    figure, (left, right, third) = plt.subplots(1, 3, figsize=(16, 4.5), layout="constrained")
     for row, title in enumerate(titles):
         costs = [cost for cost in bench.costs if cost.title == title]
         ratios = costs[0].ratios(p50)
@@ -276,6 +345,14 @@ def plot(bench: Bench, file: Path) -> None:
     right.set(xscale="log", xticks=CONCURRENCY, xticklabels=CONCURRENCY, xlabel="claims at a time", ylim=(0, None))
     right.set(title="claims per second")
     right.legend(fontsize="x-small")
+    steps = [point.steps for point in bench.growth]
+    for label, style, times in (
+        ("instant", "o-", [statistics.median(point.instant) for point in bench.growth]),
+        (f"of {STEP:g} s", "s-", [statistics.median(point.slow) for point in bench.growth]),
+    ):
+        third.plot(steps, times, style, label=label)
+    third.set(xscale="log", yscale="log", xticks=steps, xticklabels=steps, xlabel="parallel steps", title="ms")
+    third.legend(fontsize="x-small")
     figure.savefig(file)
     plt.close(figure)
 

@@ -167,7 +167,7 @@ def bench(
     claims: Annotated[int, typer.Option(min=5, help="How many claims a block has, at least.")] = 40,
     out: Annotated[Path, typer.Option(help="The folder for the raw figures and the plot.")] = Path("bench"),
 ) -> None:
-    """What durability costs: the same agents plain and on Restate, taking turns; about two minutes each."""
+    """What durability costs: the same agents plain and on Restate, taking turns; about ten minutes in all."""
     until_done(_bench(_frameworks(only), claims, out))
 
 
@@ -338,12 +338,12 @@ async def _chaos(claims: int, seed: int) -> None:
 async def _bench(chosen: tuple[Framework, ...], claims: int, out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="tour-bench-") as folder:
-        measured = await bench_.durability(Path(folder), chosen, claims, console)
-    (out / "durability.json").write_text(measured.model_dump_json(indent=1) + "\n")
-    bench_.plot(measured, out / "durability.svg")
+        measured = await bench_.measure(Path(folder), chosen, claims, console)
+    (out / "bench.json").write_text(measured.model_dump_json(indent=1) + "\n")
+    bench_.plot(measured, out / "bench.svg")
     for table in bench_.tables(measured):
         console.print(table)
-    console.print(f"Raw figures and plot: {out}/durability.json, {out}/durability.svg", highlight=False, soft_wrap=True)
+    console.print(f"Raw figures and plot: {out}/bench.json, {out}/bench.svg", highlight=False, soft_wrap=True)
 
 
 async def _up(chosen: tuple[Framework, ...], model_latency: float, step_latency: float) -> None:

@@ -16,7 +16,8 @@ async def test_each_framework_is_measured_with_and_without_restate(
 ) -> None:
     monkeypatch.setattr(bench, "BLOCKS", 2)
     monkeypatch.setattr(bench, "CONCURRENCY", (1, 4))
-    measured = await bench.durability(tmp_path, FRAMEWORKS, 6, Console(file=StringIO()))
+    monkeypatch.setattr(bench, "STEPS", (3, 6))
+    measured = await bench.measure(tmp_path, FRAMEWORKS, 6, Console(file=StringIO()))
     assert [(cost.framework, cost.concurrency) for cost in measured.costs] == [
         (framework.name, concurrency) for framework in FRAMEWORKS for concurrency in (1, 4)
     ]
@@ -28,10 +29,13 @@ async def test_each_framework_is_measured_with_and_without_restate(
         assert all(block.server_cpu == 0 for block in cost.plain)
         assert bench.p50(cost.durable[0]) > 0
 
-    kept = tmp_path / "durability.json"
+    assert [point.steps for point in measured.growth] == [3, 6]
+    assert all(latency > bench.STEP * 1000 for point in measured.growth for latency in point.slow)
+
+    kept = tmp_path / "bench.json"
     kept.write_text(measured.model_dump_json())
-    bench.plot(Bench.model_validate_json(kept.read_bytes()), tmp_path / "durability.svg")
-    assert (tmp_path / "durability.svg").read_text().count("<svg") == 1
+    bench.plot(Bench.model_validate_json(kept.read_bytes()), tmp_path / "bench.svg")
+    assert (tmp_path / "bench.svg").read_text().count("<svg") == 1
     shown = Console(file=StringIO(), width=80)
     for table in bench.tables(measured):
         shown.print(table)
@@ -54,3 +58,8 @@ def test_a_ratio_is_that_of_neighbouring_blocks() -> None:
     assert cost.ratios(bench.p50) == [2, 3]
     assert bench.spread(cost.ratios(bench.p50)) == "2.50 (2.00-3.00)"
     assert bench.rate(cost.plain[0]) == pytest.approx(100)
+
+
+def test_the_exponent_of_growth() -> None:
+    points = [bench.Growth(steps=steps, instant=[steps**2 * 0.1], slow=[1]) for steps in (3, 30, 300)]
+    assert bench.exponents(points) == pytest.approx([2, 2])

@@ -1,0 +1,38 @@
+"""The service whose growth `tour bench` measures: so many parallel steps, by `FanOut`, as the agents' tool has three.
+
+uv run python -m tour.growth_service
+"""
+
+import asyncio
+
+import restate
+from pydantic import BaseModel
+
+from shared.fan_out import FanOut
+from shared.serving import serve, service_name
+
+
+class Work(BaseModel):
+    """`steps` durable steps, each of which takes `seconds`."""
+
+    steps: int
+    seconds: float
+
+
+async def work(seconds: float) -> int:
+    await asyncio.sleep(seconds)
+    return 1
+
+
+growth = restate.Service(service_name("Growth"))
+
+
+@growth.handler()
+async def run(ctx: restate.Context, given: Work) -> int:
+    fan_out = FanOut()
+    steps = [ctx.run_typed(f"step {n}", fan_out.step(work), seconds=given.seconds) for n in range(given.steps)]
+    return sum(await fan_out.gather(*steps))
+
+
+if __name__ == "__main__":
+    serve(growth)
