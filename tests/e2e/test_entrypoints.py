@@ -13,6 +13,7 @@ import pytest_asyncio
 
 from shared.claims import sample_claims
 from tour import journal, restate_server, stack
+from tour.errors import TourError
 from tour.frameworks import FRAMEWORKS, ROOT, Framework
 from tour.processes import Process, free_port, running, start
 from tour.restate_server import Ports, Restate
@@ -57,6 +58,8 @@ async def test_alone_without_a_key(restate: Restate, framework: Framework, tmp_p
         assert response.status_code == 200, process.log_tail()
         assert response.json().startswith("Approved:")
         assert process.log.read_text().count("using the offline model") == 1
+        response = await call(restate, url, framework.path("user123", alone=True), body | {"amount": -1})
+        assert (response.status_code, response.json()["message"].split(": ")[:2]) == (400, ["invalid claim", "amount"])
     finally:
         began = time.monotonic()
         process.child.terminate()
@@ -83,7 +86,7 @@ async def test_with_a_key_and_no_model_the_error_names_the_cause_and_not_the_key
     finally:
         await process.stop()
     assert response.status_code == 500
-    assert "onnect" in response.json()["message"]
+    assert ("ConnectError" if framework.keyed else "Connection error") in response.json()["message"]
     assert key not in response.text + process.log.read_text()
     folder = restate.process.log.parent if restate.process else tmp_path
     for file in folder.rglob("*"):
@@ -119,6 +122,24 @@ async def test_a_taken_port_is_explained(tmp_path: Path) -> None:
         assert f"Cannot listen on 127.0.0.1:{port}" in said.decode()
         assert "PORT=" in said.decode()
         assert "Traceback" not in said.decode()
+
+
+async def test_a_service_that_is_not_registered(restate: Restate) -> None:
+    async with httpx.AsyncClient(timeout=30) as client:
+        response = await client.post(f"{restate.ingress}/restate/call/Nobody/run", json={})
+    assert response.status_code == 404
+    assert "service 'Nobody' not found" in response.json()["message"]
+
+
+async def test_a_service_s_name_that_restate_reserves(restate: Restate, tmp_path: Path) -> None:
+    process, url = await entrypoint(
+        FRAMEWORKS[-1], "naive_parallel.py", tmp_path / "log", {"TOUR_SERVICE_PREFIX": "restate_loop"}
+    )
+    try:
+        with pytest.raises(TourError, match=r"META0005.* reserved name"):
+            await call(restate, url, "restate_loop.NaiveParallel/in_turn", None)
+    finally:
+        await process.stop()
 
 
 async def test_the_naive_way_beside_the_one_in_turn(restate: Restate, tmp_path: Path) -> None:

@@ -1,0 +1,177 @@
+"""A terminal in which the commands of a page are run: in a copy of the checkout, with nothing of the person's own."""
+
+import contextlib
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import psutil
+
+from tour.frameworks import ROOT
+from tour.processes import POLL
+from tour.restate_server import SERVER, Ports
+
+PATIENCE = 150.0
+"""Seconds that a command may take, or a server until it is ready, on a machine that does other things, too."""
+
+CURL = "silent\nshow-error\nfail-with-body\nmax-time = 60\n"
+"""What curl is told besides: to exit with 22 unless the answer is 2xx, and not to draw."""
+
+
+class Needs(NamedTuple):
+    """The ports that a server needs, and what it says when it is ready; none for a command that ends by itself."""
+
+    ports: tuple[int, ...] = ()
+    ready: str = ""
+
+
+_RESTATE = (Ports().ingress, Ports().admin, Ports().node)
+
+
+@dataclass
+class Server:
+    """A command that runs until it is stopped. `shown` is what the pages show of its output."""
+
+    command: str
+    process: subprocess.Popen[bytes]
+    log: Path
+    shown: list[tuple[str, ...]] = field(default_factory=list)
+
+    def said(self) -> str:
+        """What it has printed."""
+        return self.log.read_text(errors="replace")
+
+    def ports(self) -> set[int]:
+        """The ports on which it listens, with all that it started."""
+        found = set()
+        with contextlib.suppress(psutil.NoSuchProcess):  # it has ended, or what it had started has
+            process = psutil.Process(self.process.pid)
+            for each in (process, *process.children(recursive=True)):
+                connections = each.net_connections("tcp")
+                found |= {c.laddr.port for c in connections if c.status == psutil.CONN_LISTEN}
+        return found
+
+    def stop(self) -> int:
+        """Press Ctrl-C in its terminal, and kill it if it does not end; returns its exit code."""
+        for signum, patience in ((signal.SIGINT, 30), (signal.SIGKILL, None)):
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                if self.process.poll() is None:
+                    os.killpg(self.process.pid, signum)
+                return self.process.wait(patience)
+        raise AssertionError("a killed process has ended")
+
+
+class Terminal:
+    """Runs commands in a copy of the checkout; `programs` are the folders of programs that come first on the PATH."""
+
+    def __init__(self, folder: Path, programs: Sequence[Path]) -> None:
+        self.folder = folder
+        self.checkout = folder / "tour-of-agents"
+        self.servers: list[Server] = []
+        listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+        for name in subprocess.run(listed, cwd=ROOT, check=True, capture_output=True, text=True).stdout.split("\0"):
+            if name and (ROOT / name).is_file():
+                (self.checkout / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(ROOT / name, self.checkout / name)
+        home = folder / "home"
+        home.mkdir()
+        (home / ".curlrc").write_text(CURL)
+        self.env = {
+            "PATH": os.pathsep.join([*map(str, programs), os.environ["PATH"]]),
+            "HOME": str(home),
+            "LANG": "C.UTF-8",
+            "COLUMNS": "80",
+            "DO_NOT_TRACK": "1",
+            "TOUR_HOME": str(home / "tour"),
+            "TOUR_CACHE": str(SERVER.home.parent),
+            # The environment of the tests, which stays as it is; what is imported is the copy.
+            "UV_PROJECT_ENVIRONMENT": sys.prefix,
+            "UV_NO_SYNC": "1",
+            "UV_OFFLINE": "1",
+            "PYTHONPATH": str(self.checkout),
+        }
+
+    def run(self, command: str) -> tuple[int, str]:
+        """Run a command that ends by itself; returns its exit code and what it printed."""
+        process = self._start(command, subprocess.PIPE)
+        try:
+            output, _ = process.communicate(timeout=PATIENCE)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            output, _ = process.communicate()
+            output += f"\n(killed after {PATIENCE:g} s)".encode()
+        said = output.decode(errors="replace")
+        return process.returncode, re.sub(r"^curl: \(22\) .*\n?", "", said, flags=re.MULTILINE)  # due to `CURL`
+
+    def serve(self, command: str) -> Server:
+        """The server of this command, started unless it runs, once it is ready.
+
+        Raises: RuntimeError when it ends, or says nothing of the kind.
+        """
+        for server in self.servers:
+            if server.command == command and server.process.poll() is None:
+                return server
+        log = self.folder / f"{len(list(self.folder.iterdir()))}.log"
+        with log.open("wb") as output:
+            server = Server(command, self._start(command, output.fileno()), log)
+        self.servers.append(server)
+        deadline, ready = time.monotonic() + PATIENCE, self.needs(command).ready
+        while ready not in server.said():
+            if server.process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"it is not ready, and says\n{server.said()}")
+            time.sleep(POLL)
+        return server
+
+    def in_the_way(self, command: str) -> list[Server]:
+        """The servers of other commands that have the ports that this one needs."""
+        ports = set(self.needs(command).ports)
+        return [server for server in self.servers if server.command != command and server.ports() & ports]
+
+    def needs(self, command: str) -> Needs:
+        """What it takes to run this command, if it is a server."""
+        words = shlex.split(command)
+        variables = dict(word.split("=", 1) for word in words if re.match(r"\w+=", word))
+        match [word for word in words if not re.match(r"\w+=", word)]:
+            case ["uv", "run", "tour", "server", *_]:
+                return Needs(_RESTATE, "Register an agent with")
+            case ["uv", "run", "tour", "up", *_]:
+                return Needs(_RESTATE, "Ctrl-C stops everything")
+            case ["uv", "run", "tour", "web", "--port", port, *_]:
+                return Needs((int(port),), "The page: ")
+            case ["uv", "run", "tour", "web", *_]:
+                return Needs((8070,), "The page: ")
+            case ["uv", "run", script, *_] if script.endswith(".py") and "serve(" in self._source(script):
+                return Needs((int(variables.get("PORT", 9080)),), " on http://127.0.0.1:")
+        return Needs()
+
+    def left_behind(self) -> list[psutil.Process]:
+        """What still runs of all that was started here, whoever its parent is."""
+        return [
+            process
+            for process in psutil.process_iter(["environ"])
+            if (process.info["environ"] or {}).get("TOUR_HOME") == self.env["TOUR_HOME"]
+        ]
+
+    def _source(self, script: str) -> str:
+        path = self.checkout / script
+        return path.read_text() if path.is_file() else ""
+
+    def _start(self, command: str, output: int) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            ["bash", "-c", command],
+            cwd=self.checkout,
+            env=self.env,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            process_group=0,
+        )

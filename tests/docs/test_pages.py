@@ -1,0 +1,186 @@
+"""Every command of README, docs and workshop is run as it stands, and prints what its page shows.
+
+The commands are run in order, in a copy of the checkout, on the usual ports. A server runs until another one needs its
+port, or until the reader has come to the end.
+"""
+
+import asyncio
+import itertools
+import os
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from xml.etree import ElementTree
+
+import psutil
+import pytest
+
+from tests.docs.pages import PAGES, Command, commands_of, missing
+from tests.docs.terminal import Server, Terminal
+from tour import restate_server
+from tour.frameworks import FRAMEWORKS, ROOT
+from tour.processes import who_listens
+from tour.restate_server import Ports, Program
+
+CLI = Program("restate", "Restate CLI", "60 MB", Path(__file__).parent)
+
+USUAL = (Ports().ingress, Ports().admin, Ports().node, 8070, 9080, 9180, *(framework.port for framework in FRAMEWORKS))
+
+
+@dataclass(frozen=True)
+class Instead:
+    """What is done where a command cannot be run as it stands, and must exit with 0, and why."""
+
+    why: str
+    run: str = ""
+    """This is run in its place."""
+    exit: int = 0
+    test: str = ""
+    """That test runs it."""
+
+
+INSTEAD = {
+    "uv run pytest": Instead("it would run these tests, too", run="uv run pytest tests/unit/test_claims_and_checks.py"),
+    "pip install uv": Instead("it changes the machine; CI does it first", run="grep 'pip install .*uv' .ci/run"),
+    "apt-get install chromium": Instead("likewise", run="grep 'apt-get install .*chromium' .ci/run"),
+    "diff openai_agents/parallel_tools_agent.py langchain_agent/parallel_tools_agent.py": Instead(
+        "the files differ", exit=1
+    ),
+    "curl -X POST localhost:8080/restate/call/NaiveParallel/naive": Instead(
+        "it never ends", run="curl --max-time 5 -X POST localhost:8080/restate/call/NaiveParallel/naive", exit=28
+    ),
+    "PORT=9180 uv run …": Instead("… is the reader's", run="PORT=9180 uv run restate_loop/weather_agent.py"),
+    "uv run tour register URL": Instead("URL is the reader's", run="uv run tour register http://localhost:9080"),
+    "uv run tour workshop check N": Instead("N is the reader's; each chapter has its own", run="uv run tour workshop"),
+    "uv run tour --sample NAME": Instead(
+        "NAME is the reader's", run="uv run tour --sample tooth-filling --only langchain_agent"
+    ),
+    "uv run tour compare --fail fraud=2 --crash cost --delay 1s": Instead(
+        "five recoveries take long",
+        test="tests/e2e/test_tour.py::test_a_comparison_with_faults_shows_what_ran_how_often",
+    ),
+    "uv run tour compare --patterns": Instead(
+        "fifteen agents take long",
+        run="COLUMNS=100 uv run tour compare --patterns --only openai_agents --svg docs/patterns.svg",
+    ),
+    "uv run tour compare --repeat 5 --findings docs/comparison.md": Instead(
+        "it is compared with what it wrote there", test="tests/e2e/test_tour.py::test_the_findings_have_not_drifted"
+    ),
+    "uv run tour chaos --claims 200 --seed 1": Instead(
+        "it takes minutes", test="tests/e2e/test_chaos.py::test_a_small_storm_passes"
+    ),
+    "uv run tour bench": Instead(
+        "ten minutes", test="tests/e2e/test_bench.py::test_each_framework_is_measured_with_and_without_restate"
+    ),
+    "uv run tour web --port 8071": Instead(
+        "the page's tests are on another port, too", test="tests/browser/test_web.py::test_send_watch_it_grow_and_read"
+    ),
+}
+
+
+def _reader(page: Path) -> str:
+    """Who follows a page: a learner all those of the workshop, one the five agents', and one each of the others."""
+    folder, *_ = page.relative_to(ROOT).parts
+    agents = [framework.name for framework in FRAMEWORKS]
+    return "agents" if folder in agents else folder if folder == "workshop" else str(page.relative_to(ROOT))
+
+
+READERS = {reader: list(pages) for reader, pages in itertools.groupby(PAGES, _reader)}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def usual_ports() -> None:
+    """Nobody else has them, or this machine runs a tour of its own."""
+    for port in USUAL:
+        if holder := who_listens(port):
+            taken = f"The pages need port {port}, which {holder} uses."
+            pytest.fail(taken) if os.environ.get("CI") else pytest.skip(taken)
+
+
+@pytest.fixture(scope="module")
+def programs() -> list[Path]:
+    """The folder of the Restate CLI, which is installed once."""
+    binary = CLI.installed() or asyncio.run(restate_server.install(print, CLI))
+    return [binary.parent]
+
+
+@pytest.fixture(scope="module")
+def done() -> set[str]:
+    """The commands that have been run, on whatever page."""
+    return set()
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("reader", READERS)
+def test_what_the_pages_say(reader: str, tmp_path: Path, programs: list[Path], done: set[str]) -> None:
+    terminal = Terminal(tmp_path, programs)
+    drawn = _pictures(terminal.checkout)
+    try:
+        problems = [problem for page in READERS[reader] for problem in follow(page, terminal, done)]
+    finally:
+        at_the_end = [problem for server in [*terminal.servers] for problem in stopped(server, terminal)]
+    _, left = psutil.wait_procs(terminal.left_behind(), 5)
+    for process in left:
+        process.kill()
+        at_the_end.append(f"left behind: {process}")
+    for name, rows in _pictures(terminal.checkout).items():
+        if problem := missing(drawn.get(name, ["…"]), "\n".join(rows)):
+            at_the_end.append(f"{name} is not what its command draws: {problem}")
+    if problems + at_the_end:
+        pytest.fail("\n\n".join(problems + at_the_end), pytrace=False)
+
+
+def follow(page: Path, terminal: Terminal, done: set[str]) -> Iterator[str]:
+    """Do what a page says; yields what is not as it says."""
+    for command in commands_of(page):
+        for problem in obey(command, INSTEAD.get(command.text, Instead("")), terminal, done):
+            yield f"{page.relative_to(ROOT)}:{command.line}: {command.text}\n{problem}"
+
+
+def obey(command: Command, instead: Instead, terminal: Terminal, done: set[str]) -> Iterator[str]:
+    text = instead.run or command.text
+    stateless = re.match(r"(COLUMNS=\d+ )?uv run tour(?! register| workshop)", text) and not terminal.needs(text).ports
+    if instead.test or (text in done and not command.shown and (command.span or stateless)):
+        return
+    done.add(text)
+    if terminal.needs(text).ports:
+        for server in terminal.in_the_way(text):
+            yield from stopped(server, terminal)
+        try:
+            server = terminal.serve(text)
+        except RuntimeError as error:
+            yield str(error)
+        else:
+            server.shown += [command.shown] if command.shown else []
+        return
+    code, said = terminal.run(text)
+    expected = instead.exit or command.exit
+    if code != expected:
+        yield f"it exits with {code}, not {expected}, and says\n{said}"
+    elif command.shown and (problem := missing(command.shown, said)):
+        yield problem
+
+
+def stopped(server: Server, terminal: Terminal) -> Iterator[str]:
+    """Stop a server; yields what is wrong with how it ends, or with what it has said."""
+    terminal.servers.remove(server)
+    how = "stopped" if server.process.poll() is None else "ended by itself"
+    code = server.stop()
+    if code not in (0, 130) or how != "stopped":
+        yield f"{server.command}: {how} with {code}, and says\n{server.said()}"
+    for shown in server.shown:
+        if problem := missing(shown, server.said(), more=True):
+            yield f"{server.command}: {problem}"
+
+
+def _pictures(checkout: Path) -> dict[str, list[str]]:
+    """What is written in each picture of a terminal, row by row."""
+    pictures = {}
+    for path in checkout.glob("**/*.svg"):
+        rows: dict[str, list[str]] = defaultdict(list)
+        for text in ElementTree.parse(path).iter("{http://www.w3.org/2000/svg}text"):
+            rows[text.get("y", "")].append((text.text or "").replace("\N{NO-BREAK SPACE}", " "))
+        pictures[str(path.relative_to(checkout))] = [" ".join(row) for row in rows.values()]
+    return pictures
