@@ -30,6 +30,8 @@ class Chapter:
     name: str
     title: str
     minutes: int
+    solved_by: str = ""
+    """The file of the repository that solves it; empty: the chapter's own."""
 
     @property
     def folder(self) -> Path:
@@ -41,7 +43,7 @@ class Chapter:
 
     @property
     def solution(self) -> Path:
-        return self.folder / "solution.py"
+        return ROOT / self.solved_by if self.solved_by else self.folder / "solution.py"
 
     @property
     def mine(self) -> Path:
@@ -64,7 +66,7 @@ CHAPTERS = (
     Chapter(6, "asyncio_gather", "why not asyncio.gather", 9),
     Chapter(7, "own_loop", "a loop of your own", 8),
     Chapter(8, "sessions", "sessions", 8),
-    Chapter(9, "second_sdk", "the second SDK", 12),
+    Chapter(9, "second_sdk", "the second SDK", 12, solved_by="pydantic_ai_agent/parallel_tools_agent.py"),
     Chapter(10, "choose", "choose", 5),
 )
 

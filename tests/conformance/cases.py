@@ -1,14 +1,36 @@
-"""What the conformance modules share."""
+"""What the conformance modules share, and which agents they test: all of the tour, or the one in `TOUR_AGENT`."""
 
-from collections.abc import Callable
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from shared.claims import InsuranceClaim
 from tour import journal
-from tour.frameworks import Framework
+from tour.frameworks import FAN_OUT, FRAMEWORKS, Framework, Pattern
 from tour.journal import Invocation
 from tour.stack import Stack
+
+
+def _under_test(agent: str) -> tuple[Sequence[Framework], Pattern]:
+    """The frameworks, and where their agents are; `agent` is `NAME=FILE`, or empty.
+
+    A name that the tour does not know is that of a new framework, whose service has no key.
+    """
+    if not agent:
+        return FRAMEWORKS, FAN_OUT
+    name, _, file = agent.partition("=")
+    if not file:
+        raise pytest.UsageError(f"TOUR_AGENT is NAME=FILE, and not {agent}")
+    known = [framework for framework in FRAMEWORKS if framework.name == name]
+    return known or [Framework(name, name, "")], replace(FAN_OUT, file=str(Path(file).resolve()))
+
+
+AGENTS, PATTERN = _under_test(os.environ.get("TOUR_AGENT", ""))
 
 Tagged = Callable[..., InsuranceClaim]
 """The fixture `tagged`: it makes a claim that no other test has."""
@@ -27,3 +49,11 @@ async def decide(running: Stack, framework: Framework, claim: InsuranceClaim) ->
     id = await send(running, framework, claim)
     answer = await running.answer(id)
     return answer, (await journal.read(running.admin, id))[id]
+
+
+def tool_shown(running: Stack, framework: Framework) -> tuple[str, dict[str, Any]] | None:
+    """The name and the schema of the tool that the model was shown, in its first call; None before that."""
+    calls = [
+        entry for entry in running.lab.ledger(framework.prefix()) if (entry.step, entry.event) == ("model", "start")
+    ]
+    return next(iter(json.loads(calls[0].detail)["tools"].items())) if calls else None

@@ -2,18 +2,25 @@
 
 Every case runs twice: on a server as it comes, and on one that suspends at every await and so replays the journal
 again and again (inactivity timeout 0), the cheapest proof that an agent is deterministic.
+
+`TOUR_AGENT=NAME=FILE uv run pytest tests/conformance` runs the cases on one agent, which need not be of the tour.
 """
 
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Generator
 
+import httpx
 import pytest
 import pytest_asyncio
+from _pytest._code.code import ExceptionRepr
 
 from shared.claims import InsuranceClaim, sample_claims
+from tests.conformance.cases import AGENTS, PATTERN
 from tour import stack
-from tour.frameworks import FRAMEWORKS, Framework
+from tour.frameworks import FAN_OUT, Framework
 from tour.stack import Stack
+
+collect_ignore = [] if PATTERN == FAN_OUT else ["test_parallel_tool_calls.py"]  # it has agents of its own
 
 SERVERS = {"live": {}, "replaying": {"RESTATE_WORKER__INVOKER__INACTIVITY_TIMEOUT": "0s"}}
 
@@ -24,15 +31,37 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A case that fails tells which invocations have not ended, and why: one that hangs would not say."""
+    report = yield
+    running = getattr(item, "funcargs", {}).get("running")
+    if report.failed and isinstance(report.longrepr, ExceptionRepr) and running:
+        sql = "SELECT id, status, retry_count, last_failure FROM sys_invocation WHERE status <> 'completed' LIMIT 3"
+        answer = httpx.post(
+            f"{running.restate.admin}/query", json={"query": sql}, headers={"accept": "application/json"}
+        )
+        for row in answer.json()["rows"]:
+            failure = " ".join((row.get("last_failure") or "no failure").partition("Traceback")[0].split())
+            about = f"{row['id']} {row['status']}, {row.get('retry_count', 1)} attempts: {failure[:1000]}"
+            report.longrepr.addsection("Restate, not completed", about)
+    return report
+
+
 @pytest_asyncio.fixture(scope="session", loop_scope="session", params=list(SERVERS))
 async def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
     """Restate, the offline model and all agents."""
-    folder = tmp_path_factory.mktemp(request.param)
-    async with stack.running(folder, server_env=SERVERS[request.param], agent_env={"MODEL_TIMEOUT": "3"}) as running:
+    async with stack.running(
+        tmp_path_factory.mktemp(request.param),
+        frameworks=AGENTS,
+        pattern=PATTERN,
+        server_env=SERVERS[request.param],
+        agent_env={"MODEL_TIMEOUT": "3"},
+    ) as running:
         yield running
 
 
-@pytest.fixture(params=FRAMEWORKS, ids=lambda framework: framework.name)
+@pytest.fixture(params=AGENTS, ids=lambda framework: framework.name)
 def framework(request: pytest.FixtureRequest) -> Framework:
     chosen: Framework = request.param
     return chosen

@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 
 from shared.checks import check_eligibility, check_fraud, compare_to_standard_rates
-from shared.claims import sample_claims
+from shared.claims import InsuranceClaim, sample_claims
 from shared.lab import Fault
-from tests.conformance.cases import Tagged, decide, live
+from tests.conformance.cases import Tagged, decide, live, tool_shown
 from tour import journal
-from tour.frameworks import FRAMEWORKS, Framework
+from tour.frameworks import Framework
 from tour.stack import CHECKS, Stack
 
 
@@ -46,23 +46,19 @@ async def test_the_checks_run_in_parallel(running: Stack, framework: Framework, 
 
 
 async def test_the_model_is_shown_the_same_tool(running: Stack, framework: Framework, tagged: Tagged) -> None:
-    seen = [_tool_shown(running, other) for other in FRAMEWORKS if await decide(running, other, tagged())]
-    assert len(seen) == len(FRAMEWORKS)
-    assert _tool_shown(running, framework) == seen[0]
-
-
-def _tool_shown(running: Stack, framework: Framework) -> dict[str, Any]:
     """Name, fields, types and which are required; the claim may be a parameter, or be the parameters itself."""
-    shown = next(
-        json.loads(entry.detail)["tools"] for entry in running.lab.ledger(framework.prefix()) if entry.step == "model"
-    )
-    [(name, schema)] = shown.items()
-    claim = schema["properties"].get("claim", schema)
-    return {
-        "name": name,
-        "types": {field: schema["type"] for field, schema in claim["properties"].items()},
-        "required": sorted(claim["required"]),
-    }
+    await decide(running, framework, tagged())
+    shown = tool_shown(running, framework)
+    assert shown
+    name, schema = shown
+    claim, expected = schema["properties"].get("claim", schema), InsuranceClaim.model_json_schema()
+    assert name == "calculate_metrics"
+    assert _types(claim) == _types(expected)
+    assert sorted(claim["required"]) == sorted(expected["required"])
+
+
+def _types(schema: dict[str, Any]) -> dict[str, str]:
+    return {field: each["type"] for field, each in schema["properties"].items()}
 
 
 VALID = sample_claims()["broken-leg"].model_dump(mode="json")

@@ -6,10 +6,11 @@ from collections import Counter
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from shared.claims import InsuranceClaim
 from shared.lab import Fault
-from tests.conformance.cases import Tagged, decide
+from tests.conformance.cases import Tagged, decide, tool_shown
 from tour.frameworks import Framework
 from tour.stack import CHECKS, Stack
 
@@ -28,10 +29,13 @@ def call(claim: InsuranceClaim, tool: str = "calculate_metrics", flat: bool = Fa
     return {"name": tool, "arguments": json.dumps(arguments if flat else {"claim": arguments})}
 
 
-@pytest.fixture
-def flat(framework: Framework) -> bool:
-    """Pydantic AI makes the claim's fields the tool's parameters."""
-    return framework.name == "pydantic_ai_agent"
+@pytest_asyncio.fixture(loop_scope="session")
+async def flat(running: Stack, framework: Framework, tagged: Tagged) -> bool:
+    """Whether the claim's fields are the tool's parameters, as Pydantic AI makes them."""
+    if not tool_shown(running, framework):
+        await decide(running, framework, tagged())
+    shown = tool_shown(running, framework)
+    return shown is not None and "claim" not in shown[1]["properties"]
 
 
 async def ask(running: Stack, framework: Framework, claim: InsuranceClaim) -> tuple[str, Counter[str]]:

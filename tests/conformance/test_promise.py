@@ -14,7 +14,7 @@ from shared.model_faults import digest
 from tests.conformance.cases import Tagged, live, send
 from tour import evidence, journal
 from tour.evidence import Runs
-from tour.frameworks import FRAMEWORKS, Framework
+from tour.frameworks import Framework
 from tour.journal import Invocation
 from tour.stack import CHECKS, Stack
 
@@ -95,10 +95,10 @@ def assert_recovered(answer: str, runs: dict[str, Runs]) -> None:
     assert all(found.redone == found.repeated == 0 for found in runs.values()), runs
 
 
-async def everywhere(case: Callable[[Framework], Awaitable[None]]) -> None:
+async def everywhere(running: Stack, case: Callable[[Framework], Awaitable[None]]) -> None:
     """The case on all frameworks at once, since it is starting their agents again that takes the time.
 
-    Raises: ExceptionGroup, each error with a note of its framework.
+    Raises: the one error, or an ExceptionGroup; each error with a note of its framework.
     """
 
     async def one(framework: Framework) -> None:
@@ -108,9 +108,14 @@ async def everywhere(case: Callable[[Framework], Awaitable[None]]) -> None:
             error.add_note(framework.name)
             raise
 
-    async with asyncio.TaskGroup() as group:
-        for framework in FRAMEWORKS:
-            group.create_task(one(framework))
+    try:
+        async with asyncio.TaskGroup() as group:
+            for agent in running.agents.values():
+                group.create_task(one(agent.framework))
+    except ExceptionGroup as errors:
+        if len(errors.exceptions) == 1:
+            raise errors.exceptions[0] from None
+        raise
 
 
 @live
@@ -126,7 +131,7 @@ async def test_killed_before_and_after_each_check(running: Stack, tagged: Tagged
         assert runs[check].interrupted == 1
         assert model_calls(running, claim) == ONCE
 
-    await everywhere(case)
+    await everywhere(running, case)
 
 
 @live
@@ -139,7 +144,7 @@ async def test_killed_again_as_soon_as_it_is_back(running: Stack, tagged: Tagged
         assert_recovered(answer, runs)
         assert runs["cost"] == Runs(starts=3, interrupted=2)
 
-    await everywhere(case)
+    await everywhere(running, case)
 
 
 ENTRIES = 12
@@ -167,7 +172,7 @@ async def test_killed_at_every_point_of_the_journal(running: Stack, tagged: Tagg
         asked = model_calls(running, claim)
         assert all(asked[turn] == 1 for turn in range(done)), "a finished model call is not made again"
 
-    await everywhere(case)
+    await everywhere(running, case)
 
 
 async def reached(running: Stack, id: str, entries: int) -> Invocation:

@@ -1,17 +1,17 @@
-"""Sessions: only for frameworks whose service is keyed by the user."""
+"""A session: a user's claims in order, each sees those before it; only where a service is keyed by the user."""
 
 import asyncio
 
 import pytest
 
 from shared.lab import Fault
-from tests.conformance.cases import Tagged
+from tests.conformance.cases import AGENTS, Tagged
 from tour import journal
-from tour.frameworks import FRAMEWORKS, Framework
+from tour.frameworks import Framework
 from tour.stack import Stack
 
 keyed = pytest.mark.parametrize(
-    "framework", [framework for framework in FRAMEWORKS if framework.keyed], ids=lambda framework: framework.name
+    "framework", [framework for framework in AGENTS if framework.keyed], ids=lambda framework: framework.name
 )
 
 

@@ -1,0 +1,43 @@
+"""Chapter 9: the second SDK. What every SDK has in common is here; what each does its own way is missing.
+
+uv run tour workshop check 9
+"""
+
+import restate
+
+from shared import llm
+from shared.checks import check_eligibility, check_fraud, compare_to_standard_rates
+from shared.claims import InsuranceClaim
+from shared.fan_out import FanOut
+from shared.serving import final_errors, serve, service_name
+
+
+# EXERCISE: make this a tool of your SDK. The model fills in `claim` only; your SDK hands you the other two.
+async def calculate_metrics(claim: InsuranceClaim, ctx: restate.Context, submitted: InsuranceClaim) -> list[str]:
+    """Check a claim: eligibility, cost against standard rates, fraud risk."""
+    if refusal := submitted.refusal_of(claim):
+        return [refusal]
+    fan_out = FanOut()
+    return await fan_out.gather(
+        ctx.run_typed("eligibility", fan_out.step(check_eligibility), claim=claim),
+        ctx.run_typed("cost", fan_out.step(compare_to_standard_rates), claim=claim),
+        ctx.run_typed("fraud", fan_out.step(check_fraud), claim=claim),
+    )
+
+
+# EXERCISE: the agent, with `llm.INSTRUCTIONS`, your tool, a model, and Restate's part, which gets `llm.MODEL_CALL`.
+agent = None
+
+# EXERCISE: name the errors of your SDK, such as too many turns, in `final_errors(…)`.
+claim_service = restate.Service(service_name("ParallelToolClaimAgent"), invocation_context_managers=[final_errors()])
+
+
+@claim_service.handler()
+async def run(ctx: restate.Context, claim: InsuranceClaim) -> str:
+    prompt = f"Claim: {claim.model_dump_json()}"
+    # EXERCISE: run the agent on the prompt, with `claim` for the tool, for `llm.MAX_TURNS` turns at most.
+    return llm.answer(problem=f"nobody was asked about {prompt}")
+
+
+if __name__ == "__main__":
+    serve(claim_service)
