@@ -127,6 +127,11 @@ class Running:
         self.stack.lab.clear_plan()
         self.stack.lab.plan(*faults)
 
+    async def kind(self) -> str:
+        """What the service is: `Service` or `VirtualObject`; empty when it has another name."""
+        response = await self.stack.admin.get(f"/services/{self.agent.framework.service(self.stack.pattern)}")
+        return str(response.json().get("ty", ""))
+
     async def send(self, body: Any, key: str = "") -> str:
         """Send a request to the handler `run`; returns the id of its invocation. Raises: Wrong when it is refused."""
         path = self.agent.framework.path(key, self.stack.pattern)

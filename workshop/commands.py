@@ -1,5 +1,6 @@
 """`tour workshop`: the chapters, and the learner's way through them."""
 
+import webbrowser
 from collections.abc import Container
 from pathlib import Path
 from typing import Annotated
@@ -14,6 +15,7 @@ from tour.errors import TourError
 from tour.frameworks import ROOT
 from tour.run import until_done
 from workshop import chapters
+from workshop import slides as slides_
 from workshop.attempt import Attempt, Wrong
 from workshop.chapters import CHAPTERS, Chapter
 
@@ -76,6 +78,24 @@ def reset(number: Number) -> None:
     chapter = _started(number)
     _replaced(chapter, chapters.put(chapter, chapter.exercise), "the exercise")
     chapters.mark(chapter, passed=False)
+
+
+@cli.command()
+def slides(
+    open_: Annotated[bool, typer.Option("--open", help="Open them in the browser.")] = False,
+) -> None:
+    """Render the teacher's slides to one HTML page that stands alone."""
+    until_done(_slides(open_))
+
+
+async def _slides(open_: bool) -> None:
+    try:
+        await slides_.render(slides_.PAGE, _say)
+    except TourError as error:
+        raise TourError(error.problem, f"The page as it was rendered last: {slides_.PAGE}") from error
+    _say(f"The slides: {slides_.PAGE}")
+    if open_ and not webbrowser.open(slides_.PAGE.as_uri()):
+        _say("No browser can be opened from here: open that file yourself.")
 
 
 async def _check(chapter: Chapter) -> None:

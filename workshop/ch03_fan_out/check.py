@@ -26,8 +26,8 @@ async def check(attempt: Attempt) -> None:
             )
     if seen.at_once(*CHECKS) < len(CHECKS):
         raise Wrong(
-            "The steps are made at once, but the work of a step begins when it is awaited, and here they are awaited one "
-            "after the other.",
+            "The steps are made at once, but the work of a step begins when it is awaited, and here they are awaited "
+            "one after the other.",
             *(line for step in CHECKS for line in seen.starts(step)),
         )
     attempt.holds(f"the checks overlap: together they take {seen.invocation.span / 1000:.2f} s, not 1.5 s")

@@ -28,6 +28,12 @@ async def check(attempt: Attempt) -> None:
             *entered,
             seen.line(step) if step else 'journal: no step "registry"',
         )
+    if not any(step.name == "registry" for step in seen.invocation.steps):
+        raise Wrong(
+            f"Each attempt asks the registry anew, {seen.runs['registry']} x: only the number was the same.",
+            *seen.starts("registry"),
+            'journal: no step "registry"',
+        )
     if not entered:
         raise Wrong("The claim is not in the registry.", *seen.lines())
     if entered[0].split()[1] not in seen.answer:

@@ -1,0 +1,59 @@
+"""Chapter 8: sessions. The agent remembers a session, until its process ends; and it takes all users for one.
+
+uv run tour workshop check 8
+"""
+
+import restate
+from google.adk.agents import LlmAgent
+from google.adk.apps import App
+from google.adk.models import Gemini
+from google.adk.runners import Runner
+from google.adk.sessions import InMemorySessionService
+from google.genai import types
+from restate.ext.adk import RestatePlugin, restate_context
+
+from shared import llm
+from shared.checks import check_eligibility, check_fraud, compare_to_standard_rates
+from shared.claims import InsuranceClaim, SessionClaim
+from shared.fan_out import FanOut
+from shared.serving import serve, service_name
+
+
+async def calculate_metrics(claim: InsuranceClaim) -> list[str]:
+    """Check a claim: eligibility, cost against standard rates, fraud risk."""
+    ctx, fan_out = restate_context(), FanOut()
+    return await fan_out.gather(
+        ctx.run_typed("eligibility", fan_out.step(check_eligibility), claim=claim),
+        ctx.run_typed("cost", fan_out.step(compare_to_standard_rates), claim=claim),
+        ctx.run_typed("fraud", fan_out.step(check_fraud), claim=claim),
+    )
+
+
+agent = LlmAgent(
+    name="ParallelToolClaimAgent",
+    model=Gemini(model=llm.gemini_model(), client_kwargs=llm.gemini_client()),
+    instruction=llm.INSTRUCTIONS,
+    tools=[calculate_metrics],
+)
+app = App(name="claims", root_agent=agent, plugins=[RestatePlugin(run_options=llm.MODEL_CALL)])
+# EXERCISE: keep the sessions in Restate's state.
+runner = Runner(app=app, session_service=InMemorySessionService(), auto_create_session=True)
+
+# EXERCISE: a Virtual Object, whose key is the user. Its handlers get a `restate.ObjectContext`.
+claim_service = restate.Service(service_name("ParallelToolClaimAgent"))
+
+
+@claim_service.handler()
+async def run(ctx: restate.Context, claim: SessionClaim) -> str:
+    prompt = f"Claim: {claim.claim.model_dump_json()}"
+    message = types.Content(role="user", parts=[types.Part(text=prompt)])
+    answer = ""
+    # EXERCISE: the user is the key of the object.
+    async for event in runner.run_async(user_id="somebody", session_id=claim.session_id, new_message=message):
+        if event.is_final_response() and event.content and event.content.parts:
+            answer = "".join(part.text or "" for part in event.content.parts)
+    return llm.answer(answer)
+
+
+if __name__ == "__main__":
+    serve(claim_service)
