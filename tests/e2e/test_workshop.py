@@ -1,6 +1,5 @@
 """What a learner sees when their program is wrong in a way that the chapter's page does not show."""
 
-from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
 
@@ -13,9 +12,8 @@ from workshop.chapters import chapter
 
 
 @pytest.fixture
-def patience(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(attempt, "PATIENCE", 3.0)
-    yield
 
 
 async def wrong(tmp_path: Path, number: int, *changes: tuple[str, str]) -> str:
@@ -68,6 +66,12 @@ async def test_steps_that_are_made_at_once_and_awaited_one_by_one(tmp_path: Path
 async def test_a_step_whose_number_is_new_in_each_attempt(tmp_path: Path) -> None:
     said = await wrong(tmp_path, 5, ("str(ctx.uuid())", "str(__import__('uuid').uuid4())"))
     assert "each attempt of the step had a new number" in said
+
+
+async def test_an_entry_that_each_attempt_makes_anew(tmp_path: Path) -> None:
+    change = ('await ctx.run_typed("registry", enter, claim=claim, number=number)', "await enter(claim, number)")
+    said = await wrong(tmp_path, 5, change)
+    assert 'no step "registry"' in said
 
 
 async def test_checks_that_are_no_steps(tmp_path: Path) -> None:
