@@ -15,6 +15,7 @@ from hypercorn.asyncio import serve as hypercorn_serve
 from hypercorn.config import Config
 from pydantic import ValidationError
 from restate.exceptions import SdkInternalBaseException
+from restate.extensions import current_context
 from restate.server import install_shutdown_hook
 
 from shared.claims import invalid
@@ -40,6 +41,9 @@ def final_errors(*errors: type[Exception]) -> Callable[[], AbstractAsyncContextM
 
     @asynccontextmanager
     async def guard() -> AsyncIterator[None]:
+        context = current_context()
+        if context and not context.request().body:  # the SDK would call the handler with None
+            raise restate.TerminalError("invalid claim: body: a claim as JSON is required", status_code=400)
         try:
             yield
         except restate.TerminalError as error:

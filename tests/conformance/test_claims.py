@@ -99,6 +99,12 @@ async def test_bad_input_is_the_callers_fault(running: Stack, framework: Framewo
     assert unfinished == []
 
 
+async def test_no_body_at_all_is_the_callers_fault(running: Stack, framework: Framework) -> None:
+    response = await running.ingress.post(f"/restate/call/{framework.path('no-body')}", timeout=10)
+    assert response.status_code == 400
+    assert "body" in response.json()["message"]
+
+
 async def test_a_wrong_path_is_a_client_error(running: Stack, framework: Framework) -> None:
     right = framework.path("someone")
     wrong = right.replace("/someone", "") if framework.keyed else right.replace("/run", "/someone/run")
