@@ -1,5 +1,8 @@
 """What a learner sees when their program is wrong in a way that the chapter's page does not show."""
 
+import asyncio
+import os
+import sys
 from io import StringIO
 from pathlib import Path
 
@@ -27,6 +30,21 @@ async def wrong(tmp_path: Path, number: int, *changes: tuple[str, str]) -> str:
     with pytest.raises(Wrong) as said:
         await chapter(number).check.check(Attempt(file, Console(file=StringIO())))
     return "\n".join([said.value.problem, *said.value.shown])
+
+
+async def test_a_check_goes_without_a_provider_s_key_and_without_another_restate(tmp_path: Path) -> None:
+    nowhere = "http://127.0.0.1:9"
+    theirs = {"OPENAI_API_KEY": "sk-secret", "OPENAI_BASE_URL": nowhere, "RESTATE_ADMIN_URL": nowhere}
+    (tmp_path / "ch03_fan_out.py").write_text(chapter(3).solution.read_text())
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-c", "from tour.cli import main; main()", "workshop", "check", "3"),
+        stdout=asyncio.subprocess.PIPE,
+        env=os.environ | theirs | {"TOUR_WORKSHOP": str(tmp_path)},
+    )
+    said = (await process.communicate())[0].decode()
+    assert process.returncode == 0, said
+    assert "Approved" in said
 
 
 async def test_a_program_that_does_not_start(tmp_path: Path) -> None:
