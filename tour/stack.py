@@ -242,9 +242,12 @@ async def register(admin: httpx.AsyncClient, uri: str) -> list[str]:
             f"Restate does not answer on {admin.base_url}: {error}", "Start it with `uv run tour server`."
         ) from error
     if response.status_code >= 300:
+        problem = response.json().get("message", response.text)
         raise TourError(
-            f"Restate could not register {uri}: {response.json().get('message', response.text)}",
-            "Start the agent first, such as `uv run openai_agents/parallel_tools_agent.py`.",
+            f"Restate could not register {uri}: {problem}",
+            "Choose another TOUR_SERVICE_PREFIX: Restate keeps names that begin with `restate` to itself."
+            if "META0005" in problem
+            else "Start the agent first, such as `uv run openai_agents/parallel_tools_agent.py`.",
         )
     return [service["name"] for service in response.json()["services"]]
 

@@ -136,7 +136,7 @@ async def test_a_service_s_name_that_restate_reserves(restate: Restate, tmp_path
         FRAMEWORKS[-1], "naive_parallel.py", tmp_path / "log", {"TOUR_SERVICE_PREFIX": "restate_loop"}
     )
     try:
-        with pytest.raises(TourError, match=r"META0005.* reserved name"):
+        with pytest.raises(TourError, match=r"(?s)META0005.* reserved name.*TOUR_SERVICE_PREFIX"):
             await call(restate, url, "restate_loop.NaiveParallel/in_turn", None)
     finally:
         await process.stop()
