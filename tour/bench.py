@@ -24,8 +24,8 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from shared.claims import InsuranceClaim, sample_claims
-from tour import growth_service, processes, stack
+from shared.claims import sample_claims
+from tour import processes, stack
 from tour.errors import TourError
 from tour.frameworks import FRAMEWORKS, ROOT, Framework, Pattern
 from tour.processes import free_port
@@ -106,7 +106,7 @@ async def measure(folder: Path, frameworks: Sequence[Framework], claims: int, co
 
 async def growth(folder: Path, console: Console) -> list[Growth]:
     """Measure invocations of `STEPS` parallel steps, as often as there are blocks. Raises: TourError."""
-    pattern = Pattern("growth", "growth", str(Path(growth_service.__file__)), "Growth")
+    pattern = Pattern("growth", "growth", str(ROOT / "tour" / "growth_service.py"), "Growth")
     framework = FRAMEWORKS[-1]
     measured = [Growth(steps=steps, instant=[], slow=[]) for steps in STEPS]
     with Progress(console=console, transient=True) as progress:
@@ -180,7 +180,7 @@ def _durable(running: Stack, framework: Framework) -> Side:
 
 
 async def _plain(running: Stack, framework: Framework, exits: AsyncExitStack, folder: Path) -> Side:
-    claim: InsuranceClaim = sample_claims()["broken-leg"]
+    claim = sample_claims()["broken-leg"]
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     command: list[str | Path] = [sys.executable, ROOT / framework.name / PLAIN]

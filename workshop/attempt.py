@@ -115,12 +115,11 @@ def _what(entry: Entry) -> str:
 
 @dataclass
 class Running:
-    """The learner's agent, running. `service` is its name without the prefix."""
+    """The learner's agent, running."""
 
     stack: Stack
     agent: Agent
     attempt: "Attempt"
-    service: str
 
     def plan(self, *faults: Fault) -> None:
         """Faults of the lab, in place of those planned before."""
@@ -263,7 +262,6 @@ class Attempt:
         self,
         service: str = FAN_OUT.service,
         framework: Framework = FRAMEWORKS[0],
-        server_env: Mapping[str, str] | None = None,
     ) -> AsyncIterator[Running]:
         """Restate, the offline model, and the learner's file, which serves `service`.
 
@@ -278,11 +276,10 @@ class Attempt:
                     frameworks=[framework],
                     pattern=pattern,
                     model_latency=0.1,
-                    server_env=server_env,
                     say=self.say,
                 )
                 async with context as running:
-                    yield Running(running, running.agents[framework.name], self, service)
+                    yield Running(running, running.agents[framework.name], self)
             except TourError as error:
                 if str(framework.name) not in error.problem:  # not the learner's
                     raise
