@@ -10,9 +10,10 @@ from google.adk.models import Gemini
 from google.adk.runners import Runner
 from google.adk.tools.tool_context import ToolContext
 from google.genai import types
-from restate.ext.adk import RestateSessionService, restate_context
+from restate.ext.adk import restate_context
 
 from google_adk.parallel_tool_calls import ParallelRestatePlugin
+from google_adk.sessions import CompactedSessionService, compaction
 from google_adk.tool_calls import refuse_unknown_tool
 from shared import checks, llm
 from shared.claims import InsuranceClaim, SessionClaim
@@ -40,18 +41,24 @@ async def check_fraud(claim: InsuranceClaim, tool_context: ToolContext) -> str:
     return await restate_context().run_typed("fraud", checks.check_fraud, claim=claim)
 
 
+model = Gemini(model=llm.gemini_model(), client_kwargs=llm.gemini_client())
 agent = LlmAgent(
     name="ParallelToolCallsClaimAgent",
-    model=Gemini(model=llm.gemini_model(), client_kwargs=llm.gemini_client()),
+    model=model,
     instruction=llm.THREE_TOOLS_INSTRUCTIONS,
     tools=[check_eligibility, compare_to_standard_rates, check_fraud],
     before_tool_callback=refuse_unknown_tool,
 )
-app = App(name="claims", root_agent=agent, plugins=[ParallelRestatePlugin(run_options=llm.MODEL_CALL)])
-runner = Runner(app=app, session_service=RestateSessionService())
+app = App(
+    name="claims",
+    root_agent=agent,
+    plugins=[ParallelRestatePlugin(run_options=llm.MODEL_CALL)],
+    events_compaction_config=compaction(model),
+)
+runner = Runner(app=app, session_service=CompactedSessionService())
 
 claim_service = restate.VirtualObject(
-    service_name("ParallelToolCallsClaimAgent"), invocation_context_managers=[final_errors()]
+    service_name("ParallelToolCallsClaimAgent"), invocation_context_managers=[final_errors()], state_preload=False
 )
 
 

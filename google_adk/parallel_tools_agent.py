@@ -10,8 +10,9 @@ from google.adk.models import Gemini
 from google.adk.runners import Runner
 from google.adk.tools.tool_context import ToolContext
 from google.genai import types
-from restate.ext.adk import RestatePlugin, RestateSessionService, restate_context
+from restate.ext.adk import RestatePlugin, restate_context
 
+from google_adk.sessions import CompactedSessionService, compaction
 from google_adk.tool_calls import refuse_unknown_tool
 from shared import llm
 from shared.checks import check_eligibility, check_fraud, compare_to_standard_rates
@@ -32,18 +33,24 @@ async def calculate_metrics(claim: InsuranceClaim, tool_context: ToolContext) ->
     )
 
 
+model = Gemini(model=llm.gemini_model(), client_kwargs=llm.gemini_client())
 agent = LlmAgent(
     name="ParallelToolClaimAgent",
-    model=Gemini(model=llm.gemini_model(), client_kwargs=llm.gemini_client()),
+    model=model,
     instruction=llm.INSTRUCTIONS,
     tools=[calculate_metrics],
     before_tool_callback=refuse_unknown_tool,
 )
-app = App(name="claims", root_agent=agent, plugins=[RestatePlugin(run_options=llm.MODEL_CALL)])
-runner = Runner(app=app, session_service=RestateSessionService())
+app = App(
+    name="claims",
+    root_agent=agent,
+    plugins=[RestatePlugin(run_options=llm.MODEL_CALL)],
+    events_compaction_config=compaction(model),
+)
+runner = Runner(app=app, session_service=CompactedSessionService())
 
 claim_service = restate.VirtualObject(
-    service_name("ParallelToolClaimAgent"), invocation_context_managers=[final_errors()]
+    service_name("ParallelToolClaimAgent"), invocation_context_managers=[final_errors()], state_preload=False
 )
 
 

@@ -141,8 +141,8 @@ class Conversation:
     @property
     def decided(self) -> int:
         """How many claims the model decided before the prompt."""
-        earlier = self.messages[: self._prompt_at]
-        return sum(isinstance(m, AssistantText) and m.text.startswith(VERDICTS) for m in earlier)
+        said = (m.text for m in self.messages[: self._prompt_at] if isinstance(m, AssistantText))
+        return sum(_decided_in(text) for text in said)
 
 
 @dataclass(frozen=True)
@@ -255,6 +255,8 @@ def serve_in_thread(*, latency: float = 0.0, director: Director | None = None) -
 
 VERDICTS = ("Approved:", "Rejected:", "Needs review:")
 NO_VERDICT = "No decision:"
+_SUMMARIZE = re.compile(r"\bsummari[sz]e\b", re.IGNORECASE)
+_SO_FAR = "claims decided so far"
 _VOCABULARY = (
     r"eligible|not eligible: .+",
     r"reasonable|above standard rates: by .+",
@@ -276,8 +278,11 @@ _NO_CITY = re.compile(
 def decide(conversation: Conversation) -> Turn:
     """The model's turn: from the results of the last turn's tool calls, or calls that the prompt asks for.
 
-    When the first turn's calls came to nothing, it makes them as they should have been, once.
+    When the first turn's calls came to nothing, it makes them as they should have been, once. Where it has no tools and
+    is asked to summarize a conversation, it does.
     """
+    if not conversation.tools and _SUMMARIZE.search(conversation.prompt):
+        return Turn(text=_summary(conversation.prompt))
     if conversation.results:
         answer = _conclude(conversation)
         if conversation.turn > 1 or not answer.startswith(NO_VERDICT):
@@ -447,6 +452,19 @@ def _verdict(lines: list[str]) -> str:
     else:
         verdict = "Approved:"
     return f"{verdict} {'; '.join(quoted)}."
+
+
+def _summary(history: str) -> str:
+    """Of a conversation as ADK writes it down, an author and what was said on each line."""
+    said = [line.partition(": ") for line in history.splitlines()]
+    decided = sum(_decided_in(text) for author, _, text in said if author != "user")
+    return f"Conversation language: English. {decided} {_SO_FAR}."
+
+
+def _decided_in(text: str) -> int:
+    """How many claims are decided in what the model said: in a decision, one; in a summary, as many as it says."""
+    summary = re.search(rf"(\d+) {_SO_FAR}", text)
+    return int(summary[1]) if summary else int(text.startswith(VERDICTS))
 
 
 def _what_is_missing(tools: tuple[Tool, ...]) -> str:

@@ -12,10 +12,10 @@ from typing import Any
 
 import httpx
 
-MODEL_CALLS = {"call LLM", "LLM call", "Model call"}
+MODEL_CALLS = {"call LLM", "LLM call", "Model call", "compaction LLM call"}
 """How Restate's integrations name the step of a model call."""
 
-BOOKKEEPING = {"store session"}
+BOOKKEEPING = {"store session", "archive events"}
 """Steps of an integration that are neither a model call nor work of a tool."""
 
 
@@ -168,6 +168,16 @@ async def read(admin: httpx.AsyncClient, *ids: str) -> dict[str, Invocation]:
         f"SELECT id, appended_at, event_json FROM sys_journal_events WHERE {among} ORDER BY appended_at",
     )
     return {head["id"]: _invocation(head, _of(entries, head), _of(events, head)) for head in heads}
+
+
+async def stored(admin: httpx.AsyncClient, service: str, key: str, entry: str) -> int:
+    """The bytes of one entry in the state of a Virtual Object; 0 without it."""
+    rows = await query(
+        admin,
+        "SELECT octet_length(value_utf8) AS size FROM state"
+        f" WHERE service_name = {service!r} AND service_key = {key!r} AND key = {entry!r}",
+    )
+    return int(rows[0]["size"]) if rows else 0
 
 
 def _of(rows: list[dict[str, Any]], head: dict[str, Any]) -> list[dict[str, Any]]:
