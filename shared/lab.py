@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import astuple, dataclass, fields
 from typing import Literal, ParamSpec, TypeVar
 
@@ -67,6 +68,10 @@ class Entry:
 
 class InjectedFailure(Exception):
     """A planned, retryable failure of a step."""
+
+
+invocation: ContextVar[str] = ContextVar("invocation", default="")
+"""What stands for the invocation in the ledger of an agent without Restate, which has to set it."""
 
 
 def framework() -> str:
@@ -225,12 +230,12 @@ def observed(
 
 
 def _invocation() -> str:
-    """The id of the invocation that this is part of; empty outside of one, as in an agent without Restate."""
+    """The id of the invocation that this is part of; without Restate, what the agent calls it."""
     try:
         context = current_context()
     except LookupError:  # what the SDK raises where it says None
-        return ""
-    return context.request().id if context else ""
+        context = None
+    return context.request().id if context else invocation.get()
 
 
 async def _obey(fault: Fault) -> None:

@@ -22,11 +22,11 @@ from rich.markup import escape
 
 from shared.claims import InsuranceClaim, invalid, sample_claims
 from shared.lab import Fault
-from tour import bench as bench_
 from tour import chaos as chaos_
 from tour import compare as compare_
 from tour import doctor as doctor_
 from tour import report, restate_server, show, stack
+from tour.bench.measuring import PARTS, Extent
 from tour.errors import TourError
 from tour.frameworks import FRAMEWORKS, PATTERNS, Framework
 from tour.restate_server import Ports
@@ -164,11 +164,15 @@ def chaos(
 @cli.command()
 def bench(
     only: Only = "",
+    parts: Annotated[str, typer.Option(help="Only these parts, with commas between.")] = ",".join(PARTS),
     claims: Annotated[int, typer.Option(min=5, help="How many claims a block has, at least.")] = 40,
     out: Annotated[Path, typer.Option(help="The folder for the raw figures and the plot.")] = Path("bench"),
 ) -> None:
-    """What durability costs: the same agents plain and on Restate, taking turns; about ten minutes in all."""
-    until_done(_bench(_frameworks(only), claims, out))
+    """What durability costs, what people would use instead, how it grows: about 20 minutes in all."""
+    chosen = tuple(part.strip() for part in parts.split(","))
+    if unknown := [part for part in chosen if part not in PARTS]:
+        raise TourError(f"There is no part {', '.join(unknown)}.", f"Choose from: {', '.join(PARTS)}")
+    until_done(_bench(_frameworks(only), chosen, Extent(claims=claims), out))
 
 
 @cli.command()
@@ -335,14 +339,24 @@ async def _chaos(claims: int, seed: int) -> None:
     shutil.rmtree(folder)
 
 
-async def _bench(chosen: tuple[Framework, ...], claims: int, out: Path) -> None:
+async def _bench(chosen: tuple[Framework, ...], parts: Sequence[str], extent: Extent, out: Path) -> None:
+    try:
+        from tour.bench import run as bench_run
+        from tour.bench import show as bench_show
+    except ModuleNotFoundError as error:
+        raise TourError(
+            f"The benchmark needs packages that the tour does without: {error}.",
+            "Try `uv run --group bench tour bench`.",
+        ) from error
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="tour-bench-") as folder:
-        measured = await bench_.measure(Path(folder), chosen, claims, console)
+        measured = await bench_run.measure(Path(folder), chosen, parts, extent, console)
     (out / "bench.json").write_text(measured.model_dump_json(indent=1) + "\n")
-    bench_.plot(measured, out / "bench.svg")
-    for table in bench_.tables(measured):
+    bench_show.plot(measured, out / "bench.svg")
+    for table in bench_show.tables(measured):
         console.print(table)
+    if measured.growth:
+        console.print(f"A claim of a megabyte: {measured.growth.refused}", highlight=False)
     console.print(f"Raw figures and plot: {out}/bench.json, {out}/bench.svg", highlight=False, soft_wrap=True)
 
 

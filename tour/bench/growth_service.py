@@ -1,6 +1,6 @@
 """The service whose growth `tour bench` measures: so many parallel steps, by `FanOut`, as the agents' tool has three.
 
-uv run python -m tour.growth_service
+uv run python -m tour.bench.growth_service
 """
 
 import asyncio
@@ -13,15 +13,16 @@ from shared.serving import serve, service_name
 
 
 class Work(BaseModel):
-    """`steps` durable steps, each of which takes `seconds`."""
+    """`steps` durable steps, each of which takes `seconds` and has `payload` as its result."""
 
     steps: int
-    seconds: float
+    seconds: float = 0.0
+    payload: str = ""
 
 
-async def work(seconds: float) -> int:
-    await asyncio.sleep(seconds)
-    return 1
+async def work(given: Work) -> str:
+    await asyncio.sleep(given.seconds)
+    return given.payload
 
 
 growth = restate.Service(service_name("Growth"))
@@ -30,8 +31,8 @@ growth = restate.Service(service_name("Growth"))
 @growth.handler()
 async def run(ctx: restate.Context, given: Work) -> int:
     fan_out = FanOut()
-    steps = [ctx.run_typed(f"step {n}", fan_out.step(work), seconds=given.seconds) for n in range(given.steps)]
-    return sum(await fan_out.gather(*steps))
+    steps = [ctx.run_typed(f"step {n}", fan_out.step(work), given=given) for n in range(given.steps)]
+    return len(await fan_out.gather(*steps))
 
 
 if __name__ == "__main__":
