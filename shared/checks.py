@@ -9,6 +9,7 @@ import datetime
 
 from shared import lab
 from shared.claims import InsuranceClaim
+from shared.tracing import traced
 
 POLICY_START = datetime.date(2020, 1, 1)
 
@@ -49,6 +50,7 @@ MEDIUM_RISK, HIGH_RISK = 30, 60
 """Fraud scores from which a claim is a medium or a high risk."""
 
 
+@traced("eligibility")
 @lab.observed("eligibility")
 async def check_eligibility(claim: InsuranceClaim) -> str:
     """`eligible`, or `not eligible: <why>`: is this treatment covered, at this place, on this day?"""
@@ -64,6 +66,7 @@ async def check_eligibility(claim: InsuranceClaim) -> str:
     return "eligible"
 
 
+@traced("cost")
 @lab.observed("cost")
 async def compare_to_standard_rates(claim: InsuranceClaim) -> str:
     """`reasonable`, or `above standard rates: by <US dollars> (<why>)`."""
@@ -75,6 +78,7 @@ async def compare_to_standard_rates(claim: InsuranceClaim) -> str:
     return "reasonable"
 
 
+@traced("fraud")
 @lab.observed("fraud")
 async def check_fraud(claim: InsuranceClaim) -> str:
     """`low risk: <why>`, `medium risk: <why>` or `high risk: <why>`, from the signals and their score."""

@@ -18,6 +18,7 @@ from restate.exceptions import SdkInternalBaseException
 from restate.extensions import current_context
 from restate.server import install_shutdown_hook
 
+from shared import tracing
 from shared.claims import invalid
 from shared.sockets import listen
 
@@ -60,6 +61,7 @@ def final_errors(*errors: type[Exception]) -> Callable[[], AbstractAsyncContextM
 
 def serve(*services: restate.Service | restate.VirtualObject) -> None:
     """Serve on `HOST`:`PORT` (127.0.0.1:9080) over HTTP/2 until SIGTERM or Ctrl-C; exits 1 if the port is taken."""
+    tracing.install(services[0].name)
     key = os.environ.get("RESTATE_IDENTITY_KEY")
     _serve(restate.app(services, identity_keys=[key] if key else None), *(service.name for service in services))
 

@@ -224,12 +224,27 @@ async def serving(
         "RESTATE_ADMIN__BIND_ADDRESS": f"127.0.0.1:{ports.admin}",
         "RESTATE_BIND_ADDRESS": node,
         "RESTATE_ADVERTISED_ADDRESS": f"http://{node}/",
+        **tracing({**os.environ, **(env or {})}),
     }
     command: list[str | Path] = [server, "--no-logo", "--base-dir", data]
     async with running("The Restate server", command, log, SETTINGS | addresses | dict(env or {})) as process:
         restate = Restate(f"http://127.0.0.1:{ports.ingress}", f"http://127.0.0.1:{ports.admin}", process)
         await restate.until_ready()
         yield restate
+
+
+def tracing(env: Mapping[str, str]) -> dict[str, str]:
+    """The settings with which the server sends its spans where OpenTelemetry's variables in `env` say, if they do.
+
+    It takes one address for both wires; OTLP over HTTP is what a scheme that begins with `otlp+` means.
+    """
+    base, traces = env.get("OTEL_EXPORTER_OTLP_ENDPOINT"), env.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+    if "RESTATE_TRACING_ENDPOINT" in env or not (base or traces):
+        return {}
+    if (env.get("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL") or env.get("OTEL_EXPORTER_OTLP_PROTOCOL")) == "grpc":
+        return {"RESTATE_TRACING_ENDPOINT": traces or base or ""}
+    address = traces or (base or "").rstrip("/") + "/v1/traces"
+    return {"RESTATE_TRACING_ENDPOINT": f"otlp+{address}"}
 
 
 def _in_use(data: Path) -> bool:

@@ -1,0 +1,17 @@
+"""The spans of Google ADK, which makes them itself with the tracer provider of the process; and of Gemini's client.
+
+Restate's plugin calls the model in ADK's stead, so ADK makes no span of it.
+"""
+
+import os
+
+from openinference.instrumentation.google_genai import GoogleGenAIInstrumentor
+from opentelemetry import trace
+
+
+def instrument(provider: trace.TracerProvider, contents: bool) -> None:
+    os.environ.setdefault("ADK_CAPTURE_MESSAGE_CONTENT_IN_SPANS", str(contents).lower())
+    for what in ("INPUTS", "OUTPUTS"):
+        os.environ.setdefault(f"OPENINFERENCE_HIDE_{what}", str(not contents).lower())
+    trace.set_tracer_provider(provider)
+    GoogleGenAIInstrumentor().instrument(tracer_provider=provider)

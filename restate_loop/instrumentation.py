@@ -1,0 +1,26 @@
+"""The spans of OpenAI's client, and one for each tool call of the loop, which is ours."""
+
+import functools
+import os
+from typing import Any
+
+from openinference.instrumentation.openai import OpenAIInstrumentor
+from opentelemetry.trace import TracerProvider
+
+from restate_loop.agent_loop import Agent
+
+
+def instrument(provider: TracerProvider, contents: bool) -> None:
+    for what in ("INPUTS", "OUTPUTS"):
+        os.environ.setdefault(f"OPENINFERENCE_HIDE_{what}", str(not contents).lower())
+    OpenAIInstrumentor().instrument(tracer_provider=provider)
+
+    tracer, run_tool = provider.get_tracer("restate_loop"), Agent._run_tool
+
+    @functools.wraps(run_tool)
+    async def traced(self: Agent[Any], calls: Any, call: Any, given: Any) -> Any:
+        attributes = {"openinference.span.kind": "TOOL", "tool.name": call.function.name}
+        with tracer.start_as_current_span(call.function.name, attributes=attributes):
+            return await run_tool(self, calls, call, given)
+
+    Agent._run_tool = traced  # type: ignore[method-assign]  # the loop itself stays as short as it is
