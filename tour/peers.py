@@ -225,6 +225,11 @@ class Recovery(BaseModel):
     right: bool
     """Whether the answer is the one that it gives when nothing is killed."""
 
+    @property
+    def beyond(self) -> float:
+        """What it took beyond the start of the process and the check that had to run."""
+        return self.answered - self.ready - DELAY
+
 
 async def recovery(contender: Contender, lab: Lab) -> Recovery:
     """Kill the agent in the middle of a claim, start it again, and wait for the answer.

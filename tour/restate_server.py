@@ -227,10 +227,13 @@ async def serving(
         **tracing({**os.environ, **(env or {})}),
     }
     command: list[str | Path] = [server, "--no-logo", "--base-dir", data]
-    async with running("The Restate server", command, log, SETTINGS | addresses | dict(env or {})) as process:
-        restate = Restate(f"http://127.0.0.1:{ports.ingress}", f"http://127.0.0.1:{ports.admin}", process)
-        await restate.until_ready()
-        yield restate
+    # The server leaves folders in the one for temporary files.
+    with tempfile.TemporaryDirectory(prefix="tour-restate-") as scratch:
+        settings = SETTINGS | {"TMPDIR": scratch} | addresses | dict(env or {})
+        async with running("The Restate server", command, log, settings) as process:
+            restate = Restate(f"http://127.0.0.1:{ports.ingress}", f"http://127.0.0.1:{ports.admin}", process)
+            await restate.until_ready()
+            yield restate
 
 
 def tracing(env: Mapping[str, str]) -> dict[str, str]:

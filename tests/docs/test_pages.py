@@ -42,7 +42,9 @@ class Instead:
 
 
 INSTEAD = {
-    "uv run pytest": Instead("it would run these tests, too", run="uv run pytest tests/unit/test_claims_and_checks.py"),
+    "uv run --all-groups pytest": Instead(
+        "it would run these tests, too", run="uv run pytest tests/unit/test_claims_and_checks.py"
+    ),
     "pip install uv": Instead("it changes the machine; CI does it first", run="grep 'pip install .*uv' .ci/run"),
     "apt-get install chromium": Instead("likewise", run="grep 'apt-get install .*chromium' .ci/run"),
     "diff openai_agents/parallel_tools_agent.py langchain_agent/parallel_tools_agent.py": Instead(
@@ -50,6 +52,14 @@ INSTEAD = {
     ),
     "curl -X POST localhost:8080/restate/call/NaiveParallel/naive": Instead(
         "it never ends", run="curl --max-time 5 -X POST localhost:8080/restate/call/NaiveParallel/naive", exit=28
+    ),
+    "uv sync --group tracing": Instead(
+        "the tests have it, and their environment stays as it is",
+        run="uv export --quiet --frozen --only-group tracing --output-file tracing.txt",
+    ),
+    "PHOENIX_HOST=127.0.0.1 PHOENIX_TELEMETRY_ENABLED=false "
+    "uv tool run --from arize-phoenix==20.26.1 phoenix serve": Instead(
+        "600 MB; the tests have a smaller collector", test="tests/e2e/test_tracing.py::test_one_trace_per_claim"
     ),
     "PORT=9180 uv run …": Instead("… is the reader's", run="PORT=9180 uv run restate_loop/weather_agent.py"),
     "uv run tour register URL": Instead("URL is the reader's", run="uv run tour register http://localhost:9080"),
@@ -71,8 +81,21 @@ INSTEAD = {
     "uv run tour chaos --claims 200 --seed 1": Instead(
         "it takes minutes", test="tests/e2e/test_chaos.py::test_a_small_storm_passes"
     ),
-    "uv run tour bench": Instead(
-        "ten minutes", test="tests/e2e/test_bench.py::test_each_framework_is_measured_with_and_without_restate"
+    "uv run --group bench tour bench": Instead(
+        "twenty minutes", test="tests/e2e/test_bench.py::test_every_part_is_measured"
+    ),
+    "uv run --group deploy python -m deploy.cluster": Instead(
+        "it runs until it is stopped, on free ports",
+        test="tests/e2e/test_cluster.py::test_the_command_shows_a_line_that_works",
+    ),
+    "uv run --group deploy python -m deploy.cost": Instead(
+        "it takes minutes", run="uv run --group deploy python -m deploy.cost --help"
+    ),
+    "uv run --all-groups pytest tests/e2e/test_cluster.py -n0 -rP": Instead(
+        "it would run these tests, too", test="tests/e2e/test_cluster.py::test_a_node_is_killed_under_load"
+    ),
+    "diff openai_agents/parallel_tools_agent.py openai_agents/remote_checks_agent.py": Instead(
+        "the files differ", exit=1
     ),
     "uv run tour web --port 8071": Instead(
         "the page's tests are on another port, too", test="tests/browser/test_web.py::test_send_watch_it_grow_and_read"

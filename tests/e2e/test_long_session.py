@@ -1,5 +1,6 @@
 """Google ADK: a session that goes on for long stays quick, and nothing of it is lost."""
 
+import itertools
 import json
 from pathlib import Path
 
@@ -28,7 +29,7 @@ async def test_a_long_session_is_compacted(inactivity: str, tmp_path: Path) -> N
         entries = await journal.query(
             running.admin, "SELECT key, value_utf8 FROM state WHERE service_key = 'anna' ORDER BY key"
         )
-    summaries = sum(later < size for size, later in zip(sizes, sizes[1:], strict=False))
+    summaries = sum(later < size for size, later in itertools.pairwise(sizes))
     assert summaries >= 2
     assert max(sizes[TURNS // 2 :]) <= 1.2 * max(sizes[: TURNS // 2])
 

@@ -4,6 +4,7 @@ import asyncio
 import shutil
 import socket
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -22,7 +23,9 @@ from tour.restate_server import Ports
 async def test_it_listens_on_loopback_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, env: dict[str, str]
 ) -> None:
-    for name, value in env.items():
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
+    for name, value in {**env, "TMPDIR": str(tmp_path / "tmp")}.items():
         monkeypatch.setenv(name, value)
     async with restate_server.serving(tmp_path / "data", tmp_path / "log", ports=Ports.free()) as server:
         assert server.process
@@ -35,6 +38,7 @@ async def test_it_listens_on_loopback_only(
     assert time.monotonic() - began < 5
     assert server.process.child.returncode == 0, "it ended by itself, in order"
     assert not psutil.pid_exists(server.process.pid)
+    assert not list((tmp_path / "tmp").iterdir()), "it leaves nothing among the temporary files"
 
 
 async def test_a_killed_server_still_knows_what_it_knew(tmp_path: Path) -> None:

@@ -95,11 +95,12 @@ async def block(side: Side, claims: int, concurrency: int) -> Block:
 
 
 def cpu_time(pid: int | None) -> float:
-    """CPU time that a process has had, in ms."""
+    """CPU time that a process and its children have had, in ms."""
     if pid is None:
         return 0.0
-    times = psutil.Process(pid).cpu_times()
-    return (times.user + times.system) * 1000
+    process = psutil.Process(pid)
+    times = [one.cpu_times() for one in (process, *process.children(recursive=True))]
+    return sum(time.user + time.system for time in times) * 1000
 
 
 def p50(block: Block) -> float:

@@ -1,0 +1,1 @@
+"""Past one machine: the cluster, the image, and the manifests."""

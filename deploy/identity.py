@@ -1,0 +1,52 @@
+"""The key with which Restate signs its requests, and by which agents and checks know that a request is its own.
+
+uv run --group deploy python -m deploy.identity deploy/identity.pem
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+_BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
+
+
+@dataclass(frozen=True)
+class Identity:
+    """An Ed25519 key: Restate has the PEM file `private`, agents have `public` in `RESTATE_IDENTITY_KEY`."""
+
+    private: Path
+    public: str
+
+
+def make(private: Path) -> Identity:
+    """Make a new key; its file is for its owner only. Raises: FileExistsError."""
+    key = Ed25519PrivateKey.generate()
+    with open(os.open(private, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    return Identity(private, f"publickeyv1_{base58(key.public_key().public_bytes_raw())}")
+
+
+def base58(data: bytes) -> str:
+    """The bytes as digits and letters that do not look alike; each leading zero byte is a `1`."""
+    number, digits = int.from_bytes(data), ""
+    while number:
+        number, digit = divmod(number, 58)
+        digits = _BASE58[digit] + digits
+    return "1" * (len(data) - len(data.lstrip(b"\0"))) + digits
+
+
+def main(private: Annotated[Path, typer.Argument(help="where the private key goes; it must not exist")]) -> None:
+    """Make a key; prints the public one, as agents and checks need it."""
+    try:
+        print(f"RESTATE_IDENTITY_KEY={make(private).public}")
+    except OSError as error:
+        raise typer.BadParameter(f"{private} cannot be written: {error.strerror}") from error
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,28 @@
+"""Register deployments with the Restate whose admin address is in `RESTATE_ADMIN_URL`; may be repeated.
+
+RESTATE_ADMIN_URL=http://envoy:9070 python -m deploy.register http://envoy:9080 http://envoy:9081
+
+It is in the image, and so are the agents; `tour` is not.
+"""
+
+import os
+import sys
+
+import httpx
+
+
+def main(*urls: str) -> None:
+    """Register each; one that is registered already stays as it is. Exits with 1 when Restate refuses one."""
+    with httpx.Client(base_url=os.environ["RESTATE_ADMIN_URL"], timeout=30) as admin:
+        for url in urls:
+            try:
+                response = admin.post("/deployments", json={"uri": url, "force": False})
+            except httpx.HTTPError as error:
+                sys.exit(f"Restate does not answer on {admin.base_url}: {error}")
+            if response.status_code >= 300:
+                sys.exit(f"Restate could not register {url}: {response.text}")
+            print(url, *(service["name"] for service in response.json()["services"]), flush=True)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
