@@ -34,6 +34,10 @@ async def test_it_listens_on_loopback_only(
         async with httpx.AsyncClient() as client:
             assert (await client.get(f"{server.admin}/health")).status_code == 200
             assert (await client.get(f"{server.ingress}/restate/health")).status_code == 200
+        for _ in range(100):  # it makes folders once it leads its partitions
+            if list((tmp_path / "tmp").rglob("invoker-*")):
+                break
+            await asyncio.sleep(0.05)
         began = time.monotonic()
     assert time.monotonic() - began < 5
     assert server.process.child.returncode == 0, "it ended by itself, in order"
