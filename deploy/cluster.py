@@ -256,6 +256,7 @@ def _node(
         "RESTATE_NODE_NAME": name,
         "RESTATE_AUTO_PROVISION": str(name == next(iter(ports))).lower(),  # two that do would make two clusters
         "RESTATE_DEFAULT_NUM_PARTITIONS": str(PARTITIONS),
+        "RESTATE_BIFROST__DEFAULT_PROVIDER": "replicated",
         "RESTATE_DEFAULT_REPLICATION": str(min(REPLICATION, len(ports))),
         "RESTATE_METADATA_CLIENT__ADDRESSES": json.dumps(metadata),
         "RESTATE_INGRESS__BIND_ADDRESS": f"127.0.0.1:{mine.ingress}",

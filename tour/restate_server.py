@@ -33,6 +33,8 @@ SETTINGS = {
     # Sized for a laptop: 150 MB of memory after the start, where 24 partitions and 2 GB (the defaults) take 255 MB.
     "RESTATE_DEFAULT_NUM_PARTITIONS": "4",
     "RESTATE_ROCKSDB_TOTAL_MEMORY_SIZE": "256MB",
+    # One node needs no log that can be replicated: 9 % less time for a claim, synced to the disk as well.
+    "RESTATE_BIFROST__DEFAULT_PROVIDER": "local",
     # Sized for a person who watches: the default waits twice as long after each attempt, up to minutes, and pauses an
     # invocation after 70; here an agent that is killed and started again goes on within a second, whenever that is.
     "RESTATE_DEFAULT_RETRY_POLICY__INITIAL_INTERVAL": "200ms",

@@ -3,7 +3,7 @@
 Each peer takes turns with Restate's agent on the same SDK; then each agent is killed in the middle of a claim.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from pydantic import BaseModel
@@ -13,7 +13,7 @@ from rich.progress import Progress
 from tour import stack
 from tour.bench.durability import WARM_UP, durable_side
 from tour.bench.measuring import Block, Extent, alternate, block
-from tour.frameworks import FRAMEWORKS
+from tour.frameworks import Framework
 from tour.peers import PEERS, Durable, Recovery, recovery, running
 
 
@@ -39,14 +39,16 @@ class Peers(BaseModel):
     recoveries: list[Recovery]
 
 
-async def peers(folder: Path, extent: Extent, console: Console) -> Peers:
-    """Measure all peers, one at a time. Raises: TourError when one cannot be started, or does not decide."""
+async def peers(folder: Path, frameworks: Sequence[Framework], extent: Extent, console: Console) -> Peers:
+    """Measure the peers on the SDKs of these frameworks, one at a time. Raises: TourError when one cannot be started, or does not decide."""
     measured = Peers(versus=[], recoveries=[])
-    async with stack.running(folder / "restate", frameworks=FRAMEWORKS) as ours:
+    by_sdk = {framework.name: framework for framework in frameworks}
+    chosen = [peer for peer in PEERS if peer.sdk in by_sdk]
+    async with stack.running(folder / "restate", frameworks=frameworks) as ours:
         with Progress(console=console, transient=True) as progress:
-            bar = progress.add_task("", total=len(PEERS) * (len(extent.against) * extent.blocks + 1) + len(FRAMEWORKS))
-            for peer in PEERS:
-                [framework] = (framework for framework in FRAMEWORKS if framework.name == peer.sdk)
+            bar = progress.add_task("", total=len(chosen) * (len(extent.against) * extent.blocks + 1) + len(frameworks))
+            for peer in chosen:
+                framework = by_sdk[peer.sdk]
                 async with running(peer, folder / peer.name, ours.env) as theirs:
                     sides = theirs.side, durable_side(ours, framework)
                     for side in sides:
@@ -67,7 +69,7 @@ async def peers(folder: Path, extent: Extent, console: Console) -> Peers:
                     progress.update(bar, description=f"{peer.title}, killed")
                     measured.recoveries.append(await recovery(theirs, ours.lab))
                     progress.advance(bar)
-            for framework in FRAMEWORKS:
+            for framework in frameworks:
                 progress.update(bar, description=f"{framework.title}, killed")
                 measured.recoveries.append(await recovery(Durable(ours, framework), ours.lab))
                 progress.advance(bar)

@@ -34,7 +34,7 @@ async def measure(
     if "durability" in parts:
         bench.durability = await durability(folder / "durability", frameworks, extent, console)
     if "peers" in parts:
-        bench.peers = await peers(folder / "peers", extent, console)
+        bench.peers = await peers(folder / "peers", frameworks, extent, console)
     if "growth" in parts:
         bench.growth = await growth(folder / "growth", frameworks, extent, console)
     if "start" in parts:
