@@ -40,7 +40,10 @@ class Peers(BaseModel):
 
 
 async def peers(folder: Path, frameworks: Sequence[Framework], extent: Extent, console: Console) -> Peers:
-    """Measure the peers on the SDKs of these frameworks, one at a time. Raises: TourError when one cannot be started, or does not decide."""
+    """Measure the peers on the SDKs of these frameworks, one at a time.
+
+    Raises: TourError when one cannot be started, or does not decide.
+    """
     measured = Peers(versus=[], recoveries=[])
     by_sdk = {framework.name: framework for framework in frameworks}
     chosen = [peer for peer in PEERS if peer.sdk in by_sdk]

@@ -92,8 +92,8 @@ def _peers(peers: Peers) -> Iterator[Table]:
             rows_are="peer",
         )
     yield _table(
-        "killed in the middle of a claim: what was done again, and the seconds until …",
-        ("checks", "model calls", "ready", "answered", "of its own", "right"),
+        "kill -9 in the middle of a claim: done again; seconds until ready, answered",
+        ("checks", "model calls", "ready", "answered", "beyond", "right"),
         {
             recovery.title: [
                 str(len(recovery.repeated_checks)),
