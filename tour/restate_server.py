@@ -36,7 +36,7 @@ SETTINGS = {
     # One node needs no log that can be replicated: 9 % less time for a claim, synced to the disk as well.
     "RESTATE_BIFROST__DEFAULT_PROVIDER": "local",
     # Sized for a person who watches: the default waits twice as long after each attempt, up to minutes, and pauses an
-    # invocation after 70; here an agent that is killed and started again goes on within half a second, whenever that is.
+    # invocation after 70; here an agent that is killed and started again goes on in half a second, whenever that is.
     "RESTATE_DEFAULT_RETRY_POLICY__INITIAL_INTERVAL": "200ms",
     "RESTATE_DEFAULT_RETRY_POLICY__MAX_INTERVAL": "500ms",
     "RESTATE_DEFAULT_RETRY_POLICY__MAX_ATTEMPTS": "unlimited",
