@@ -1,6 +1,6 @@
 """DBOS with Pydantic AI: the agent's run is a workflow, each model call and each check is a step in the database.
 
-PEER_STORE=sqlite:////tmp/dbos.db uv run peers/dbos_agent.py
+PEER_STORE=sqlite:////tmp/dbos.db uv run --group bench peers/dbos_agent.py
 
 The three checks are steps that run in parallel. DBOS numbers a step when it starts, and asyncio starts tasks in the
 order in which they were created, so a recovered workflow gives each the number that it had.

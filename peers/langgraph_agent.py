@@ -1,6 +1,6 @@
 """LangGraph with LangChain's agent: after each step the state of the graph is a checkpoint in the database.
 
-PEER_STORE=sqlite:////tmp/langgraph.db uv run peers/langgraph_agent.py
+PEER_STORE=sqlite:////tmp/langgraph.db uv run --group bench peers/langgraph_agent.py
 
 The three checks are tasks (`@task`): the result of each is kept as a pending write of the step that called it, so the
 step, when it runs again, repeats only what had not ended. `durability="sync"` waits for a checkpoint before the next

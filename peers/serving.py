@@ -19,7 +19,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from shared.claims import InsuranceClaim, invalid
-from shared.serving import _serve
+from shared.serving import serve_app
 
 Run: TypeAlias = Callable[[str, InsuranceClaim], Coroutine[Any, Any, str]]
 Lifespan: TypeAlias = Callable[[Starlette], AbstractAsyncContextManager[Any]]
@@ -61,4 +61,4 @@ def serve_peer(name: str, run: Run, lifespan: Lifespan) -> None:
         return JSONResponse("ok")
 
     routes = [Route("/run/{id}", handle, methods=["POST"]), Route("/health", health)]
-    _serve(Starlette(routes=routes, lifespan=lifespan), name)
+    serve_app(Starlette(routes=routes, lifespan=lifespan), name)

@@ -63,7 +63,7 @@ def serve(*services: restate.Service | restate.VirtualObject) -> None:
     """Serve on `HOST`:`PORT` (127.0.0.1:9080) over HTTP/2 until SIGTERM or Ctrl-C; exits 1 if the port is taken."""
     tracing.install(services[0].name)
     key = os.environ.get("RESTATE_IDENTITY_KEY")
-    _serve(restate.app(services, identity_keys=[key] if key else None), *(service.name for service in services))
+    serve_app(restate.app(services, identity_keys=[key] if key else None), *(service.name for service in services))
 
 
 def serve_plain(run: Callable[[Any], Awaitable[str]]) -> None:
@@ -86,10 +86,11 @@ def serve_plain(run: Callable[[Any], Awaitable[str]]) -> None:
         return JSONResponse("ok")
 
     routes = [Route("/run", handle, methods=["POST"]), Route("/health", health)]
-    _serve(Starlette(routes=routes), "the agent without Restate")
+    serve_app(Starlette(routes=routes), "the agent without Restate")
 
 
-def _serve(app: Any, *names: str) -> None:
+def serve_app(app: Any, *names: str) -> None:
+    """Serve any ASGI app as `serve` does; `names` are what it says that it serves."""
     listener = _listen(os.environ.get("HOST", "127.0.0.1"), os.environ.get("PORT", "9080"))
     config = Config()
     config.bind = [f"fd://{listener.fileno()}"]

@@ -351,7 +351,7 @@ async def _bench(chosen: tuple[Framework, ...], parts: Sequence[str], extent: Ex
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="tour-bench-") as folder:
         measured = await bench_run.measure(Path(folder), chosen, parts, extent, console)
-    (out / "bench.json").write_text(measured.model_dump_json(indent=1) + "\n")
+    (out / "bench.json").write_text(measured.model_dump_json() + "\n")
     bench_show.plot(measured, out / "bench.svg")
     for table in bench_show.tables(measured):
         console.print(table)

@@ -118,7 +118,7 @@ def test_the_regions_are_the_files_themselves() -> None:
 def test_what_the_code_tells() -> None:
     told = {framework.name: code.facts(framework) for framework in FRAMEWORKS}
     assert [name for name, facts in told.items() if facts.service == "Virtual Object"] == ["google_adk"]
-    assert told["google_adk"].session == "RestateSessionService"
+    assert told["google_adk"].session == "CompactedSessionService"
     assert told["openai_agents"].context == "restate.ext.openai"
     assert told["restate_loop"].context == "an argument"
     assert all(facts.lines < 80 for facts in told.values())

@@ -1,6 +1,7 @@
 """What the benchmark shows: tables that fit 80 columns, and a plot."""
 
 import itertools
+import math
 import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -203,23 +204,40 @@ def plot(bench: Bench, file: Path) -> None:
 
     drawings = [
         *([_draw_ratios, _draw_throughput] if bench.durability else []),
+        *([_draw_peers] if bench.peers else []),
         *([_draw_steps, _draw_sessions] if bench.growth else []),
+        *([_draw_start] if bench.start else []),
     ]
-    figure, axes = plt.subplots(1, max(1, len(drawings)), figsize=(5 * len(drawings) or 5, 4.5), layout="constrained")
-    for draw, ax in zip(drawings, [axes] if len(drawings) < 2 else axes, strict=False):
-        draw(bench, ax)
+    rows = math.ceil(len(drawings) / 3)
+    figure, axes = plt.subplots(rows, 3, figsize=(16, 4 * rows), layout="constrained", squeeze=False)
+    for draw, ax in itertools.zip_longest(drawings, axes.flat):
+        if draw:
+            draw(bench, ax)
+        else:
+            ax.axis("off")
     figure.savefig(file)
     plt.close(figure)
 
 
 def _draw_ratios(bench: Bench, ax: Any) -> None:
     alone = [cost for cost in bench.durability if cost.concurrency == 1]
-    for row, cost in enumerate(alone):
-        ratios = cost.ratios(p50)
+    _draw_spreads(ax, {cost.title: cost.ratios(p50) for cost in alone})
+    ax.set_title("p50, durable over plain, one claim at a time")
+
+
+def _draw_peers(bench: Bench, ax: Any) -> None:
+    assert bench.peers
+    alone = [versus for versus in bench.peers.versus if versus.concurrency == 1]
+    _draw_spreads(ax, {versus.title: versus.ratios(p50) for versus in alone})
+    ax.set(xscale="log", xticks=(1, 2, 5, 10), xticklabels=(1, 2, 5, 10))
+    ax.set_title("p50, the peer over Restate, one claim at a time")
+
+
+def _draw_spreads(ax: Any, rows: Mapping[str, Sequence[float]]) -> None:
+    for row, ratios in enumerate(rows.values()):
         ax.plot(ratios, [row] * len(ratios), "o", color=f"C{row}", alpha=0.5)
         ax.plot(statistics.median(ratios), row, "|", color=f"C{row}", markersize=24)
-    ax.set(yticks=range(len(alone)), yticklabels=[cost.title for cost in alone])
-    ax.set_title("p50, durable over plain, one claim at a time")
+    ax.set(yticks=range(len(rows)), yticklabels=rows)
     ax.axvline(1, color="grey", linewidth=0.5)
     ax.invert_yaxis()
 
@@ -228,12 +246,12 @@ def _draw_throughput(bench: Bench, ax: Any) -> None:
     concurrency = _concurrency(bench.durability)
     for row, (title, costs) in enumerate(itertools.groupby(bench.durability, key=lambda cost: cost.title)):
         same = list(costs)
-        for side, style in (("durable", "-"), ("plain", ":")):
+        for side, style, label in (("durable", "-", title), ("plain", ":", None)):
             rates = [median(getattr(cost, side), rate) for cost in same]
-            ax.plot(concurrency, rates, style, color=f"C{row}", label=f"{title}, {side}")
+            ax.plot(concurrency, rates, style, color=f"C{row}", label=label)
     ax.set(xscale="log", xticks=concurrency, xticklabels=concurrency, xlabel="claims at a time", ylim=(0, None))
-    ax.set_title("claims per second")
-    ax.legend(fontsize="x-small")
+    ax.set_title("claims per second: durable —, plain ···")
+    ax.legend(fontsize="x-small", loc="lower left", ncols=2)
 
 
 def _draw_steps(bench: Bench, ax: Any) -> None:
@@ -256,3 +274,12 @@ def _draw_sessions(bench: Bench, ax: Any) -> None:
             ax.plot(turns, session.latencies, color=f"C{number}", linewidth=0.7, label=None if number else title)
     ax.set(xlabel="turn of a session", ylim=(0, None), title="a session's turn, ms")
     ax.legend(fontsize="x-small")
+
+
+def _draw_start(bench: Bench, ax: Any) -> None:
+    for row, start in enumerate(bench.start):
+        ax.barh(row, statistics.median(start.ready), color=f"C{row}", alpha=0.4)
+        ax.barh(row, statistics.median(start.imports), color=f"C{row}")
+    ax.set(yticks=range(len(bench.start)), yticklabels=[start.title for start in bench.start])
+    ax.set_title("a start, s: the import, and until it answers")
+    ax.invert_yaxis()
