@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from shared.claims import sample_claims
+from shared.lab import Fault
 from tour import journal, stack
 from tour.frameworks import FRAMEWORKS
 
@@ -39,3 +40,17 @@ async def test_a_long_session_is_compacted(inactivity: str, tmp_path: Path) -> N
     assert len(ids) == len(set(ids)), "no event is kept twice"
     asked = [event for events in kept.values() for event in events if event["author"] == "user" and event["content"]]
     assert len(asked) == TURNS, "none is lost"
+
+
+async def test_a_summary_that_fails_costs_the_claim_nothing(tmp_path: Path) -> None:
+    claim = sample_claims()["broken-leg"]
+    async with stack.running(tmp_path, frameworks=[ADK]) as running:
+        running.lab.plan(Fault("model", "status", 401, times=99, about="summarize the context"))
+        turn = 0
+        while not running.lab.injected():
+            turn += 1
+            assert turn <= TURNS // 2, "by now the session is long"
+            answer = await running.answer(await running.submit(ADK, claim, "anna", "long"))
+            assert answer.startswith("Approved:")
+        answer = await running.answer(await running.submit(ADK, claim, "anna", "long"))
+        assert f"(claim {turn + 1} in this session)" in answer
