@@ -29,6 +29,7 @@ from deploy import cluster as deploy
 from deploy.cluster import REMOTE_CHECKS, Cluster
 from shared.claims import sample_claims
 from tour import journal, processes
+from tour.bench.measuring import cpu_time
 from tour.errors import TourError
 from tour.frameworks import FAN_OUT, Framework, Pattern
 from tour.processes import Process, free_port
@@ -74,8 +75,7 @@ def parts(cluster: Cluster) -> dict[str, list[Process]]:
 
 def cpu(running: Sequence[Process]) -> float:
     """Seconds of CPU that the processes have used so far."""
-    times = (psutil.Process(process.pid).cpu_times() for process in running)
-    return sum(each.user + each.system for each in times)
+    return sum(cpu_time(process.pid) for process in running) / 1000
 
 
 def memory(running: Sequence[Process]) -> int:

@@ -11,7 +11,5 @@ from opentelemetry import trace
 
 def instrument(provider: trace.TracerProvider, contents: bool) -> None:
     os.environ.setdefault("ADK_CAPTURE_MESSAGE_CONTENT_IN_SPANS", str(contents).lower())
-    for what in ("INPUTS", "OUTPUTS"):
-        os.environ.setdefault(f"OPENINFERENCE_HIDE_{what}", str(not contents).lower())
     trace.set_tracer_provider(provider)
     GoogleGenAIInstrumentor().instrument(tracer_provider=provider)

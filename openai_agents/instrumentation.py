@@ -1,14 +1,10 @@
 """The spans of the OpenAI Agents SDK: its own traces, which go to OpenAI by default, go to the collector instead."""
 
-import os
-
 from agents import set_tracing_disabled
 from openinference.instrumentation.openai_agents import OpenAIAgentsInstrumentor
 from opentelemetry.trace import TracerProvider
 
 
 def instrument(provider: TracerProvider, contents: bool) -> None:
-    for what in ("INPUTS", "OUTPUTS"):
-        os.environ.setdefault(f"OPENINFERENCE_HIDE_{what}", str(not contents).lower())
     OpenAIAgentsInstrumentor().instrument(tracer_provider=provider)
     set_tracing_disabled(False)  # OPENAI_AGENTS_DISABLE_TRACING is there to keep OpenAI's exporter quiet: it is gone

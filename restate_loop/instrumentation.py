@@ -1,7 +1,6 @@
 """The spans of OpenAI's client, and one for each tool call of the loop, which is ours."""
 
 import functools
-import os
 from typing import Any
 
 from openinference.instrumentation.openai import OpenAIInstrumentor
@@ -11,8 +10,6 @@ from restate_loop.agent_loop import Agent
 
 
 def instrument(provider: TracerProvider, contents: bool) -> None:
-    for what in ("INPUTS", "OUTPUTS"):
-        os.environ.setdefault(f"OPENINFERENCE_HIDE_{what}", str(not contents).lower())
     OpenAIInstrumentor().instrument(tracer_provider=provider)
 
     tracer, run_tool = provider.get_tracer("restate_loop"), Agent._run_tool

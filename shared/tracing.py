@@ -73,6 +73,8 @@ def install(name: str) -> None:
             part = importlib.import_module(f"{script.resolve().parent.name}.instrumentation")
         except ImportError as error:
             _missing(error)
+        for what in ("INPUTS", "OUTPUTS"):  # OpenInference's instrumentations have no other setting for it
+            os.environ.setdefault(f"OPENINFERENCE_HIDE_{what}", str(not contents).lower())
         part.instrument(InvocationTracerProvider(provider), contents)
 
 

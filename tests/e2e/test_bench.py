@@ -16,7 +16,7 @@ from tour.peers import PEERS
 CHOSEN = [framework for framework in FRAMEWORKS if framework.keyed or framework.name == "langchain_agent"]
 AGAINST = [peer for peer in PEERS if peer.name == "langgraph.sqlite"]
 SMALL = Extent(
-    claims=4, blocks=2, concurrency=(1, 4), against=(1,), steps=(3, 6), payloads=(1_000, 10_000), turns=(2, 4)
+    claims=3, blocks=1, concurrency=(1, 4), against=(1,), steps=(3, 6), payloads=(1_000, 10_000), turns=(2, 4)
 )
 
 

@@ -30,7 +30,12 @@ async def tour(*arguments: str, home: Path, env: dict[str, str] | None = None) -
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
         env={**os.environ, "TOUR_HOME": str(home), "TOUR_PORTS": "free", "COLUMNS": "100", **(env or {})},
+        preexec_fn=_mind_ctrl_c,
     )
+
+
+def _mind_ctrl_c() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell lets what it starts in the background ignore it
 
 
 async def test_one_claim_to_all_five(tmp_path: Path) -> None:

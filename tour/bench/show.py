@@ -175,7 +175,7 @@ def _exponents(points: Sequence[tuple[float, float]]) -> list[str]:
 
 def _start(starts: Sequence[Start]) -> Table:
     return _table(
-        "a start: the import, memory after it, and from `uv run` until it answers",
+        "a start: the import, memory after it, and from its command until it answers",
         ("import, s", "MiB", "ready, s"),
         {
             start.title: [
