@@ -6,9 +6,9 @@ import os
 NEEDS = {
     "test_bench.py": "dbos",
     "test_peers.py": "dbos",
-    "test_cluster.py": "kubernetes_validate",
+    "test_cluster.py": "envoy",
     "test_deploy.py": "kubernetes_validate",
-    "test_tracing.py": "openinference",
+    "test_tracing.py": "rotel",
 }
 collect_ignore = (
     [] if os.environ.get("CI") else [file for file, package in NEEDS.items() if not importlib.util.find_spec(package)]
