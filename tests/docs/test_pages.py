@@ -23,6 +23,7 @@ from tour import restate_server
 from tour.frameworks import FRAMEWORKS, ROOT
 from tour.processes import who_listens
 from tour.restate_server import Ports, Program
+from workshop.slides import MARP
 
 CLI = Program("restate", "Restate CLI", "60 MB", Path(__file__).parent)
 
@@ -124,8 +125,8 @@ def usual_ports() -> None:
 
 @pytest.fixture(scope="module")
 def programs() -> list[Path]:
-    """The folder of the Restate CLI, which is installed once."""
-    binary = CLI.installed() or asyncio.run(restate_server.install(print, CLI))
+    """The folder of the Restate CLI, which is installed once; and so is Marp: a page has no settings of npm's."""
+    binary, _ = (program.installed() or asyncio.run(restate_server.install(print, program)) for program in (CLI, MARP))
     return [binary.parent]
 
 
