@@ -10,6 +10,7 @@ import tempfile
 import webbrowser
 from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -340,14 +341,14 @@ async def _chaos(claims: int, seed: int) -> None:
 
 
 async def _bench(chosen: tuple[Framework, ...], parts: Sequence[str], extent: Extent, out: Path) -> None:
-    try:
-        from tour.bench import run as bench_run
-        from tour.bench import show as bench_show
-    except ModuleNotFoundError as error:
+    if missing := [package for package in ("dbos", "matplotlib") if not find_spec(package)]:
         raise TourError(
-            f"The benchmark needs packages that the tour does without: {error}.",
-            "Try `uv run --group bench tour bench`.",
-        ) from error
+            f"The benchmark needs packages that the tour does without: {', '.join(missing)} and others.",
+            "Run it as `uv run --group bench tour bench`.",
+        )
+    from tour.bench import run as bench_run  # with the peers
+    from tour.bench import show as bench_show
+
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="tour-bench-") as folder:
         measured = await bench_run.measure(Path(folder), chosen, parts, extent, console)

@@ -6,10 +6,12 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from tour import cli
 from tour.bench import growth, measuring, peers, show
 from tour.bench.durability import Cost
 from tour.bench.measuring import PARTS, Block, Extent
 from tour.bench.run import Bench, measure
+from tour.errors import TourError
 from tour.frameworks import FRAMEWORKS
 from tour.peers import PEERS
 
@@ -85,3 +87,10 @@ def test_a_ratio_is_that_of_neighbouring_blocks() -> None:
 
 def test_the_exponent_of_growth() -> None:
     assert growth.exponents([(steps, steps**2 * 0.1) for steps in (3, 30, 300)]) == pytest.approx([2, 2])
+
+
+def test_without_its_packages_it_says_so_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cli, "find_spec", lambda package: None)
+    with pytest.raises(TourError) as raised:
+        cli.bench()
+    assert "--group bench" in raised.value.remedy
