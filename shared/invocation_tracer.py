@@ -24,6 +24,8 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from restate.ext.tracing import RestateTracer, RestateTracerProvider
 from restate.server_context import ServerInvocationContext, current_context, update_restate_context_is_replaying
 
+from shared.lab import handler_context
+
 
 def parent(request: Any) -> Context:
     """What the spans of an invocation are children of, from its request: Restate's span of the attempt.
@@ -69,10 +71,7 @@ class _InvocationTracer(RestateTracer):
 
 def _in_handler() -> bool:
     """Whether this is part of an invocation; if so, the context variable says from now on whether it is a replay."""
-    try:
-        context = current_context()
-    except LookupError:  # what the SDK raises where it says None
-        return False
+    context = handler_context()
     if not isinstance(context, ServerInvocationContext):
         return False
     update_restate_context_is_replaying(context.vm)

@@ -19,7 +19,7 @@ from contextvars import ContextVar
 from dataclasses import astuple, dataclass, fields
 from typing import Literal, ParamSpec, TypeVar
 
-from restate import TerminalError
+from restate import Context, TerminalError
 from restate.extensions import current_context
 
 P = ParamSpec("P")
@@ -231,11 +231,16 @@ def observed(
 
 def _invocation() -> str:
     """The id of the invocation that this is part of; without Restate, what the agent calls it."""
-    try:
-        context = current_context()
-    except LookupError:  # what the SDK raises where it says None
-        context = None
+    context = handler_context()
     return context.request().id if context else invocation.get()
+
+
+def handler_context() -> Context | None:
+    """The Restate context of the handler that this is part of; None outside of one."""
+    try:
+        return current_context()
+    except LookupError:  # what the SDK raises where it says None
+        return None
 
 
 async def _obey(fault: Fault) -> None:

@@ -20,7 +20,7 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from restate.extensions import current_context
+from shared.lab import handler_context
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Tracer
@@ -100,9 +100,10 @@ def traced(
             from shared.invocation_tracer import parent
 
             # Not by Restate's tracer: for it, a step that runs again is a replay as long as other entries follow.
-            request = _request()
-            if not request:
+            context = handler_context()
+            if not context:
                 return await work(*args, **kwargs)
+            request = context.request()
             attributes = {
                 "tour.framework": os.environ.get("TOUR_SERVICE_PREFIX", ""),
                 "tour.step": step,
@@ -118,14 +119,6 @@ def traced(
         return run
 
     return decorate
-
-
-def _request() -> Any:
-    try:
-        context = current_context()
-    except LookupError:  # what the SDK raises where it says None
-        return None
-    return context.request() if context else None
 
 
 def _exporter() -> Any:

@@ -93,8 +93,8 @@ async def growth(folder: Path, frameworks: Sequence[Framework], extent: Extent, 
                     session = await _session(running, framework, extent.turns, lambda: progress.advance(bar))
                     measured.sessions.append(session)
         async with stack.running(folder / "refused", frameworks=frameworks[:1]) as running:
-            claim = sample_claims()["broken-leg"].model_dump(mode="json") | {"reason": "x" * max(extent.payloads)}
-            body = claim | ({"sessionId": "session-123"} if frameworks[0].keyed else {})
+            large = sample_claims()["broken-leg"].model_copy(update={"reason": "x" * max(extent.payloads)})
+            body = frameworks[0].body(large)
             response = await running.ingress.post(f"/restate/call/{frameworks[0].path()}", json=body)
             measured.refused = f"{response.status_code}: {response.json()['message']}"
     return measured
