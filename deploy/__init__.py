@@ -1,1 +1,1 @@
-"""Past one machine: the cluster, the image, and the manifests."""
+"""Past one machine: a cluster, the checks as a service, the image and the manifests."""

@@ -22,19 +22,21 @@ import yaml
 from deploy import identity
 from deploy.identity import Identity
 from shared.claims import sample_claims
-from tour import restate_server, stack
-from tour.errors import TourError
-from tour.frameworks import FRAMEWORKS, ROOT, Framework, Pattern
-from tour.processes import Process, free_port, start
-from tour.restate_server import SETTINGS, Ports, Program
-from tour.run import until_done
-from tour.stack import Say
+from tour.runtime import restate_server, stack
+from tour.runtime.errors import TourError
+from tour.runtime.frameworks import FRAMEWORKS, ROOT, Framework, Pattern
+from tour.runtime.processes import Process, free_port, start
+from tour.runtime.restate_server import SETTINGS, Ports, Program
+from tour.runtime.run import until_done
+from tour.runtime.stack import Say
 
-REMOTE_CHECKS = Pattern("remote", "checks as services", "remote_checks_agent.py", "RemoteChecksClaimAgent")
+REMOTE_CHECKS = Pattern(
+    "remote", "checks as services", "../deploy/remote_checks/{name}_remote.py", "RemoteChecksClaimAgent"
+)
 """The agents whose checks are a service of their own, `CHECKS`."""
 
 CHECKS = "ClaimChecks"
-CHECKS_SCRIPT = ROOT / "shared/check_services.py"
+CHECKS_SCRIPT = ROOT / "deploy/check_services.py"
 ENVOY = ROOT / "deploy/envoy.yaml"
 RESTATECTL = Program("restatectl", "restatectl", "20 MB", ROOT / "deploy")
 """Tells what the nodes of a cluster do; not needed to run one."""

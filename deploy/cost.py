@@ -25,15 +25,15 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from bench.measuring import cpu_time
 from deploy import cluster as deploy
 from deploy.cluster import REMOTE_CHECKS, Cluster
 from shared.claims import sample_claims
-from tour import journal, processes
-from tour.bench.measuring import cpu_time
-from tour.errors import TourError
-from tour.frameworks import FAN_OUT, Framework, Pattern
-from tour.processes import Process, free_port
-from tour.run import until_done
+from tour.runtime import journal, processes
+from tour.runtime.errors import TourError
+from tour.runtime.frameworks import FAN_OUT, Framework, Pattern
+from tour.runtime.processes import Process, free_port
+from tour.runtime.run import until_done
 
 IDLE = 5.0
 """Seconds in which the CPU of idle processes is measured."""
@@ -147,7 +147,7 @@ async def open_claims(framework: Framework, claims: int, folder: Path) -> tuple[
     """Bytes that an open claim takes in the agent and in Restate, while it waits for a model that takes its time."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
-    command = [sys.executable, "-m", "shared.offline_model", "--port", str(port), "--latency", str(LATENCY)]
+    command = [sys.executable, "-m", "offline_model", "--port", str(port), "--latency", str(LATENCY)]
     env = {"OPENAI_BASE_URL": f"{url}/v1", "GOOGLE_GEMINI_BASE_URL": url, "MODEL_TIMEOUT": "120"}
     async with (
         processes.running("The model", command, folder.with_suffix(".log")) as model,

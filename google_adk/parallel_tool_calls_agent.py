@@ -12,7 +12,7 @@ from google.adk.tools.tool_context import ToolContext
 from google.genai import types
 from restate.ext.adk import restate_context
 
-from google_adk.parallel_tool_calls import ParallelRestatePlugin
+from durable.adapters.google_adk import ParallelRestatePlugin
 from google_adk.sessions import CompactedSessionService, compaction
 from google_adk.tool_calls import refuse_unknown_tool
 from shared import checks, llm

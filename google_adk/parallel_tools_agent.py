@@ -12,12 +12,12 @@ from google.adk.tools.tool_context import ToolContext
 from google.genai import types
 from restate.ext.adk import RestatePlugin, restate_context
 
+from durable.fan_out import FanOut
 from google_adk.sessions import CompactedSessionService, compaction
 from google_adk.tool_calls import refuse_unknown_tool
 from shared import llm
 from shared.checks import check_eligibility, check_fraud, compare_to_standard_rates
 from shared.claims import InsuranceClaim, SessionClaim
-from shared.fan_out import FanOut
 from shared.serving import final_errors, serve, service_name
 
 

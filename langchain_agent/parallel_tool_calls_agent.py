@@ -10,7 +10,7 @@ from langchain_openai import ChatOpenAI
 from langgraph.errors import GraphRecursionError
 from restate.ext.langchain import restate_context
 
-from langchain_agent.parallel_tool_calls import ParallelRestateMiddleware
+from durable.adapters.langchain import ParallelRestateMiddleware
 from shared import checks, llm
 from shared.claims import InsuranceClaim
 from shared.serving import final_errors, serve, service_name

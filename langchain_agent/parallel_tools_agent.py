@@ -10,10 +10,10 @@ from langchain_openai import ChatOpenAI
 from langgraph.errors import GraphRecursionError
 from restate.ext.langchain import RestateMiddleware, restate_context
 
+from durable.fan_out import FanOut
 from shared import llm
 from shared.checks import check_eligibility, check_fraud, compare_to_standard_rates
 from shared.claims import InsuranceClaim
-from shared.fan_out import FanOut
 from shared.serving import final_errors, serve, service_name
 
 

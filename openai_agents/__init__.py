@@ -1,0 +1,1 @@
+"""The agents on the OpenAI Agents SDK."""

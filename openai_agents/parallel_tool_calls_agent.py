@@ -8,7 +8,7 @@ from agents import Agent, AgentsException, RunContextWrapper, set_default_openai
 from openai import AsyncOpenAI
 from restate.ext.openai import durable_function_tool, restate_context
 
-from openai_agents.parallel_tool_calls import ParallelRunner
+from durable.adapters.openai_agents import ParallelRunner
 from openai_agents.tool_calls import keep_terminal_errors
 from shared import checks, llm
 from shared.claims import InsuranceClaim

@@ -8,11 +8,11 @@ from agents import Agent, AgentsException, RunConfig, RunContextWrapper, set_def
 from openai import AsyncOpenAI
 from restate.ext.openai import DurableRunner, durable_function_tool, restate_context
 
+from durable.fan_out import FanOut
 from openai_agents.tool_calls import ONE_AT_A_TIME, keep_terminal_errors
 from shared import llm
 from shared.checks import check_eligibility, check_fraud, compare_to_standard_rates
 from shared.claims import InsuranceClaim
-from shared.fan_out import FanOut
 from shared.serving import final_errors, serve, service_name
 
 

@@ -10,8 +10,8 @@ from pydantic_ai.models.openai import OpenAIResponsesModel
 from pydantic_ai.providers.openai import OpenAIProvider
 from restate.ext.pydantic import RestateAgent, restate_context
 
-import pydantic_ai_agent.quick_serde  # noqa: F401 - halves the CPU that a claim costs
-from pydantic_ai_agent.parallel_tool_calls import ParallelToolCalls
+import durable.quick_serde  # noqa: F401 - halves the CPU that a claim costs
+from durable.adapters.pydantic_ai import ParallelToolCalls
 from shared import checks, llm
 from shared.claims import InsuranceClaim
 from shared.serving import final_errors, serve, service_name

@@ -10,11 +10,11 @@ from pydantic_ai.models.openai import OpenAIResponsesModel
 from pydantic_ai.providers.openai import OpenAIProvider
 from restate.ext.pydantic import RestateAgent, restate_context
 
-import pydantic_ai_agent.quick_serde  # noqa: F401 - halves the CPU that a claim costs
+import durable.quick_serde  # noqa: F401 - halves the CPU that a claim costs
+from durable.fan_out import FanOut
 from shared import llm
 from shared.checks import check_eligibility, check_fraud, compare_to_standard_rates
 from shared.claims import InsuranceClaim
-from shared.fan_out import FanOut
 from shared.serving import final_errors, serve, service_name
 
 

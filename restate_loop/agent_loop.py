@@ -14,8 +14,8 @@ from openai import AsyncOpenAI, pydantic_function_tool
 from openai.types.chat import ChatCompletion, ChatCompletionMessageParam
 from pydantic import BaseModel
 
+from durable.tool_calls import ToolCalls
 from shared import llm
-from shared.parallel_tool_calls import ToolCalls
 
 MODEL = llm.openai_model()
 client = AsyncOpenAI(timeout=llm.MODEL_TIMEOUT)

@@ -12,7 +12,7 @@ from collections import Counter
 import restate
 from restate.extensions import current_context
 
-from shared.parallel_tool_calls import ToolCalls
+from durable.tool_calls import ToolCalls
 from shared.serving import serve, service_name
 
 SECONDS = {"a1": 0.4, "b1": 0.2, "a2": 0.0, "b2": 0.0}

@@ -6,11 +6,11 @@ uv run restate_loop/parallel_tools_agent.py
 import restate
 from pydantic import BaseModel
 
+from durable.fan_out import FanOut
 from restate_loop.agent_loop import Agent, Call, Tool
 from shared import llm
 from shared.checks import check_eligibility, check_fraud, compare_to_standard_rates
 from shared.claims import InsuranceClaim
-from shared.fan_out import FanOut
 from shared.serving import final_errors, serve, service_name
 
 

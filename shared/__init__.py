@@ -1,1 +1,1 @@
-"""What the five agents have in common: the claim domain and the few durable helpers."""
+"""The domain of the agents: claims, checks and the weather, which model they talk to, and how they are served."""

@@ -7,9 +7,9 @@ The tables are the tour's own; they stand in for an insurer's.
 
 import datetime
 
-from shared import lab
+from lab.observed import observed
 from shared.claims import InsuranceClaim
-from shared.tracing import traced
+from tracing.spans import traced
 
 POLICY_START = datetime.date(2020, 1, 1)
 
@@ -51,7 +51,7 @@ MEDIUM_RISK, HIGH_RISK = 30, 60
 
 
 @traced("eligibility")
-@lab.observed("eligibility")
+@observed("eligibility")
 async def check_eligibility(claim: InsuranceClaim) -> str:
     """`eligible`, or `not eligible: <why>`: is this treatment covered, at this place, on this day?"""
     category, place = claim.category.lower(), claim.place_of_service.lower()
@@ -67,7 +67,7 @@ async def check_eligibility(claim: InsuranceClaim) -> str:
 
 
 @traced("cost")
-@lab.observed("cost")
+@observed("cost")
 async def compare_to_standard_rates(claim: InsuranceClaim) -> str:
     """`reasonable`, or `above standard rates: by <US dollars> (<why>)`."""
     rate = STANDARD_RATES.get(claim.category.lower())
@@ -79,7 +79,7 @@ async def compare_to_standard_rates(claim: InsuranceClaim) -> str:
 
 
 @traced("fraud")
-@lab.observed("fraud")
+@observed("fraud")
 async def check_fraud(claim: InsuranceClaim) -> str:
     """`low risk: <why>`, `medium risk: <why>` or `high risk: <why>`, from the signals and their score."""
     rate = STANDARD_RATES.get(claim.category.lower(), 0.0)

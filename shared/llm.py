@@ -108,7 +108,7 @@ def gemini_model() -> str:
 
 
 def _offline_model(key: str) -> str:
-    from shared.offline_model import serve_in_thread
+    from offline_model.server import serve_in_thread
 
     url = serve_in_thread()
     print(f"{key} is not set: using the offline model on {url}", file=sys.stderr, flush=True)

@@ -18,9 +18,9 @@ from restate.exceptions import SdkInternalBaseException
 from restate.extensions import current_context
 from restate.server import install_shutdown_hook
 
-from shared import tracing
+from offline_model.sockets import listen
 from shared.claims import invalid
-from shared.sockets import listen
+from tracing import spans as tracing
 
 GRACE = 0.5
 """Seconds that open invocations get to end on SIGTERM or Ctrl-C; Restate retries those that did not."""

@@ -1,1 +1,1 @@
-"""The program around the five agents: CLI, embedded Restate server, comparison."""
+"""The command `tour`: all agents side by side on one Restate, compared, watched and disturbed."""

@@ -20,14 +20,15 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from lab.ledger import Entry, Fault
 from shared.checks import check_eligibility, check_fraud, compare_to_standard_rates
 from shared.claims import InsuranceClaim, sample_claims
-from shared.lab import Entry, Fault
-from tour import compare, evidence, journal
-from tour.errors import TourError
-from tour.frameworks import FRAMEWORKS, Framework
-from tour.journal import Invocation
-from tour.stack import CHECKS, Stack
+from tour import compare
+from tour.runtime import evidence, journal
+from tour.runtime.errors import TourError
+from tour.runtime.frameworks import FRAMEWORKS, Framework
+from tour.runtime.journal import Invocation
+from tour.runtime.stack import CHECKS, Stack
 
 IN_FLIGHT = 10
 """How many claims are under way at once."""

@@ -10,7 +10,7 @@ import tempfile
 import webbrowser
 from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
-from importlib.util import find_spec
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,18 +21,17 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.markup import escape
 
+from lab.ledger import Fault
 from shared.claims import InsuranceClaim, invalid, sample_claims
-from shared.lab import Fault
 from tour import chaos as chaos_
 from tour import compare as compare_
-from tour import doctor as doctor_
-from tour import report, restate_server, show, stack
-from tour.bench.measuring import PARTS, Extent
-from tour.errors import TourError
-from tour.frameworks import FRAMEWORKS, PATTERNS, Framework
-from tour.restate_server import Ports
-from tour.run import until_done
-from workshop.commands import cli as workshop_cli
+from tour import report, show
+from tour.runtime import doctor as doctor_
+from tour.runtime import frameworks, restate_server, stack
+from tour.runtime.errors import TourError
+from tour.runtime.frameworks import FRAMEWORKS, PATTERNS, Framework
+from tour.runtime.restate_server import Ports
+from tour.runtime.run import until_done
 
 cli = typer.Typer(
     add_completion=False,
@@ -40,12 +39,12 @@ cli = typer.Typer(
     pretty_exceptions_enable=False,
     help="One agent on five SDKs, made durable by Restate. Without a command: one claim to all five, side by side.",
 )
-cli.add_typer(workshop_cli, name="workshop")
+for command in sorted(entry_points(group="tour.commands")):  # of folders above this one: see pyproject.toml
+    cli.add_typer(command.load(), name=command.name)
 console = Console()
 
 ModelLatency = Annotated[float, typer.Option(min=0, help="Seconds that an answer of the offline model takes.")]
 StepLatency = Annotated[float, typer.Option(min=0, help="Seconds that each check is slowed down by.")]
-Only = Annotated[str, typer.Option(help="Only these frameworks, by folder name, with commas between.")]
 Sample = Annotated[str, typer.Option(help="A claim of shared/samples, by name.")]
 ClaimFile = Annotated[str, typer.Option(help="A file with a claim as JSON; `-` reads standard input.")]
 Svg = Annotated[Path | None, typer.Option(help="Keep what is shown as a picture, in this SVG file.")]
@@ -56,14 +55,16 @@ def tour(
     context: typer.Context,
     sample: Sample = "broken-leg",
     claim: ClaimFile = "",
-    only: Only = "",
+    only: frameworks.Only = "",
     model_latency: ModelLatency = 0.3,
     step_latency: StepLatency = 0.5,
     svg: Svg = None,
 ) -> None:
     """Boot what is missing, send one claim to all five at once, and show what came of it."""
     if context.invoked_subcommand is None:
-        _picture(svg, "uv run tour", _compare(_frameworks(only), _claim(sample, claim), model_latency, step_latency))
+        _picture(
+            svg, "uv run tour", _compare(frameworks.chosen(only), _claim(sample, claim), model_latency, step_latency)
+        )
 
 
 @cli.command()
@@ -75,7 +76,7 @@ def compare(
     reason: Annotated[str, typer.Option(help="Another reason.")] = "",
     amount: Annotated[float | None, typer.Option(help="Another amount, in US dollars.")] = None,
     place_of_service: Annotated[str, typer.Option(help="Another place of service.")] = "",
-    only: Only = "",
+    only: frameworks.Only = "",
     repeat: Annotated[int, typer.Option(min=1, help="Send the claim so many times; shows medians.")] = 1,
     model_latency: ModelLatency = 0.3,
     step_latency: StepLatency = 0.5,
@@ -124,12 +125,12 @@ def compare(
         _picture(
             svg,
             "uv run tour compare --patterns",
-            _patterns(_frameworks(only), chosen, model_latency, step_latency, faults),
+            _patterns(frameworks.chosen(only), chosen, model_latency, step_latency, faults),
         )
         return
     console.quiet = json_ == "-"
     job = _compare(
-        _frameworks(only),
+        frameworks.chosen(only),
         chosen,
         model_latency,
         step_latency,
@@ -145,11 +146,11 @@ def compare(
 
 @cli.command()
 def code(
-    only: Only = "",
+    only: frameworks.Only = "",
     region: Annotated[str, typer.Option(help="Only this region: tool, agent or service.")] = "",
 ) -> None:
     """The five agents' code side by side, region by region; what most of them share is dimmed."""
-    for part in show.side_by_side(_frameworks(only), region, console.width):
+    for part in show.side_by_side(frameworks.chosen(only), region, console.width):
         console.print(part, highlight=False)
 
 
@@ -163,23 +164,9 @@ def chaos(
 
 
 @cli.command()
-def bench(
-    only: Only = "",
-    parts: Annotated[str, typer.Option(help="Only these parts, with commas between.")] = ",".join(PARTS),
-    claims: Annotated[int, typer.Option(min=5, help="How many claims a block has, at least.")] = 40,
-    out: Annotated[Path, typer.Option(help="The folder for the raw figures and the plot.")] = Path("bench"),
-) -> None:
-    """What durability costs, what people would use instead, how it grows: about 20 minutes in all."""
-    chosen = tuple(part.strip() for part in parts.split(","))
-    if unknown := [part for part in chosen if part not in PARTS]:
-        raise TourError(f"There is no part {', '.join(unknown)}.", f"Choose from: {', '.join(PARTS)}")
-    until_done(_bench(_frameworks(only), chosen, Extent(claims=claims), out))
-
-
-@cli.command()
-def up(only: Only = "", model_latency: ModelLatency = 0.3, step_latency: StepLatency = 0.5) -> None:
+def up(only: frameworks.Only = "", model_latency: ModelLatency = 0.3, step_latency: StepLatency = 0.5) -> None:
     """Keep Restate (ports 8080 and 9070), the model and the agents running until Ctrl-C; prints the curl lines."""
-    until_done(_up(_frameworks(only), model_latency, step_latency))
+    until_done(_up(frameworks.chosen(only), model_latency, step_latency))
 
 
 @cli.command()
@@ -340,27 +327,6 @@ async def _chaos(claims: int, seed: int) -> None:
     shutil.rmtree(folder)
 
 
-async def _bench(chosen: tuple[Framework, ...], parts: Sequence[str], extent: Extent, out: Path) -> None:
-    if missing := [package for package in ("dbos", "matplotlib") if not find_spec(package)]:
-        raise TourError(
-            f"The benchmark needs packages that the tour does without: {', '.join(missing)} and others.",
-            "Run it as `uv run --group bench tour bench`.",
-        )
-    from tour.bench import run as bench_run  # with the peers
-    from tour.bench import show as bench_show
-
-    out.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="tour-bench-") as folder:
-        measured = await bench_run.measure(Path(folder), chosen, parts, extent, console)
-    (out / "bench.json").write_text(measured.model_dump_json() + "\n")
-    bench_show.plot(measured, out / "bench.svg")
-    for table in bench_show.tables(measured):
-        console.print(table)
-    if measured.growth:
-        console.print(f"A claim of a megabyte: {measured.growth.refused}", highlight=False)
-    console.print(f"Raw figures and plot: {out}/bench.json, {out}/bench.svg", highlight=False, soft_wrap=True)
-
-
 async def _up(chosen: tuple[Framework, ...], model_latency: float, step_latency: float) -> None:
     home = _home()
     async with stack.running(
@@ -415,14 +381,6 @@ async def _register(url: str) -> None:
     async with httpx.AsyncClient(base_url=admin, timeout=30) as client:
         for name in await stack.register(client, url):
             console.print(f"registered {name}", highlight=False)
-
-
-def _frameworks(only: str) -> tuple[Framework, ...]:
-    known = {framework.name: framework for framework in FRAMEWORKS}
-    names = [name.strip() for name in only.split(",") if name.strip()] or list(known)
-    if unknown := [name for name in names if name not in known]:
-        raise TourError(f"There is no framework {', '.join(unknown)}.", f"Choose from: {', '.join(known)}")
-    return tuple(known[name] for name in names)
 
 
 def _claim(sample: str, path: str, changed: Mapping[str, Any] = {}) -> InsuranceClaim:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tour.errors import TourError
-from tour.frameworks import FRAMEWORKS, ROOT, Framework
+from tour.runtime.errors import TourError
+from tour.runtime.frameworks import FRAMEWORKS, ROOT, Framework
 
 REGIONS = ("the tool", "the agent", "the service")
 

@@ -9,14 +9,15 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from lab.ledger import Fault, Kind
 from shared.claims import InsuranceClaim
-from shared.lab import Fault, Kind
-from tour import journal, report
-from tour.errors import TourError
-from tour.frameworks import FAN_OUT, Framework, Pattern
-from tour.journal import Invocation
+from tour import report
 from tour.report import Run
-from tour.stack import CHECKS, Stack
+from tour.runtime import journal
+from tour.runtime.errors import TourError
+from tour.runtime.frameworks import FAN_OUT, Framework, Pattern
+from tour.runtime.journal import Invocation
+from tour.runtime.stack import CHECKS, Stack
 
 MODEL_FAULTS: dict[str, tuple[Kind, float]] = {
     "429": ("status", 429),

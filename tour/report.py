@@ -19,13 +19,14 @@ import jinja2
 import psutil
 from pydantic import BaseModel, ConfigDict
 
+from lab.ledger import Entry, Fault
 from shared.claims import InsuranceClaim
-from shared.lab import Entry, Fault
-from tour import code, evidence, journal, restate_server
+from tour import code
 from tour.code import Facts
-from tour.evidence import Runs
-from tour.frameworks import Framework
-from tour.journal import Invocation
+from tour.runtime import evidence, journal, restate_server
+from tour.runtime.evidence import Runs
+from tour.runtime.frameworks import Framework
+from tour.runtime.journal import Invocation
 
 PACKAGES = (
     "restate-sdk",

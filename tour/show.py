@@ -10,9 +10,9 @@ from rich.table import Table
 from rich.text import Text
 
 from tour import code
-from tour.frameworks import Framework
 from tour.report import TERMS, FrameworkReport, Report, Run, Step
-from tour.stack import CHECKS
+from tour.runtime.frameworks import Framework
+from tour.runtime.stack import CHECKS
 
 VERDICT_STYLES = {"Approved": "green", "Rejected": "red", "Needs review": "yellow", "error": "bold red"}
 

@@ -21,16 +21,17 @@ from nicegui import ui
 from pydantic import ValidationError
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
+from lab.ledger import Entry, Fault
+from offline_model.sockets import listen
 from shared.claims import InsuranceClaim, sample_claims
-from shared.lab import Entry, Fault
-from shared.sockets import listen
-from tour import code, journal, report
-from tour.errors import TourError
-from tour.frameworks import FRAMEWORKS, PATTERNS, Framework, Pattern
-from tour.journal import Invocation
-from tour.processes import who_listens
+from tour import code, report
 from tour.report import TEMPLATES
-from tour.stack import CHECKS, Stack
+from tour.runtime import journal
+from tour.runtime.errors import TourError
+from tour.runtime.frameworks import FRAMEWORKS, PATTERNS, Framework, Pattern
+from tour.runtime.journal import Invocation
+from tour.runtime.processes import who_listens
+from tour.runtime.stack import CHECKS, Stack
 
 READING = 0.25
 """Seconds between two readings of the journal."""

@@ -1,0 +1,1 @@
+"""The workshop: a chapter per folder, each with an exercise, its solution and a check."""

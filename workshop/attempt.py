@@ -21,15 +21,16 @@ from typing import Any
 
 from rich.console import Console
 
-from shared.lab import Entry, Fault
-from shared.model_faults import STEP as MODEL
-from shared.model_faults import digest
-from tour import journal, processes, report, show, stack
-from tour.errors import TourError
-from tour.frameworks import FAN_OUT, FRAMEWORKS, Framework, Pattern
-from tour.journal import Invocation, Step
-from tour.processes import Process
-from tour.stack import CHECKS, Agent, Stack
+from lab.ledger import Entry, Fault
+from offline_model.faults import STEP as MODEL
+from offline_model.faults import digest
+from tour import report, show
+from tour.runtime import journal, processes, stack
+from tour.runtime.errors import TourError
+from tour.runtime.frameworks import FAN_OUT, FRAMEWORKS, Framework, Pattern
+from tour.runtime.journal import Invocation, Step
+from tour.runtime.processes import Process
+from tour.runtime.stack import CHECKS, Agent, Stack
 
 PATIENCE = 30.0
 """Seconds that a claim may take, all faults included, before the check gives up on it."""

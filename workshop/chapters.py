@@ -16,8 +16,8 @@ from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
-from tour.errors import TourError
-from tour.frameworks import ROOT
+from tour.runtime.errors import TourError
+from tour.runtime.frameworks import ROOT
 
 HOME = ROOT / "workshop"
 

@@ -12,9 +12,9 @@ from rich.markup import escape
 from rich.syntax import Syntax
 from rich.table import Table
 
-from tour.errors import TourError
-from tour.frameworks import ROOT
-from tour.run import until_done
+from tour.runtime.errors import TourError
+from tour.runtime.frameworks import ROOT
+from tour.runtime.run import until_done
 from workshop import chapters
 from workshop import slides as slides_
 from workshop.attempt import Attempt, Wrong

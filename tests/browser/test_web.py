@@ -7,8 +7,8 @@ import pytest
 from playwright.async_api import Browser, Page, Request, ViewportSize, expect
 
 from shared.claims import sample_claims
-from tour.frameworks import FRAMEWORKS
-from tour.stack import CHECKS
+from tour.runtime.frameworks import FRAMEWORKS
+from tour.runtime.stack import CHECKS
 
 LONG = 60_000
 """Milliseconds that five agents on two cores may take to start again after a kill."""

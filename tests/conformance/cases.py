@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from shared.claims import InsuranceClaim
-from tour import journal
-from tour.frameworks import FAN_OUT, FRAMEWORKS, Framework, Pattern
-from tour.journal import Invocation
-from tour.stack import Stack
+from tour.runtime import journal
+from tour.runtime.frameworks import FAN_OUT, FRAMEWORKS, Framework, Pattern
+from tour.runtime.journal import Invocation
+from tour.runtime.stack import Stack
 
 
 def _under_test(agent: str) -> tuple[Sequence[Framework], Pattern]:

@@ -16,9 +16,9 @@ from _pytest._code.code import ExceptionRepr
 
 from shared.claims import InsuranceClaim, sample_claims
 from tests.conformance.cases import AGENTS, PATTERN
-from tour import stack
-from tour.frameworks import FAN_OUT, Framework
-from tour.stack import Stack
+from tour.runtime import stack
+from tour.runtime.frameworks import FAN_OUT, Framework
+from tour.runtime.stack import Stack
 
 collect_ignore = [] if PATTERN == FAN_OUT else ["test_parallel_tool_calls.py"]  # it has agents of its own
 

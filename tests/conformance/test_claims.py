@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
+from lab.ledger import Fault, Kind
 from shared.checks import check_eligibility, check_fraud, compare_to_standard_rates
 from shared.claims import InsuranceClaim, sample_claims
-from shared.lab import Fault, Kind
 from tests.conformance.cases import Tagged, decide, live, tool_shown
-from tour import journal
-from tour.frameworks import Framework
-from tour.stack import CHECKS, Stack
+from tour.runtime import journal
+from tour.runtime.frameworks import Framework
+from tour.runtime.stack import CHECKS, Stack
 
 
 @pytest.mark.parametrize("sample", sample_claims())

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from lab.ledger import Fault
 from shared.claims import InsuranceClaim
-from shared.lab import Fault
 from tests.conformance.cases import Tagged, decide, tool_shown
-from tour.frameworks import Framework
-from tour.stack import CHECKS, Stack
+from tour.runtime.frameworks import Framework
+from tour.runtime.stack import CHECKS, Stack
 
 IN_TIME = 30.0
 """Seconds in which each of these claims must be answered; an agent that hangs is retried only after a minute."""

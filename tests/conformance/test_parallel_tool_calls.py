@@ -1,7 +1,7 @@
 """Parallel tool calls, the same in all five: they overlap, they are deterministic, and what is done is kept.
 
 The claim cases use the agents of `parallel_tool_calls_agent.py`; the others an agent of each framework whose tools run
-programs (tests/programs.py) that the model is told to ask for.
+programs (tests/durable/programs.py) that the model is told to ask for.
 """
 
 import asyncio
@@ -15,13 +15,13 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from shared.lab import Fault
+from lab.ledger import Fault
 from tests.conformance.cases import Tagged, decide
 from tests.conformance.conftest import SERVERS
-from tour import journal, stack
-from tour.frameworks import FRAMEWORKS, TOOL_CALLS, Framework, Pattern
-from tour.journal import Invocation
-from tour.stack import CHECKS, Stack
+from tour.runtime import journal, stack
+from tour.runtime.frameworks import FRAMEWORKS, TOOL_CALLS, Framework, Pattern
+from tour.runtime.journal import Invocation
+from tour.runtime.stack import CHECKS, Stack
 
 PROGRAMS = Pattern("programs", "", "../tests/conformance/agents/{name}_programs.py", "Programs")
 

@@ -8,15 +8,15 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
+from lab.ledger import Fault, Kind
+from offline_model.faults import digest
 from shared.claims import InsuranceClaim
-from shared.lab import Fault, Kind
-from shared.model_faults import digest
 from tests.conformance.cases import Tagged, live, send
-from tour import evidence, journal
-from tour.evidence import Runs
-from tour.frameworks import Framework
-from tour.journal import Invocation
-from tour.stack import CHECKS, Stack
+from tour.runtime import evidence, journal
+from tour.runtime.evidence import Runs
+from tour.runtime.frameworks import Framework
+from tour.runtime.journal import Invocation
+from tour.runtime.stack import CHECKS, Stack
 
 
 async def outcome(running: Stack, id: str) -> tuple[str, dict[str, Runs]]:

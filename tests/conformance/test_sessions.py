@@ -4,11 +4,11 @@ import asyncio
 
 import pytest
 
-from shared.lab import Fault
+from lab.ledger import Fault
 from tests.conformance.cases import AGENTS, Tagged
-from tour import journal
-from tour.frameworks import Framework
-from tour.stack import Stack
+from tour.runtime import journal
+from tour.runtime.frameworks import Framework
+from tour.runtime.stack import Stack
 
 keyed = pytest.mark.parametrize(
     "framework", [framework for framework in AGENTS if framework.keyed], ids=lambda framework: framework.name

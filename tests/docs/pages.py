@@ -22,7 +22,7 @@ from pathlib import Path
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from tour.frameworks import FRAMEWORKS, ROOT
+from tour.runtime.frameworks import FRAMEWORKS, ROOT
 
 PAGES = [
     ROOT / "README.md",

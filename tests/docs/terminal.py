@@ -16,9 +16,9 @@ from typing import NamedTuple
 
 import psutil
 
-from tour.frameworks import ROOT
-from tour.processes import POLL
-from tour.restate_server import SERVER, Ports
+from tour.runtime.frameworks import ROOT
+from tour.runtime.processes import POLL
+from tour.runtime.restate_server import SERVER, Ports
 
 PATIENCE = 150.0
 """Seconds that a command may take, or a server until it is ready, on a machine that does other things, too."""

@@ -19,10 +19,10 @@ import pytest
 
 from tests.docs.pages import PAGES, Command, commands_of, missing
 from tests.docs.terminal import Server, Terminal
-from tour import restate_server
-from tour.frameworks import FRAMEWORKS, ROOT
-from tour.processes import who_listens
-from tour.restate_server import Ports, Program
+from tour.runtime import restate_server
+from tour.runtime.frameworks import FRAMEWORKS, ROOT
+from tour.runtime.processes import who_listens
+from tour.runtime.restate_server import Ports, Program
 from workshop.slides import MARP
 
 CLI = Program("restate", "Restate CLI", "60 MB", Path(__file__).parent)
@@ -44,7 +44,7 @@ class Instead:
 
 INSTEAD = {
     "uv run --all-groups pytest": Instead(
-        "it would run these tests, too", run="uv run pytest tests/unit/test_claims_and_checks.py"
+        "it would run these tests, too", run="uv run pytest tests/shared/test_claims_and_checks.py"
     ),
     "pip install uv": Instead("it changes the machine; CI does it first", run="grep 'pip install .*uv' .ci/run"),
     "apt-get install chromium": Instead("likewise", run="grep 'apt-get install .*chromium' .ci/run"),
@@ -60,7 +60,7 @@ INSTEAD = {
     ),
     "PHOENIX_HOST=127.0.0.1 PHOENIX_TELEMETRY_ENABLED=false "
     "uv tool run --from arize-phoenix==20.26.1 phoenix serve": Instead(
-        "600 MB; the tests have a smaller collector", test="tests/e2e/test_tracing.py::test_one_trace_per_claim"
+        "600 MB; the tests have a smaller collector", test="tests/tracing/test_traces.py::test_one_trace_per_claim"
     ),
     "PORT=9180 uv run …": Instead("… is the reader's", run="PORT=9180 uv run restate_loop/weather_agent.py"),
     "uv run tour register URL": Instead("URL is the reader's", run="uv run tour register http://localhost:9080"),
@@ -70,32 +70,32 @@ INSTEAD = {
     ),
     "uv run tour compare --fail fraud=2 --crash cost --delay 1s": Instead(
         "five recoveries take long",
-        test="tests/e2e/test_tour.py::test_a_comparison_with_faults_shows_what_ran_how_often",
+        test="tests/tour/test_tour.py::test_a_comparison_with_faults_shows_what_ran_how_often",
     ),
     "uv run tour compare --patterns": Instead(
         "fifteen agents take long",
         run="COLUMNS=100 uv run tour compare --patterns --only openai_agents --svg docs/patterns.svg",
     ),
     "uv run tour compare --repeat 5 --findings docs/comparison.md": Instead(
-        "it is compared with what it wrote there", test="tests/e2e/test_tour.py::test_the_findings_have_not_drifted"
+        "it is compared with what it wrote there", test="tests/tour/test_tour.py::test_the_findings_have_not_drifted"
     ),
     "uv run tour chaos --claims 200 --seed 1": Instead(
-        "it takes minutes", test="tests/e2e/test_chaos.py::test_a_small_storm_passes"
+        "it takes minutes", test="tests/tour/test_chaos_live.py::test_a_small_storm_passes"
     ),
     "uv run --group bench tour bench": Instead(
-        "twenty minutes", test="tests/e2e/test_bench.py::test_every_part_is_measured"
+        "twenty minutes", test="tests/bench/test_bench.py::test_every_part_is_measured"
     ),
     "uv run --group deploy python -m deploy.cluster": Instead(
         "it runs until it is stopped, on free ports",
-        test="tests/e2e/test_cluster.py::test_the_command_shows_a_line_that_works",
+        test="tests/deploy/test_cluster.py::test_the_command_shows_a_line_that_works",
     ),
     "uv run --group deploy python -m deploy.cost": Instead(
         "it takes minutes", run="uv run --group deploy python -m deploy.cost --help"
     ),
-    "uv run --all-groups pytest tests/e2e/test_cluster.py -n0 -rP": Instead(
-        "it would run these tests, too", test="tests/e2e/test_cluster.py::test_a_node_is_killed_under_load"
+    "uv run --all-groups pytest tests/deploy/test_cluster.py -n0 -rP": Instead(
+        "it would run these tests, too", test="tests/deploy/test_cluster.py::test_a_node_is_killed_under_load"
     ),
-    "diff openai_agents/parallel_tools_agent.py openai_agents/remote_checks_agent.py": Instead(
+    "diff openai_agents/parallel_tools_agent.py deploy/remote_checks/openai_agents_remote.py": Instead(
         "the files differ", exit=1
     ),
     "uv run tour web --port 8071": Instead(

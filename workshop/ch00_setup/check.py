@@ -1,6 +1,6 @@
 """Does everything work on this machine, and does a first durable step?"""
 
-from tour import doctor
+from tour.runtime import doctor
 from workshop.attempt import Attempt, Wrong
 
 

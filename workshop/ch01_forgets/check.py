@@ -2,8 +2,8 @@
 
 import asyncio
 
-from shared.lab import Fault
-from tour.stack import CHECKS
+from lab.ledger import Fault
+from tour.runtime.stack import CHECKS
 from workshop.attempt import PATIENCE, Attempt, Wrong, ledger_lines, starts
 
 WORDS = {"model 0": "the model's first answer", "model 1": "the model's second answer"}

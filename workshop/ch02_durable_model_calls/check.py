@@ -1,7 +1,7 @@
 """Is a model call that was answered kept when the process is killed?"""
 
+from lab.ledger import Fault
 from shared.claims import sample_claims
-from shared.lab import Fault
 from workshop.attempt import Attempt, Wrong, same_answer
 
 

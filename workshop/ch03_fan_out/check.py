@@ -2,9 +2,9 @@
 
 from itertools import pairwise
 
+from lab.ledger import Fault
 from shared.claims import sample_claims
-from shared.lab import Fault
-from tour.stack import CHECKS
+from tour.runtime.stack import CHECKS
 from workshop.attempt import Attempt, Wrong, same_answer
 
 

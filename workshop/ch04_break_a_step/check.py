@@ -1,7 +1,7 @@
 """Is a step that fails retried alone, also while its siblings are in flight?"""
 
+from lab.ledger import Fault
 from shared.claims import sample_claims
-from shared.lab import Fault
 from workshop.attempt import Attempt, Wrong, same_answer
 
 

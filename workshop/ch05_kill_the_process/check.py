@@ -1,7 +1,7 @@
 """Does a `kill -9` leave a second entry behind, or run what was finished again?"""
 
+from lab.ledger import Fault
 from shared.claims import sample_claims
-from shared.lab import Fault
 from workshop.attempt import Attempt, Claim, Wrong, same_answer
 from workshop.registry import entries
 

@@ -9,10 +9,10 @@ import restate
 from agents import Agent, RunContextWrapper
 from restate.ext.openai import DurableRunner, durable_function_tool, restate_context
 
+from durable.fan_out import FanOut
 from shared import llm
 from shared.checks import check_eligibility, check_fraud, compare_to_standard_rates
 from shared.claims import InsuranceClaim
-from shared.fan_out import FanOut
 from shared.serving import serve, service_name
 from workshop.registry import enter
 

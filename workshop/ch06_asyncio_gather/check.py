@@ -1,8 +1,8 @@
 """Is the order of the steps the same on a replay, and do the two experts still work at the same time?"""
 
-from shared.lab import Fault
-from tour.frameworks import FRAMEWORKS
-from tour.journal import Step
+from lab.ledger import Fault
+from tour.runtime.frameworks import FRAMEWORKS
+from tour.runtime.journal import Step
 from workshop.attempt import Attempt, Claim, Wrong
 
 DELAYS = {"visit": {"a": 0.9, "b": 0.3}, "estimate": {"a": 0.4, "b": 0.8}}

@@ -2,18 +2,18 @@
 
 from collections.abc import Sequence
 
-from shared import lab
+from lab.observed import observed
 
 COSTS = {"a": 900, "b": 1100}
 
 
-@lab.observed("visit")
+@observed("visit")
 async def visit(expert: str, damage: str) -> str:
     """The expert looks at the damage."""
     return f"{expert} has seen the {damage}"
 
 
-@lab.observed("estimate")
+@observed("estimate")
 async def estimate(expert: str, report: str) -> int:
     """The expert says what a repair costs, from what was seen on the visit."""
     if not report.startswith(f"{expert} has seen"):
@@ -21,7 +21,7 @@ async def estimate(expert: str, report: str) -> int:
     return COSTS[expert]
 
 
-@lab.observed("settle")
+@observed("settle")
 async def settle(estimates: Sequence[int]) -> str:
     """The insurer pays the mean of the estimates."""
     return f"paid {sum(estimates) / len(estimates):g} dollars"

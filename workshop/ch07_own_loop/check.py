@@ -4,9 +4,9 @@ import re
 from collections.abc import Sequence
 from itertools import pairwise
 
-from shared.lab import Fault
+from lab.ledger import Fault
 from shared.weather import WEATHER
-from tour.frameworks import FRAMEWORKS
+from tour.runtime.frameworks import FRAMEWORKS
 from workshop.attempt import Attempt, Claim, Running, Wrong
 
 CITIES = ("San Francisco", "New York", "Tokyo")

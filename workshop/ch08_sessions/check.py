@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from lab.ledger import Fault
 from shared.claims import sample_claims
-from shared.lab import Fault
-from tour import journal
-from tour.frameworks import FRAMEWORKS
-from tour.stack import CHECKS
+from tour.runtime import journal
+from tour.runtime.frameworks import FRAMEWORKS
+from tour.runtime.stack import CHECKS
 from workshop.attempt import Attempt, Claim, Running, Wrong, same_answer
 
 ADK = next(framework for framework in FRAMEWORKS if framework.name == "google_adk")

@@ -12,10 +12,10 @@ from google.adk.sessions import InMemorySessionService
 from google.genai import types
 from restate.ext.adk import RestatePlugin, restate_context
 
+from durable.fan_out import FanOut
 from shared import llm
 from shared.checks import check_eligibility, check_fraud, compare_to_standard_rates
 from shared.claims import InsuranceClaim, SessionClaim
-from shared.fan_out import FanOut
 from shared.serving import serve, service_name
 
 

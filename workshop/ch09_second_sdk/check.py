@@ -13,8 +13,8 @@ from pathlib import Path
 from rich.status import Status
 
 from shared.claims import sample_claims
-from tour.errors import TourError
-from tour.frameworks import FRAMEWORKS, ROOT, Framework
+from tour.runtime.errors import TourError
+from tour.runtime.frameworks import FRAMEWORKS, ROOT, Framework
 from workshop.attempt import Attempt, Wrong, same_answer
 
 SDKS = {

@@ -5,10 +5,10 @@ uv run tour workshop check 9
 
 import restate
 
+from durable.fan_out import FanOut
 from shared import llm
 from shared.checks import check_eligibility, check_fraud, compare_to_standard_rates
 from shared.claims import InsuranceClaim
-from shared.fan_out import FanOut
 from shared.serving import final_errors, serve, service_name
 
 

@@ -9,9 +9,10 @@ from pathlib import Path
 from rich.console import Console
 
 from shared.claims import sample_claims
-from tour import compare, report, stack
-from tour.frameworks import FRAMEWORKS
+from tour import compare, report
 from tour.report import Report
+from tour.runtime import stack
+from tour.runtime.frameworks import FRAMEWORKS
 from workshop.attempt import PATIENCE, Attempt, Wrong
 
 

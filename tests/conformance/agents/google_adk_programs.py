@@ -10,11 +10,11 @@ from google.adk.runners import Runner
 from google.adk.sessions import InMemorySessionService
 from google.genai import types
 
-from google_adk.parallel_tool_calls import ParallelRestatePlugin
+from durable.adapters.google_adk import ParallelRestatePlugin
 from google_adk.tool_calls import refuse_unknown_tool
 from shared import llm
 from shared.serving import final_errors, serve, service_name
-from tests.programs import Request, elsewhere, perform
+from tests.durable.programs import Request, elsewhere, perform
 
 
 async def work(tag: str, program: str) -> str:

@@ -10,10 +10,10 @@ from langchain.tools import tool
 from langchain_core.messages import ToolMessage
 from langchain_openai import ChatOpenAI
 
-from langchain_agent.parallel_tool_calls import ParallelRestateMiddleware
+from durable.adapters.langchain import ParallelRestateMiddleware
 from shared import llm
 from shared.serving import final_errors, serve, service_name
-from tests.programs import Request, elsewhere, perform
+from tests.durable.programs import Request, elsewhere, perform
 
 
 @tool

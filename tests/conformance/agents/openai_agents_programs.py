@@ -15,11 +15,11 @@ from agents import (
 )
 from restate.ext.openai import durable_function_tool
 
-from openai_agents.parallel_tool_calls import ParallelRunner
+from durable.adapters.openai_agents import ParallelRunner
 from openai_agents.tool_calls import keep_terminal_errors
 from shared import llm
 from shared.serving import final_errors, serve, service_name
-from tests.programs import Request, elsewhere, perform
+from tests.durable.programs import Request, elsewhere, perform
 
 
 @tool_input_guardrail

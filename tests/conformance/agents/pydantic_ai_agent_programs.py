@@ -7,11 +7,11 @@ from pydantic_ai import Agent, AgentRunError, ModelRetry
 from pydantic_ai.models.openai import OpenAIResponsesModel
 from restate.ext.pydantic import RestateAgent
 
-import pydantic_ai_agent.quick_serde  # noqa: F401
-from pydantic_ai_agent.parallel_tool_calls import ParallelToolCalls
+import durable.quick_serde  # noqa: F401
+from durable.adapters.pydantic_ai import ParallelToolCalls
 from shared import llm
 from shared.serving import final_errors, serve, service_name
-from tests.programs import Request, elsewhere, perform
+from tests.durable.programs import Request, elsewhere, perform
 
 
 async def work(tag: str, program: str) -> str:

@@ -7,7 +7,7 @@ from pydantic import BaseModel
 
 from restate_loop.agent_loop import Agent, Call, Tool
 from shared.serving import final_errors, serve, service_name
-from tests.programs import Request, elsewhere, perform
+from tests.durable.programs import Request, elsewhere, perform
 
 
 class Work(BaseModel):

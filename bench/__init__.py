@@ -1,0 +1,1 @@
+"""The benchmark: the cost of durability, its growth, process starts, and other durable runtimes."""

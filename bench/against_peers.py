@@ -1,0 +1,79 @@
+"""What people would use instead: the same agent on other durable runtimes, on the same model and checks, in one run.
+
+Each peer takes turns with Restate's agent on the same SDK; then each agent is killed in the middle of a claim.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from pydantic import BaseModel
+from rich.console import Console
+from rich.progress import Progress
+
+from bench.contenders import PEERS, Durable, Recovery, recovery, running
+from bench.durability import WARM_UP, durable_side
+from bench.measuring import Block, Extent, alternate, block
+from tour.runtime import stack
+from tour.runtime.frameworks import Framework
+
+
+class Versus(BaseModel):
+    """A peer and Restate's agent on the same SDK, at one concurrency: the blocks of both, in the order made."""
+
+    peer: str
+    title: str
+    restate: str
+    concurrency: int
+    theirs: list[Block]
+    ours: list[Block]
+
+    def ratios(self, of: Callable[[Block], float]) -> list[float]:
+        """The peer over Restate, for each pair of neighbouring blocks."""
+        return [of(theirs) / of(ours) for theirs, ours in zip(self.theirs, self.ours, strict=True)]
+
+
+class Peers(BaseModel):
+    """All that was measured of the peers, and what was killed: the peers and Restate's agents."""
+
+    versus: list[Versus]
+    recoveries: list[Recovery]
+
+
+async def peers(folder: Path, frameworks: Sequence[Framework], extent: Extent, console: Console) -> Peers:
+    """Measure the peers on the SDKs of these frameworks, one at a time.
+
+    Raises: TourError when one cannot be started, or does not decide.
+    """
+    measured = Peers(versus=[], recoveries=[])
+    by_sdk = {framework.name: framework for framework in frameworks}
+    chosen = [peer for peer in PEERS if peer.sdk in by_sdk]
+    async with stack.running(folder / "restate", frameworks=frameworks) as ours:
+        with Progress(console=console, transient=True) as progress:
+            bar = progress.add_task("", total=len(chosen) * (len(extent.against) * extent.blocks + 1) + len(frameworks))
+            for peer in chosen:
+                framework = by_sdk[peer.sdk]
+                async with running(peer, folder / peer.name, ours.env) as theirs:
+                    sides = theirs.side, durable_side(ours, framework)
+                    for side in sides:
+                        await block(side, WARM_UP, 1)
+                    for concurrency in extent.against:
+                        progress.update(bar, description=f"{peer.title}, {concurrency} at a time")
+                        pair = await alternate(*sides, extent, concurrency, lambda: progress.advance(bar))
+                        measured.versus.append(
+                            Versus(
+                                peer=peer.name,
+                                title=peer.title,
+                                restate=framework.title,
+                                concurrency=concurrency,
+                                theirs=pair[0],
+                                ours=pair[1],
+                            )
+                        )
+                    progress.update(bar, description=f"{peer.title}, killed")
+                    measured.recoveries.append(await recovery(theirs, ours.lab))
+                    progress.advance(bar)
+            for framework in frameworks:
+                progress.update(bar, description=f"{framework.title}, killed")
+                measured.recoveries.append(await recovery(Durable(ours, framework), ours.lab))
+                progress.advance(bar)
+    return measured

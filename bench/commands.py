@@ -1,0 +1,53 @@
+"""`tour bench`: the whole benchmark, and the tables and the plot of its figures."""
+
+import tempfile
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from bench.measuring import PARTS, Extent
+from tour.runtime import frameworks
+from tour.runtime.errors import TourError
+from tour.runtime.frameworks import Framework
+from tour.runtime.run import until_done
+
+cli = typer.Typer()
+console = Console()
+
+
+@cli.callback(invoke_without_command=True)
+def bench(
+    only: frameworks.Only = "",
+    parts: Annotated[str, typer.Option(help="Only these parts, with commas between.")] = ",".join(PARTS),
+    claims: Annotated[int, typer.Option(min=5, help="How many claims a block has, at least.")] = 40,
+    out: Annotated[Path, typer.Option(help="The folder for the raw figures and the plot.")] = Path(".tour/bench"),
+) -> None:
+    """Measure what durability costs, what other runtimes cost, and what grows: about 20 minutes in all."""
+    chosen = tuple(part.strip() for part in parts.split(","))
+    if unknown := [part for part in chosen if part not in PARTS]:
+        raise TourError(f"There is no part {', '.join(unknown)}.", f"Choose from: {', '.join(PARTS)}")
+    until_done(_bench(frameworks.chosen(only), chosen, Extent(claims=claims), out))
+
+
+async def _bench(chosen: tuple[Framework, ...], parts: Sequence[str], extent: Extent, out: Path) -> None:
+    if missing := [package for package in ("dbos", "matplotlib") if not find_spec(package)]:
+        raise TourError(
+            f"The benchmark needs packages that the tour does without: {', '.join(missing)} and others.",
+            "Run it as `uv run --group bench tour bench`.",
+        )
+    from bench import run, show  # with the peers
+
+    out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="tour-bench-") as folder:
+        measured = await run.measure(Path(folder), chosen, parts, extent, console)
+    (out / "bench.json").write_text(measured.model_dump_json() + "\n")
+    show.plot(measured, out / "bench.svg")
+    for table in show.tables(measured):
+        console.print(table)
+    if measured.growth:
+        console.print(f"A claim of a megabyte: {measured.growth.refused}", highlight=False)
+    console.print(f"Raw figures and plot: {out}/bench.json, {out}/bench.svg", highlight=False, soft_wrap=True)

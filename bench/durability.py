@@ -1,0 +1,107 @@
+"""What durability costs: the same agent plain and on Restate, alternating."""
+
+import sys
+import uuid
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import httpx
+from pydantic import BaseModel
+from rich.console import Console
+from rich.progress import Progress
+
+from bench.measuring import Block, Extent, Side, alternate, block
+from shared.claims import sample_claims
+from tour.runtime import processes, stack
+from tour.runtime.errors import TourError
+from tour.runtime.frameworks import ROOT, Framework
+from tour.runtime.processes import free_port
+from tour.runtime.stack import Stack
+
+WARM_UP = 10
+PLAIN = "bench/plain/{name}_plain.py"
+
+
+class Cost(BaseModel):
+    """What was measured of one framework at one concurrency: the blocks of both sides, in the order made."""
+
+    framework: str
+    title: str
+    concurrency: int
+    durable: list[Block]
+    plain: list[Block]
+
+    def ratios(self, of: Callable[[Block], float]) -> list[float]:
+        """Durable over plain, for each pair of neighbouring blocks."""
+        return [of(durable) / of(plain) for durable, plain in zip(self.durable, self.plain, strict=True)]
+
+
+async def durability(folder: Path, frameworks: Sequence[Framework], extent: Extent, console: Console) -> list[Cost]:
+    """Measure each framework by itself, at each concurrency.
+
+    The offline model answers at once and the checks take no time, so that nothing hides what durability adds.
+    Raises: TourError when an agent cannot be started, or a claim is not decided.
+    """
+    costs: list[Cost] = []
+    with Progress(console=console, transient=True) as progress:
+        bar = progress.add_task("", total=len(frameworks) * len(extent.concurrency) * extent.blocks)
+        for framework in frameworks:  # one at a time: five agents that idle still take memory, and a core now and then
+            home = folder / framework.name
+            async with stack.running(home, frameworks=[framework]) as running, AsyncExitStack() as exits:
+                sides = (durable_side(running, framework), await _plain(running, framework, exits, home))
+                for side in sides:
+                    await block(side, WARM_UP, 1)
+                for concurrency in extent.concurrency:
+                    progress.update(bar, description=f"{framework.title}, {concurrency} at a time")
+                    durable, plain = await alternate(*sides, extent, concurrency, lambda: progress.advance(bar))
+                    costs.append(
+                        Cost(
+                            framework=framework.name,
+                            title=framework.title,
+                            concurrency=concurrency,
+                            durable=durable,
+                            plain=plain,
+                        )
+                    )
+    return costs
+
+
+def durable_side(running: Stack, framework: Framework) -> Side:
+    """An agent on Restate, as its callers see it: each claim is an invocation of its own, in a session of its own."""
+    claim = sample_claims()["broken-leg"]
+
+    async def send() -> None:
+        key = uuid.uuid4().hex  # a Virtual Object takes one claim of a key at a time
+        response = await running.ingress.post(
+            f"/restate/call/{framework.path(key)}", json=framework.body(claim, session=key)
+        )
+        _decided(response)
+
+    server = running.restate.process
+    return Side(send, running.agents[framework.name].process.pid, server.pid if server else None)
+
+
+async def _plain(running: Stack, framework: Framework, exits: AsyncExitStack, folder: Path) -> Side:
+    claim = sample_claims()["broken-leg"]
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    command: list[str | Path] = [sys.executable, ROOT / PLAIN.format(name=framework.name)]
+    env = running.env(f"{framework.prefix()}.plain") | {"PORT": str(port), "HOST": "127.0.0.1"}
+    process = await exits.enter_async_context(
+        processes.running("The agent without Restate", command, folder / "plain.log", env)
+    )
+    await process.until(f"{url}/health")
+    client = await exits.enter_async_context(
+        httpx.AsyncClient(base_url=url, timeout=None, limits=httpx.Limits(max_connections=None))
+    )
+
+    async def send() -> None:
+        _decided(await client.post("/run", json=framework.body(claim, session=uuid.uuid4().hex)))
+
+    return Side(send, process.pid, None)
+
+
+def _decided(response: httpx.Response) -> None:
+    if response.status_code != 200 or not response.json().startswith("Approved:"):
+        raise TourError(f"A claim was not decided: {response.status_code} {response.text}", "Try `uv run tour` first.")

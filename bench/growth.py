@@ -1,0 +1,140 @@
+"""How the time of an invocation grows: with a fan-out's steps, its payload's bytes, a session's turns."""
+
+import itertools
+import math
+import statistics
+import time
+import uuid
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+from rich.console import Console
+from rich.progress import Progress
+
+from bench.measuring import Extent
+from shared.claims import sample_claims
+from tour.runtime import journal, stack
+from tour.runtime.errors import TourError
+from tour.runtime.frameworks import FRAMEWORKS, ROOT, Framework, Pattern
+
+SERVICE = Pattern("growth", "growth", str(ROOT / "bench" / "growth_service.py"), "Growth")
+STEP = 0.1
+"""Seconds that each step takes in one half of the fan-outs; in the other half it takes none."""
+
+STORED = "session_store::session-123"
+"""The state entry in which Restate's integrations keep a session."""
+
+AROUND = 5
+"""A turn of a session stands for those around it, so many on either side, in each of the sessions."""
+
+
+class Steps(BaseModel):
+    """Invocations of so many parallel steps: the latencies, in ms, with steps of no time and with steps of `STEP`."""
+
+    steps: int
+    instant: list[float]
+    slow: list[float]
+
+
+class Payload(BaseModel):
+    """Invocations that are sent so many bytes, and journal them as the results of three steps: latencies, in ms."""
+
+    size: int
+    latencies: list[float]
+
+
+class Session(BaseModel):
+    """Claims in one session, one after the other.
+
+    `latencies` are those of each turn, in ms; `stored` is the session after so many turns, in bytes: each turn reads
+    and writes it.
+    """
+
+    framework: str
+    title: str
+    latencies: list[float]
+    stored: dict[int, int]
+
+
+class Growth(BaseModel):
+    """All that was measured of growth. `refused` is what a caller is told whose claim is too large."""
+
+    steps: list[Steps]
+    payloads: list[Payload]
+    sessions: list[Session]
+    refused: str
+
+
+async def growth(folder: Path, frameworks: Sequence[Framework], extent: Extent, console: Console) -> Growth:
+    """Measure each point as often as there are blocks, in turn. Raises: TourError."""
+    measured = Growth(
+        steps=[Steps(steps=steps, instant=[], slow=[]) for steps in extent.steps],
+        payloads=[Payload(size=size, latencies=[]) for size in extent.payloads],
+        sessions=[],
+        refused="",
+    )
+    with Progress(console=console, transient=True) as progress:
+        bar = progress.add_task("Growth: steps and payloads", total=extent.blocks)
+        async with stack.running(folder / "growth", frameworks=FRAMEWORKS[-1:], pattern=SERVICE) as running:
+            for _ in range(extent.blocks):
+                for point in measured.steps:
+                    point.instant.append(await _timed(running, steps=point.steps))
+                    point.slow.append(await _timed(running, steps=point.steps, seconds=STEP))
+                for sent in measured.payloads:
+                    sent.latencies.append(await _timed(running, steps=3, payload="x" * sent.size))
+                progress.advance(bar)
+        keeping = [framework for framework in frameworks if framework.keyed]
+        bar = progress.add_task("Growth: sessions", total=len(keeping) * extent.blocks * (max(extent.turns) + AROUND))
+        for framework in keeping:
+            async with stack.running(folder / "sessions", frameworks=[framework]) as running:
+                for _ in range(extent.blocks):
+                    session = await _session(running, framework, extent.turns, lambda: progress.advance(bar))
+                    measured.sessions.append(session)
+        async with stack.running(folder / "refused", frameworks=frameworks[:1]) as running:
+            large = sample_claims()["broken-leg"].model_copy(update={"reason": "x" * max(extent.payloads)})
+            body = frameworks[0].body(large)
+            response = await running.ingress.post(f"/restate/call/{frameworks[0].path()}", json=body)
+            measured.refused = f"{response.status_code}: {response.json()['message']}"
+    return measured
+
+
+async def _timed(running: stack.Stack, **work: Any) -> float:
+    sent = time.perf_counter()
+    response = await running.ingress.post(f"/restate/call/{FRAMEWORKS[-1].path(pattern=SERVICE)}", json=work)
+    latency = (time.perf_counter() - sent) * 1000
+    if response.text != str(work["steps"]):
+        raise TourError(f"{work['steps']} steps: {response.text}", "Its journal may be too large.")
+    return latency
+
+
+async def _session(
+    running: stack.Stack, framework: Framework, turns: Iterable[int], advance: Callable[[], None]
+) -> Session:
+    claim, user = sample_claims()["broken-leg"], uuid.uuid4().hex
+    session = Session(framework=framework.name, title=framework.title, latencies=[], stored={})
+    for turn in range(1, max(turns) + AROUND + 1):
+        sent = time.perf_counter()
+        response = await running.ingress.post(f"/restate/call/{framework.path(user)}", json=framework.body(claim))
+        session.latencies.append((time.perf_counter() - sent) * 1000)
+        if response.status_code != 200 or (f"(claim {turn} in this session)" not in response.json() and turn > 1):
+            raise TourError(
+                f"Turn {turn} of a session: {response.status_code} {response.text}", "Try `uv run tour` first."
+            )
+        if turn in turns:
+            session.stored[turn] = await journal.stored(running.admin, framework.service(), user, STORED)
+        advance()
+    return session
+
+
+def around(session: Session, turn: int) -> float:
+    """The median latency of the turns around this one, in ms."""
+    return statistics.median(session.latencies[max(0, turn - AROUND) : turn + AROUND])
+
+
+def exponents(points: Sequence[tuple[float, float]]) -> list[float]:
+    """From each point (size, time) to the next, with which power of the size the time grows: 1 is linear."""
+    return [
+        math.log(later / time) / math.log(more / size) for (size, time), (more, later) in itertools.pairwise(points)
+    ]

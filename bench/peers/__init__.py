@@ -1,0 +1,1 @@
+"""The same agent on other durable runtimes: DBOS, LangGraph and Prefect."""

@@ -1,0 +1,83 @@
+"""DBOS with Pydantic AI: the agent's run is a workflow, each model call and each check is a step in the database.
+
+PEER_STORE=sqlite:////tmp/dbos.db uv run --group bench bench/peers/dbos_agent.py
+
+The three checks are steps that run in parallel. DBOS numbers a step when it starts, and asyncio starts tasks in the
+order in which they were created, so a recovered workflow gives each the number that it had.
+The process recovers what was open when it starts (`DBOS.launch`).
+
+As DBOS comes: SQLite with a rollback journal and `synchronous=FULL` (SQLite's own defaults); Postgres with
+`synchronous_commit` as the server has it, on by default. A step is not retried by default; a model call is here.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from dbos import DBOS, DBOSConfig, SetWorkflowID
+from openai import AsyncOpenAI
+from pydantic_ai import Agent, RunContext, UsageLimits
+from pydantic_ai.durable_exec.dbos import DBOSDurability
+from pydantic_ai.models.openai import OpenAIResponsesModel
+from pydantic_ai.providers.openai import OpenAIProvider
+from starlette.applications import Starlette
+
+from bench.peers.serving import serve_peer, store
+from lab.observed import invocation
+from shared import checks, llm
+from shared.claims import InsuranceClaim
+
+check_eligibility = DBOS.step()(checks.check_eligibility)
+compare_to_standard_rates = DBOS.step()(checks.compare_to_standard_rates)
+check_fraud = DBOS.step()(checks.check_fraud)
+
+
+async def calculate_metrics(run: RunContext[InsuranceClaim], claim: InsuranceClaim) -> list[str]:
+    """Check a claim: eligibility, cost against standard rates, fraud risk."""
+    if refusal := run.deps.refusal_of(claim):
+        return [refusal]
+    tasks = [asyncio.create_task(check(claim)) for check in (check_eligibility, compare_to_standard_rates, check_fraud)]
+    results = await asyncio.gather(*tasks, return_exceptions=True)  # all end, and are in the database, before one fails
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+    return [str(result) for result in results]
+
+
+model_name = llm.openai_model()
+provider = OpenAIProvider(openai_client=AsyncOpenAI(timeout=llm.MODEL_TIMEOUT))
+agent = Agent(
+    OpenAIResponsesModel(model_name, provider=provider),
+    name="ParallelToolClaimAgent",
+    instructions=llm.INSTRUCTIONS,
+    deps_type=InsuranceClaim,
+    tools=[calculate_metrics],
+    capabilities=[DBOSDurability(model_step_config={"retries_allowed": True, "max_attempts": 3})],
+)
+
+
+@DBOS.workflow()
+async def decide(claim: InsuranceClaim) -> str:
+    invocation.set(DBOS.workflow_id or "")
+    prompt = f"Claim: {claim.model_dump_json()}"
+    result = await agent.run(prompt, deps=claim, usage_limits=UsageLimits(request_limit=llm.MAX_TURNS))
+    return llm.answer(result.output)
+
+
+async def run(id: str, claim: InsuranceClaim) -> str:
+    with SetWorkflowID(id):  # the same id again: a handle to the workflow that has it
+        handle = await DBOS.start_workflow_async(decide, claim)
+    return await handle.get_result()
+
+
+@asynccontextmanager
+async def launched(app: Starlette) -> AsyncIterator[None]:
+    config: DBOSConfig = {"name": "claims", "system_database_url": store(), "log_level": "WARNING"}
+    DBOS(config=config)
+    DBOS.launch()
+    yield
+    DBOS.destroy()
+
+
+if __name__ == "__main__":
+    serve_peer("DBOS", run, launched)

@@ -1,0 +1,107 @@
+"""LangGraph with LangChain's agent: after each step the state of the graph is a checkpoint in the database.
+
+PEER_STORE=sqlite:////tmp/langgraph.db uv run --group bench bench/peers/langgraph_agent.py
+
+The three checks are tasks (`@task`): the result of each is kept as a pending write of the step that called it, so the
+step, when it runs again, repeats only what had not ended. `durability="sync"` waits for a checkpoint before the next
+step; the default, "async", may lose the last one.
+LangGraph does not recover by itself: whoever sends the claim again with its id (the `thread_id`) lets it go on.
+
+As the checkpointers come: SQLite in WAL mode with `synchronous=FULL` (SQLite's own default), one connection; Postgres
+with `synchronous_commit` as the server has it, on by default, and a pool of connections as LangGraph's guide has it.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from langchain.agents import create_agent
+from langchain.tools import ToolRuntime, tool
+from langchain_core.runnables import RunnableConfig
+from langchain_openai import ChatOpenAI
+from langgraph.checkpoint.base import BaseCheckpointSaver
+from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
+from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
+from langgraph.func import task
+from langgraph.graph.state import CompiledStateGraph
+from psycopg import AsyncConnection
+from psycopg.rows import DictRow, dict_row
+from psycopg_pool import AsyncConnectionPool
+from starlette.applications import Starlette
+
+from bench.peers.serving import once, serve_peer, store
+from lab.observed import invocation
+from shared import checks, llm
+from shared.claims import InsuranceClaim
+
+check_eligibility = task(checks.check_eligibility)
+compare_to_standard_rates = task(checks.compare_to_standard_rates)
+check_fraud = task(checks.check_fraud)
+
+
+@tool
+async def calculate_metrics(claim: InsuranceClaim, runtime: ToolRuntime[InsuranceClaim]) -> list[str]:
+    """Check a claim: eligibility, cost against standard rates, fraud risk."""
+    if refusal := runtime.context.refusal_of(claim):
+        return [refusal]
+    return list(await asyncio.gather(check_eligibility(claim), compare_to_standard_rates(claim), check_fraud(claim)))
+
+
+def agent(checkpointer: BaseCheckpointSaver[str]) -> CompiledStateGraph[Any, Any]:
+    return create_agent(
+        name="ParallelToolClaimAgent",
+        model=ChatOpenAI(model=llm.openai_model(), timeout=llm.MODEL_TIMEOUT),
+        system_prompt=llm.INSTRUCTIONS,
+        tools=[calculate_metrics],
+        context_schema=InsuranceClaim,
+        checkpointer=checkpointer,
+    )
+
+
+@asynccontextmanager
+async def checkpointer() -> AsyncIterator[BaseCheckpointSaver[str]]:
+    if store().startswith("sqlite:///"):
+        async with AsyncSqliteSaver.from_conn_string(store().removeprefix("sqlite:///")) as saver:
+            await saver.setup()
+            yield saver
+        return
+    pool = AsyncConnectionPool[AsyncConnection[DictRow]](
+        store(),
+        max_size=20,
+        open=False,
+        kwargs={"autocommit": True, "prepare_threshold": 0, "row_factory": dict_row},
+    )
+    async with pool:
+        postgres = AsyncPostgresSaver(pool)
+        await postgres.setup()
+        yield postgres
+
+
+graph: CompiledStateGraph[Any, Any]
+
+
+@asynccontextmanager
+async def opened(app: Starlette) -> AsyncIterator[None]:
+    global graph
+    async with checkpointer() as saver:
+        graph = agent(saver)
+        yield
+
+
+@once
+async def run(id: str, claim: InsuranceClaim) -> str:
+    invocation.set(id)
+    config: RunnableConfig = {"configurable": {"thread_id": id}, "recursion_limit": 2 * llm.MAX_TURNS}
+    before = await graph.aget_state(config)
+    if before.values and not before.next:
+        state = before.values
+    else:
+        prompt = {"messages": [{"role": "user", "content": f"Claim: {claim.model_dump_json()}"}]}
+        given = None if before.next else prompt  # None: go on from the last checkpoint
+        state = await graph.ainvoke(given, config, context=claim, durability="sync")
+    return llm.answer(state["messages"][-1].text)
+
+
+if __name__ == "__main__":
+    serve_peer("LangGraph", run, opened)

@@ -1,0 +1,58 @@
+"""Google ADK, without Restate: the same agent, as `tour bench` measures it against the durable one.
+
+uv run bench/plain/google_adk_plain.py
+"""
+
+import asyncio
+
+from google.adk.agents import LlmAgent
+from google.adk.apps import App
+from google.adk.models import Gemini
+from google.adk.runners import Runner
+from google.adk.sessions import InMemorySessionService
+from google.adk.tools.tool_context import ToolContext
+from google.genai import types
+
+from google_adk.tool_calls import refuse_unknown_tool
+from shared import llm
+from shared.checks import check_eligibility, check_fraud, compare_to_standard_rates
+from shared.claims import InsuranceClaim, SessionClaim
+from shared.serving import serve_plain
+
+
+async def calculate_metrics(claim: InsuranceClaim, tool_context: ToolContext) -> list[str]:
+    """Check a claim: eligibility, cost against standard rates, fraud risk."""
+    if refusal := InsuranceClaim.model_validate(tool_context.state["claim"]).refusal_of(claim):
+        return [refusal]
+    checks = (check_eligibility(claim), compare_to_standard_rates(claim), check_fraud(claim))
+    return list(await asyncio.gather(*checks))
+
+
+agent = LlmAgent(
+    name="ParallelToolClaimAgent",
+    model=Gemini(model=llm.gemini_model(), client_kwargs=llm.gemini_client()),
+    instruction=llm.INSTRUCTIONS,
+    tools=[calculate_metrics],
+    before_tool_callback=refuse_unknown_tool,
+)
+app = App(name="claims", root_agent=agent)
+runner = Runner(app=app, session_service=InMemorySessionService(), auto_create_session=True)
+
+
+async def run(claim: SessionClaim) -> str:
+    prompt = f"Claim: {claim.claim.model_dump_json()}"
+    events = runner.run_async(
+        user_id="user123",
+        session_id=claim.session_id,
+        state_delta={"claim": claim.claim.model_dump(mode="json")},
+        new_message=types.Content(role="user", parts=[types.Part(text=prompt)]),
+    )
+    answer = ""
+    async for event in events:
+        if event.is_final_response() and event.content and event.content.parts:
+            answer = "".join(part.text or "" for part in event.content.parts)
+    return llm.answer(answer)
+
+
+if __name__ == "__main__":
+    serve_plain(run)

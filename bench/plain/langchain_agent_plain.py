@@ -1,0 +1,47 @@
+"""LangChain, without Restate: the same agent, as `tour bench` measures it against the durable one.
+
+uv run bench/plain/langchain_agent_plain.py
+"""
+
+import asyncio
+
+from langchain.agents import create_agent
+from langchain.tools import ToolRuntime, tool
+from langchain_openai import ChatOpenAI
+
+from shared import llm
+from shared.checks import check_eligibility, check_fraud, compare_to_standard_rates
+from shared.claims import InsuranceClaim
+from shared.serving import serve_plain
+
+
+@tool
+async def calculate_metrics(claim: InsuranceClaim, runtime: ToolRuntime[InsuranceClaim]) -> list[str]:
+    """Check a claim: eligibility, cost against standard rates, fraud risk."""
+    if refusal := runtime.context.refusal_of(claim):
+        return [refusal]
+    checks = (check_eligibility(claim), compare_to_standard_rates(claim), check_fraud(claim))
+    return list(await asyncio.gather(*checks))
+
+
+agent = create_agent(
+    name="ParallelToolClaimAgent",
+    model=ChatOpenAI(model=llm.openai_model(), timeout=llm.MODEL_TIMEOUT),
+    system_prompt=llm.INSTRUCTIONS,
+    tools=[calculate_metrics],
+    context_schema=InsuranceClaim,
+)
+
+
+async def run(claim: InsuranceClaim) -> str:
+    prompt = f"Claim: {claim.model_dump_json()}"
+    state = await agent.ainvoke(
+        {"messages": [{"role": "user", "content": prompt}]},
+        {"recursion_limit": 2 * llm.MAX_TURNS},
+        context=claim,
+    )
+    return llm.answer(state["messages"][-1].text)
+
+
+if __name__ == "__main__":
+    serve_plain(run)

@@ -1,0 +1,42 @@
+"""OpenAI Agents SDK, without Restate: the same agent, as `tour bench` measures it against the durable one.
+
+uv run bench/plain/openai_agents_plain.py
+"""
+
+import asyncio
+
+from agents import Agent, RunContextWrapper, Runner, function_tool, set_default_openai_client
+from openai import AsyncOpenAI
+
+from shared import llm
+from shared.checks import check_eligibility, check_fraud, compare_to_standard_rates
+from shared.claims import InsuranceClaim
+from shared.serving import serve_plain
+
+
+@function_tool
+async def calculate_metrics(run: RunContextWrapper[InsuranceClaim], claim: InsuranceClaim) -> list[str]:
+    """Check a claim: eligibility, cost against standard rates, fraud risk."""
+    if refusal := run.context.refusal_of(claim):
+        return [refusal]
+    checks = (check_eligibility(claim), compare_to_standard_rates(claim), check_fraud(claim))
+    return list(await asyncio.gather(*checks))
+
+
+agent = Agent[InsuranceClaim](
+    name="ParallelToolClaimAgent",
+    model=llm.openai_model(),
+    instructions=llm.INSTRUCTIONS,
+    tools=[calculate_metrics],
+)
+set_default_openai_client(AsyncOpenAI(timeout=llm.MODEL_TIMEOUT))
+
+
+async def run(claim: InsuranceClaim) -> str:
+    prompt = f"Claim: {claim.model_dump_json()}"
+    result = await Runner.run(agent, prompt, context=claim, max_turns=llm.MAX_TURNS)
+    return llm.answer(result.final_output)
+
+
+if __name__ == "__main__":
+    serve_plain(run)

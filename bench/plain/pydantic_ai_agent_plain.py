@@ -1,0 +1,45 @@
+"""Pydantic AI, without Restate: the same agent, as `tour bench` measures it against the durable one.
+
+uv run bench/plain/pydantic_ai_agent_plain.py
+"""
+
+import asyncio
+
+from openai import AsyncOpenAI
+from pydantic_ai import Agent, RunContext, UsageLimits
+from pydantic_ai.models.openai import OpenAIResponsesModel
+from pydantic_ai.providers.openai import OpenAIProvider
+
+from shared import llm
+from shared.checks import check_eligibility, check_fraud, compare_to_standard_rates
+from shared.claims import InsuranceClaim
+from shared.serving import serve_plain
+
+
+async def calculate_metrics(run: RunContext[InsuranceClaim], claim: InsuranceClaim) -> list[str]:
+    """Check a claim: eligibility, cost against standard rates, fraud risk."""
+    if refusal := run.deps.refusal_of(claim):
+        return [refusal]
+    checks = (check_eligibility(claim), compare_to_standard_rates(claim), check_fraud(claim))
+    return list(await asyncio.gather(*checks))
+
+
+model_name = llm.openai_model()
+provider = OpenAIProvider(openai_client=AsyncOpenAI(timeout=llm.MODEL_TIMEOUT))
+agent = Agent(
+    OpenAIResponsesModel(model_name, provider=provider),
+    name="ParallelToolClaimAgent",
+    instructions=llm.INSTRUCTIONS,
+    deps_type=InsuranceClaim,
+    tools=[calculate_metrics],
+)
+
+
+async def run(claim: InsuranceClaim) -> str:
+    prompt = f"Claim: {claim.model_dump_json()}"
+    result = await agent.run(prompt, deps=claim, usage_limits=UsageLimits(request_limit=llm.MAX_TURNS))
+    return llm.answer(result.output)
+
+
+if __name__ == "__main__":
+    serve_plain(run)

@@ -1,0 +1,42 @@
+"""The whole benchmark in one run."""
+
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+from pydantic import BaseModel
+from rich.console import Console
+
+from bench.against_peers import Peers, peers
+from bench.durability import Cost, durability
+from bench.growth import Growth, growth
+from bench.measuring import Extent
+from bench.starting import Start, starting
+from tour.report import Machine, machine, versions
+from tour.runtime.frameworks import Framework
+
+
+class Bench(BaseModel):
+    """What was measured; a part that was left out is empty."""
+
+    machine: Machine
+    versions: dict[str, str]
+    durability: list[Cost] = []
+    peers: Peers | None = None
+    growth: Growth | None = None
+    start: list[Start] = []
+
+
+async def measure(
+    folder: Path, frameworks: Sequence[Framework], parts: Collection[str], extent: Extent, console: Console
+) -> Bench:
+    """Measure these parts, one after the other; logs and journals are in `folder`. Raises: TourError."""
+    bench = Bench(machine=machine(), versions=versions())
+    if "durability" in parts:
+        bench.durability = await durability(folder / "durability", frameworks, extent, console)
+    if "peers" in parts:
+        bench.peers = await peers(folder / "peers", frameworks, extent, console)
+    if "growth" in parts:
+        bench.growth = await growth(folder / "growth", frameworks, extent, console)
+    if "start" in parts:
+        bench.start = await starting(folder / "start", frameworks, extent, console)
+    return bench

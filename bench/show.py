@@ -1,0 +1,285 @@
+"""What the benchmark shows: tables that fit 80 columns, and a plot."""
+
+import itertools
+import math
+import statistics
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.table import Table
+
+from bench.against_peers import Peers
+from bench.durability import Cost
+from bench.growth import STEP, Growth, around, exponents
+from bench.measuring import agent_cpu_of, cpu, median, p50, p95, rate, server_cpu_of, spread
+from bench.run import Bench
+from bench.starting import Start
+
+
+def tables(bench: Bench) -> Iterator[Table]:
+    """The tables of the parts that were measured."""
+    if bench.durability:
+        yield from _durability(bench.durability)
+    if bench.peers:
+        yield from _peers(bench.peers)
+    if bench.growth:
+        yield from _growth(bench.growth)
+    if bench.start:
+        yield _start(bench.start)
+
+
+def _durability(costs: Sequence[Cost]) -> Iterator[Table]:
+    """A ratio is durable over plain, with its least and most."""
+    alone = [cost for cost in costs if cost.concurrency == 1]
+    yield _table(
+        "one claim at a time: latency in ms, p50 and p95",
+        ("plain", "durable", "ratio of p50"),
+        {
+            cost.title: [
+                *(f"{median(blocks, p50):.1f}, {median(blocks, p95):.1f}" for blocks in (cost.plain, cost.durable)),
+                spread(cost.ratios(p50)),
+            ]
+            for cost in alone
+        },
+    )
+    yield _table(
+        "one claim at a time: CPU time in ms",
+        ("plain", "durable: agent + server", "ratio"),
+        {
+            cost.title: [
+                f"{median(cost.plain, cpu):.1f}",
+                " + ".join(f"{median(cost.durable, of):.1f}" for of in (agent_cpu_of, server_cpu_of)),
+                spread(cost.ratios(cpu)),
+            ]
+            for cost in alone
+        },
+    )
+    yield _table(
+        "claims per second: plain, durable, ratio",
+        [f"{concurrency} at a time" for concurrency in _concurrency(costs)],
+        {
+            title: [
+                f"{median(cost.plain, rate):.0f}, {median(cost.durable, rate):.0f}, "
+                f"{statistics.median(cost.ratios(rate)):.2f}"
+                for cost in costs
+            ]
+            for title, costs in itertools.groupby(costs, key=lambda cost: cost.title)
+        },
+    )
+
+
+def _concurrency(costs: Sequence[Cost]) -> list[int]:
+    return list(dict.fromkeys(cost.concurrency for cost in costs))
+
+
+def _peers(peers: Peers) -> Iterator[Table]:
+    """A ratio is the peer over Restate's agent on the same SDK: above 1, Restate is ahead in latency."""
+    for concurrency in dict.fromkeys(versus.concurrency for versus in peers.versus):
+        yield _table(
+            f"{concurrency} at a time: p50 in ms, the peer's and Restate's on the same SDK",
+            ("peer", "Restate", "ratio of p50", "claims/s"),
+            {
+                versus.title: [
+                    f"{median(versus.theirs, p50):.1f}",
+                    f"{median(versus.ours, p50):.1f}",
+                    spread(versus.ratios(p50)),
+                    f"{median(versus.theirs, rate):.0f}, {median(versus.ours, rate):.0f}",
+                ]
+                for versus in peers.versus
+                if versus.concurrency == concurrency
+            },
+            rows_are="peer",
+        )
+    yield _table(
+        "kill -9 in the middle of a claim: done again; seconds until ready, answered",
+        ("checks", "model calls", "ready", "answered", "beyond", "right"),
+        {
+            recovery.title: [
+                str(len(recovery.repeated_checks)),
+                str(recovery.repeated_model_calls),
+                f"{recovery.ready:.1f}",
+                f"{recovery.answered:.1f}",
+                f"{recovery.beyond:.1f}",
+                "yes" if recovery.right else "no",
+            ]
+            for recovery in peers.recoveries
+        },
+        rows_are="agent",
+    )
+
+
+def _growth(growth: Growth) -> Iterator[Table]:
+    """An exponent is that from the line above: 1 is linear."""
+    yield _table(
+        f"a fan-out of so many steps, in ms: of no time, and of {STEP:g} s",
+        ("instant", "exponent", f"of {STEP:g} s", f"over {STEP:g} s"),
+        {
+            str(point.steps): [
+                f"{statistics.median(point.instant):.0f}",
+                exponent,
+                f"{statistics.median(point.slow):.0f}",
+                spread([latency / STEP / 1000 for latency in point.slow]),
+            ]
+            for point, exponent in zip(
+                growth.steps,
+                _exponents([(point.steps, statistics.median(point.instant)) for point in growth.steps]),
+                strict=True,
+            )
+        },
+        rows_are="steps",
+    )
+    yield _table(
+        "a payload of so many bytes, journaled four times: latency in ms",
+        ("median", "least", "most", "exponent"),
+        {
+            f"{point.size:,}": [
+                *(f"{of(point.latencies):.0f}" for of in (statistics.median, min, max)),
+                exponent,
+            ]
+            for point, exponent in zip(
+                growth.payloads,
+                _exponents([(point.size, statistics.median(point.latencies)) for point in growth.payloads]),
+                strict=True,
+            )
+        },
+        rows_are="bytes",
+    )
+    for title, sessions in itertools.groupby(growth.sessions, key=lambda session: session.title):
+        same = list(sessions)
+        turns = list(same[0].stored)
+        points = [(turn, [around(session, turn) for session in same]) for turn in turns]
+        yield _table(
+            f"{title}, the turn of a session: latency in ms, and the session's size in kB",
+            ("median", "least", "most", "exponent", "stored"),
+            {
+                str(turn): [
+                    *(f"{of(latencies):.0f}" for of in (statistics.median, min, max)),
+                    exponent,
+                    f"{statistics.median(session.stored[turn] for session in same) / 1000:.0f}",
+                ]
+                for (turn, latencies), exponent in zip(
+                    points,
+                    _exponents([(turn, statistics.median(latencies)) for turn, latencies in points]),
+                    strict=True,
+                )
+            },
+            rows_are="turn",
+        )
+
+
+def _exponents(points: Sequence[tuple[float, float]]) -> list[str]:
+    return ["", *(f"{exponent:.2f}" for exponent in exponents(points))]
+
+
+def _start(starts: Sequence[Start]) -> Table:
+    return _table(
+        "a start: the import, memory after it, and from its command until it answers",
+        ("import, s", "MiB", "ready, s"),
+        {
+            start.title: [
+                f"{statistics.median(start.imports):.2f}",
+                f"{statistics.median(start.memory):.0f}",
+                f"{statistics.median(start.ready):.2f} ({min(start.ready):.2f}-{max(start.ready):.2f})",
+            ]
+            for start in starts
+        },
+    )
+
+
+def _table(title: str, columns: Iterable[str], rows: Mapping[str, Sequence[str]], rows_are: str = "framework") -> Table:
+    shown = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", padding=0, collapse_padding=True)
+    shown.add_column(rows_are, no_wrap=True)
+    for column in columns:
+        shown.add_column(column, justify="right", no_wrap=True)
+    for name, row in rows.items():
+        shown.add_row(name, *row)
+    return shown
+
+
+def plot(bench: Bench, file: Path) -> None:
+    """Draw the parts that were measured; the file's name says the format."""
+    import matplotlib.pyplot as plt  # it takes half a second to import
+
+    drawings = [
+        *([_draw_ratios, _draw_throughput] if bench.durability else []),
+        *([_draw_peers] if bench.peers else []),
+        *([_draw_steps, _draw_sessions] if bench.growth else []),
+        *([_draw_start] if bench.start else []),
+    ]
+    rows = math.ceil(len(drawings) / 3)
+    figure, axes = plt.subplots(rows, 3, figsize=(16, 4 * rows), layout="constrained", squeeze=False)
+    for draw, ax in itertools.zip_longest(drawings, axes.flat):
+        if draw:
+            draw(bench, ax)
+        else:
+            ax.axis("off")
+    figure.savefig(file)
+    plt.close(figure)
+
+
+def _draw_ratios(bench: Bench, ax: Any) -> None:
+    alone = [cost for cost in bench.durability if cost.concurrency == 1]
+    _draw_spreads(ax, {cost.title: cost.ratios(p50) for cost in alone})
+    ax.set_title("p50, durable over plain, one claim at a time")
+
+
+def _draw_peers(bench: Bench, ax: Any) -> None:
+    assert bench.peers
+    alone = [versus for versus in bench.peers.versus if versus.concurrency == 1]
+    _draw_spreads(ax, {versus.title: versus.ratios(p50) for versus in alone})
+    ax.set(xscale="log", xticks=(1, 2, 5, 10), xticklabels=(1, 2, 5, 10))
+    ax.set_title("p50, the peer over Restate, one claim at a time")
+
+
+def _draw_spreads(ax: Any, rows: Mapping[str, Sequence[float]]) -> None:
+    for row, ratios in enumerate(rows.values()):
+        ax.plot(ratios, [row] * len(ratios), "o", color=f"C{row}", alpha=0.5)
+        ax.plot(statistics.median(ratios), row, "|", color=f"C{row}", markersize=24)
+    ax.set(yticks=range(len(rows)), yticklabels=rows)
+    ax.axvline(1, color="grey", linewidth=0.5)
+    ax.invert_yaxis()
+
+
+def _draw_throughput(bench: Bench, ax: Any) -> None:
+    concurrency = _concurrency(bench.durability)
+    for row, (title, costs) in enumerate(itertools.groupby(bench.durability, key=lambda cost: cost.title)):
+        same = list(costs)
+        for side, style, label in (("durable", "-", title), ("plain", ":", None)):
+            rates = [median(getattr(cost, side), rate) for cost in same]
+            ax.plot(concurrency, rates, style, color=f"C{row}", label=label)
+    ax.set(xscale="log", xticks=concurrency, xticklabels=concurrency, xlabel="claims at a time", ylim=(0, None))
+    ax.set_title("claims per second: durable —, plain ···")
+    ax.legend(fontsize="x-small", loc="lower left", ncols=2)
+
+
+def _draw_steps(bench: Bench, ax: Any) -> None:
+    assert bench.growth
+    steps = [point.steps for point in bench.growth.steps]
+    for label, style, times in (
+        ("instant", "o-", [statistics.median(point.instant) for point in bench.growth.steps]),
+        (f"of {STEP:g} s", "s-", [statistics.median(point.slow) for point in bench.growth.steps]),
+    ):
+        ax.plot(steps, times, style, label=label)
+    ax.set(xscale="log", yscale="log", xticks=steps, xticklabels=steps, xlabel="parallel steps", title="a fan-out, ms")
+    ax.legend(fontsize="x-small")
+
+
+def _draw_sessions(bench: Bench, ax: Any) -> None:
+    assert bench.growth
+    for title, sessions in itertools.groupby(bench.growth.sessions, key=lambda session: session.title):
+        for number, session in enumerate(sessions):
+            turns = range(1, len(session.latencies) + 1)
+            ax.plot(turns, session.latencies, color=f"C{number}", linewidth=0.7, label=None if number else title)
+    ax.set(xlabel="turn of a session", ylim=(0, None), title="a session's turn, ms")
+    ax.legend(fontsize="x-small")
+
+
+def _draw_start(bench: Bench, ax: Any) -> None:
+    for row, start in enumerate(bench.start):
+        ax.barh(row, statistics.median(start.ready), color=f"C{row}", alpha=0.4)
+        ax.barh(row, statistics.median(start.imports), color=f"C{row}")
+    ax.set(yticks=range(len(bench.start)), yticklabels=[start.title for start in bench.start])
+    ax.set_title("a start, s: the import, and until it answers")
+    ax.invert_yaxis()

@@ -1,0 +1,64 @@
+"""LangChain: one tool that calls three checks in a service of their own.
+
+Each call is an invocation of its own, which Restate retries alone: no FanOut is needed.
+
+uv run deploy/remote_checks/langchain_agent_remote.py
+"""
+
+import restate
+from langchain.agents import create_agent
+from langchain.tools import ToolRuntime, tool
+from langchain_openai import ChatOpenAI
+from langgraph.errors import GraphRecursionError
+from restate.ext.langchain import RestateMiddleware, restate_context
+
+from deploy.check_services import cost, eligibility, fraud
+from shared import llm
+from shared.claims import InsuranceClaim
+from shared.serving import final_errors, serve, service_name
+
+
+@tool
+async def calculate_metrics(claim: InsuranceClaim, runtime: ToolRuntime[InsuranceClaim]) -> list[str]:
+    """Check a claim: eligibility, cost against standard rates, fraud risk."""
+    if refusal := runtime.context.refusal_of(claim):
+        return [refusal]
+    ctx = restate_context()
+    checks = await restate.gather(
+        ctx.service_call(eligibility, claim),
+        ctx.service_call(cost, claim),
+        ctx.service_call(fraud, claim),
+    )
+    return [await check for check in checks]
+
+
+agent = create_agent(  # type: ignore[misc]  # Restate types its middleware for agents without a context
+    name="RemoteChecksClaimAgent",
+    model=ChatOpenAI(model=llm.openai_model(), timeout=llm.MODEL_TIMEOUT),
+    system_prompt=llm.INSTRUCTIONS,
+    tools=[calculate_metrics],
+    context_schema=InsuranceClaim,
+    middleware=[RestateMiddleware(run_options=llm.MODEL_CALL)],
+)
+
+claim_service = restate.Service(
+    service_name("RemoteChecksClaimAgent"), invocation_context_managers=[final_errors(GraphRecursionError)]
+)
+
+
+@claim_service.handler()
+async def run(ctx: restate.Context, claim: InsuranceClaim) -> str:
+    prompt = f"Claim: {claim.model_dump_json()}"
+    state = await agent.ainvoke(
+        {"messages": [{"role": "user", "content": prompt}]},
+        # One tool call at a time, in order: Restate's middleware sees to the order, but with all of them started at
+        # once, the terminal error of one can be lost among the others' ends.
+        {"recursion_limit": 2 * llm.MAX_TURNS, "max_concurrency": 1},
+        context=claim,
+    )
+    message = state["messages"][-1]
+    return llm.answer(message.text, message.additional_kwargs.get("refusal"))
+
+
+if __name__ == "__main__":
+    serve(claim_service)

@@ -1,0 +1,62 @@
+"""OpenAI Agents SDK: one tool that calls three checks in a service of their own.
+
+Each call is an invocation of its own, which Restate retries alone: no FanOut is needed.
+
+uv run deploy/remote_checks/openai_agents_remote.py
+"""
+
+import restate
+from agents import Agent, AgentsException, RunConfig, RunContextWrapper, set_default_openai_client
+from openai import AsyncOpenAI
+from restate.ext.openai import DurableRunner, durable_function_tool, restate_context
+
+from deploy.check_services import cost, eligibility, fraud
+from openai_agents.tool_calls import ONE_AT_A_TIME, keep_terminal_errors
+from shared import llm
+from shared.claims import InsuranceClaim
+from shared.serving import final_errors, serve, service_name
+
+
+@durable_function_tool(failure_error_function=keep_terminal_errors)
+async def calculate_metrics(run: RunContextWrapper[InsuranceClaim], claim: InsuranceClaim) -> list[str]:
+    """Check a claim: eligibility, cost against standard rates, fraud risk."""
+    if refusal := run.context.refusal_of(claim):
+        return [refusal]
+    ctx = restate_context()
+    checks = await restate.gather(
+        ctx.service_call(eligibility, claim),
+        ctx.service_call(cost, claim),
+        ctx.service_call(fraud, claim),
+    )
+    return [await check for check in checks]
+
+
+agent = Agent[InsuranceClaim](
+    name="RemoteChecksClaimAgent",
+    model=llm.openai_model(),
+    instructions=llm.INSTRUCTIONS,
+    tools=[calculate_metrics],
+)
+set_default_openai_client(AsyncOpenAI(timeout=llm.MODEL_TIMEOUT))
+
+claim_service = restate.Service(
+    service_name("RemoteChecksClaimAgent"), invocation_context_managers=[final_errors(AgentsException)]
+)
+
+
+@claim_service.handler()
+async def run(ctx: restate.Context, claim: InsuranceClaim) -> str:
+    prompt = f"Claim: {claim.model_dump_json()}"
+    result = await DurableRunner.run(
+        agent,
+        prompt,
+        context=claim,
+        max_turns=llm.MAX_TURNS,
+        run_config=RunConfig(tool_execution=ONE_AT_A_TIME),
+        run_options=llm.MODEL_CALL,
+    )
+    return llm.answer(result.final_output)
+
+
+if __name__ == "__main__":
+    serve(claim_service)

@@ -1,0 +1,60 @@
+"""Pydantic AI: one tool that calls three checks in a service of their own.
+
+Each call is an invocation of its own, which Restate retries alone: no FanOut is needed.
+
+uv run deploy/remote_checks/pydantic_ai_agent_remote.py
+"""
+
+import restate
+from openai import AsyncOpenAI
+from pydantic_ai import Agent, AgentRunError, RunContext, UsageLimits
+from pydantic_ai.models.openai import OpenAIResponsesModel
+from pydantic_ai.providers.openai import OpenAIProvider
+from restate.ext.pydantic import RestateAgent, restate_context
+
+import durable.quick_serde  # noqa: F401 - halves the CPU that a claim costs
+from deploy.check_services import cost, eligibility, fraud
+from shared import llm
+from shared.claims import InsuranceClaim
+from shared.serving import final_errors, serve, service_name
+
+
+async def calculate_metrics(run: RunContext[InsuranceClaim], claim: InsuranceClaim) -> list[str]:
+    """Check a claim: eligibility, cost against standard rates, fraud risk."""
+    if refusal := run.deps.refusal_of(claim):
+        return [refusal]
+    ctx = restate_context()
+    checks = await restate.gather(
+        ctx.service_call(eligibility, claim),
+        ctx.service_call(cost, claim),
+        ctx.service_call(fraud, claim),
+    )
+    return [await check for check in checks]
+
+
+model_name = llm.openai_model()
+provider = OpenAIProvider(openai_client=AsyncOpenAI(timeout=llm.MODEL_TIMEOUT))
+claim_agent = Agent(
+    OpenAIResponsesModel(model_name, provider=provider),
+    name="RemoteChecksClaimAgent",
+    instructions=llm.INSTRUCTIONS,
+    deps_type=InsuranceClaim,
+    tools=[calculate_metrics],
+)
+agent = RestateAgent(claim_agent, run_options=llm.MODEL_CALL)
+
+claim_service = restate.Service(
+    service_name("RemoteChecksClaimAgent"), invocation_context_managers=[final_errors(AgentRunError)]
+)
+
+
+@claim_service.handler()
+async def run(ctx: restate.Context, claim: InsuranceClaim) -> str:
+    prompt = f"Claim: {claim.model_dump_json()}"
+    with agent.parallel_tool_call_execution_mode("sequential"):  # the same order on every replay
+        result = await agent.run(prompt, deps=claim, usage_limits=UsageLimits(request_limit=llm.MAX_TURNS))
+    return llm.answer(result.output)
+
+
+if __name__ == "__main__":
+    serve(claim_service)

@@ -1,0 +1,57 @@
+"""No agent SDK: a loop of our own (agent_loop.py), and one tool that calls three checks in a service of their own.
+
+Each call is an invocation of its own, which Restate retries alone: no FanOut is needed.
+
+uv run deploy/remote_checks/restate_loop_remote.py
+"""
+
+import restate
+from pydantic import BaseModel
+
+from deploy.check_services import cost, eligibility, fraud
+from restate_loop.agent_loop import Agent, Call, Tool
+from shared import llm
+from shared.claims import InsuranceClaim
+from shared.serving import final_errors, serve, service_name
+
+
+class Metrics(BaseModel):
+    claim: InsuranceClaim
+
+
+async def calculate_metrics(call: Call[InsuranceClaim], arguments: Metrics) -> list[str]:
+    claim = arguments.claim
+    if refusal := call.given.refusal_of(claim):
+        return [refusal]
+    ctx = call.ctx
+    checks = await restate.gather(
+        ctx.service_call(eligibility, claim),
+        ctx.service_call(cost, claim),
+        ctx.service_call(fraud, claim),
+    )
+    return [await check for check in checks]
+
+
+agent = Agent(
+    instructions=llm.INSTRUCTIONS,
+    tools=[
+        Tool(
+            name="calculate_metrics",
+            description="Check a claim: eligibility, cost against standard rates, fraud risk.",
+            arguments=Metrics,
+            run=calculate_metrics,
+        )
+    ],
+)
+
+claim_service = restate.Service(service_name("RemoteChecksClaimAgent"), invocation_context_managers=[final_errors()])
+
+
+@claim_service.handler()
+async def run(ctx: restate.Context, claim: InsuranceClaim) -> str:
+    prompt = f"Claim: {claim.model_dump_json()}"
+    return await agent.run(ctx, prompt, claim)
+
+
+if __name__ == "__main__":
+    serve(claim_service)

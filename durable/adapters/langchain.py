@@ -1,0 +1,43 @@
+"""LangChain: the tool calls of a turn in parallel.
+
+A middleware in place of Restate's own; it must be the outermost one.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from langchain.agents.middleware.types import ModelRequest, ModelResponse
+from langchain_core.messages import AIMessage, ToolMessage
+from langgraph.config import get_config
+from langgraph.prebuilt.tool_node import ToolCallRequest
+from langgraph.types import Command
+from restate.ext.langchain import RestateMiddleware, restate_context
+
+from durable.tool_calls import ToolCalls, require_versions
+
+require_versions(langchain="1.4.", langgraph="1.")
+
+
+class ParallelRestateMiddleware(RestateMiddleware):
+    """Restate's middleware, but the tool calls of a turn overlap."""
+
+    async def awrap_model_call(
+        self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]]
+    ) -> ModelResponse[Any]:
+        response = await super().awrap_model_call(request, handler)
+        calls = [call for message in response.result if isinstance(message, AIMessage) for call in message.tool_calls]
+        if calls:
+            ToolCalls(restate_context(), [call["id"] or "" for call in calls], get_config().get("max_concurrency"))
+        return response
+
+    async def awrap_tool_call(
+        self,
+        request: ToolCallRequest,
+        handler: Callable[[ToolCallRequest], Awaitable[ToolMessage | Command[Any]]],
+    ) -> ToolMessage | Command[Any]:
+        id = request.tool_call["id"] or ""
+        async with ToolCalls.of(id).turn(id):
+            result = await handler(request)
+            if isinstance(result, ToolMessage):
+                result.id = str(restate_context().uuid())  # LangGraph's own would be another one on a replay
+            return result

@@ -1,0 +1,103 @@
+"""OpenAI Agents SDK: the tool calls of a turn in parallel. A runner in place of Restate's `DurableRunner`."""
+
+from dataclasses import replace
+from typing import Any
+
+from agents import Agent, FunctionTool, Handoff, ModelResponse, RunConfig, Runner, RunResult, ToolInputGuardrail
+from agents.models.interface import Model
+from agents.tool_context import ToolContext
+from agents.tool_guardrails import ToolGuardrailFunctionOutput, ToolInputGuardrailData
+from restate import RunOptions
+from restate.ext.openai import restate_context
+from restate.ext.openai.models import State
+from restate.ext.openai.runner_wrapper import DurableModelCalls
+
+from durable.tool_calls import ToolCalls, require_versions
+
+require_versions(openai_agents="0.24.")
+
+
+class ParallelRunner:
+    """Runs an agent with Restate's durable model calls; the tool calls of a turn overlap."""
+
+    @staticmethod
+    async def run(
+        agent: Agent[Any],
+        input: Any,
+        *,
+        run_options: RunOptions[Any],
+        run_config: RunConfig | None = None,
+        **kwargs: Any,
+    ) -> RunResult:
+        """As `Runner.run`. A tool that runs an agent of its own calls this, too."""
+        config = run_config or RunConfig()
+        limit = config.tool_execution.max_function_tool_concurrency if config.tool_execution else None
+        config = replace(config, model_provider=_DurableModelCalls(run_options, limit))
+        return await Runner.run(_in_turn(agent), input, run_config=config, **kwargs)
+
+
+class _DurableModelCalls(DurableModelCalls):
+    def __init__(self, run_options: RunOptions[Any], limit: int | None) -> None:
+        super().__init__(State(), run_options)
+        self._limit = limit
+
+    def get_model(self, model_name: str | None) -> Model:
+        return _DurableModel(super().get_model(model_name), self._limit)
+
+
+class _DurableModel(Model):
+    """Restate's durable model; what it asks for is expected as tool calls."""
+
+    def __init__(self, model: Model, limit: int | None) -> None:
+        self._model = model
+        self._limit = limit
+
+    async def get_response(self, *args: Any, **kwargs: Any) -> ModelResponse:
+        response = await self._model.get_response(*args, **kwargs)
+        tools = {tool.name for tool in kwargs["tools"] if isinstance(tool, FunctionTool)}  # a handoff is none
+        calls = [item for item in response.output if item.type == "function_call" and item.name in tools]
+        if calls:
+            ToolCalls(restate_context(), [call.call_id for call in calls], self._limit)
+        return response
+
+    def stream_response(self, *args: Any, **kwargs: Any) -> Any:
+        return self._model.stream_response(*args, **kwargs)
+
+
+def _in_turn(agent: Agent[Any]) -> Agent[Any]:
+    """The agent, and those that it hands off to, with tools that take turns."""
+    tools = [_tool_in_turn(tool) if isinstance(tool, FunctionTool) else tool for tool in agent.tools]
+    handoffs = [_in_turn(to) if isinstance(to, Agent) else _handoff_in_turn(to) for to in agent.handoffs]
+    return agent.clone(tools=tools, handoffs=handoffs)
+
+
+def _handoff_in_turn(handoff: Handoff[Any, Any]) -> Handoff[Any, Any]:
+    async def invoke(*args: Any) -> Agent[Any]:
+        return _in_turn(await handoff.on_invoke_handoff(*args))
+
+    return replace(handoff, on_invoke_handoff=invoke)
+
+
+def _tool_in_turn(tool: FunctionTool) -> FunctionTool:
+    async def invoke(context: ToolContext[Any], arguments: str) -> Any:
+        async with ToolCalls.of(context.tool_call_id).turn(context.tool_call_id):
+            return await tool.on_invoke_tool(context, arguments)
+
+    guardrails = [_reporting(guardrail) for guardrail in tool.tool_input_guardrails or []]
+    return replace(tool, on_invoke_tool=invoke, tool_input_guardrails=guardrails or None)
+
+
+def _reporting(guardrail: ToolInputGuardrail[Any]) -> ToolInputGuardrail[Any]:
+    """The guardrail; a call that it does not let through will not come."""
+
+    async def check(data: ToolInputGuardrailData) -> ToolGuardrailFunctionOutput:
+        allowed = False
+        try:
+            output = await guardrail.run(data)
+            allowed = output.behavior["type"] == "allow"
+            return output
+        finally:
+            if not allowed:
+                ToolCalls.of(data.context.tool_call_id).drop(data.context.tool_call_id)
+
+    return replace(guardrail, guardrail_function=check, name=guardrail.get_name())

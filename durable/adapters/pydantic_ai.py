@@ -1,0 +1,48 @@
+"""Pydantic AI: the tool calls of a turn in parallel. A capability of the agent, beside Restate's `RestateAgent`."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from pydantic_ai import RunContext, ToolDefinition
+from pydantic_ai.capabilities import AbstractCapability
+from pydantic_ai.exceptions import ToolFailedError, ToolRetryError
+from pydantic_ai.messages import ToolCallPart
+from restate.ext.pydantic import restate_context
+
+from durable.tool_calls import ToolCalls, require_versions
+
+require_versions(pydantic_ai_slim="2.68.")
+
+
+class ParallelToolCalls(AbstractCapability[Any]):
+    """Lets the tool calls of a turn overlap: those whose arguments fit, as just these are executed."""
+
+    def __init__(self) -> None:
+        self._valid: dict[str, ToolDefinition] = {}
+
+    async def for_run(self, ctx: RunContext[Any]) -> "ParallelToolCalls":
+        return ParallelToolCalls()
+
+    async def after_tool_validate(
+        self, ctx: RunContext[Any], *, call: ToolCallPart, tool_def: ToolDefinition, args: dict[str, Any]
+    ) -> dict[str, Any]:
+        self._valid[call.tool_call_id] = tool_def
+        return args
+
+    async def wrap_tool_execute(
+        self,
+        ctx: RunContext[Any],
+        *,
+        call: ToolCallPart,
+        tool_def: ToolDefinition,
+        args: dict[str, Any],
+        handler: Callable[[dict[str, Any]], Awaitable[Any]],
+    ) -> Any:
+        if call.tool_call_id in self._valid:  # the first one that is executed, after all have been validated
+            one_at_a_time = any(tool.sequential for tool in self._valid.values()) or (
+                ctx.tool_manager is not None and ctx.tool_manager.get_parallel_execution_mode() == "sequential"
+            )
+            ToolCalls(restate_context(), list(self._valid), limit=1 if one_at_a_time else None)
+            self._valid = {}
+        async with ToolCalls.of(call.tool_call_id).turn(call.tool_call_id, answered=(ToolRetryError, ToolFailedError)):
+            return await handler(args)

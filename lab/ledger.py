@@ -1,0 +1,157 @@
+"""Faults to inject and a ledger of what ran, in one SQLite file that survives `kill -9`."""
+
+import json
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import astuple, dataclass, fields
+from typing import Literal
+
+Kind = Literal["delay", "fail", "terminal", "crash-before", "crash-after", "status", "hang", "cut", "truncate", "say"]
+Event = Literal["start", "end", "injected"]
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One planned fault: what happens to which step.
+
+    A step obeys `delay` (`value` seconds, every time), `fail` (a retryable error), `terminal` (an error with HTTP
+    status `value`), `crash-before` and `crash-after` (the process kills itself with SIGKILL before or after the
+    work). The step `model` is the offline model; it obeys `delay`, `status` (HTTP status `value`), `hang` (`value`
+    seconds), `cut`, `truncate` and `say` (`detail` is the turn to answer, as JSON).
+    """
+
+    step: str
+    kind: Kind
+    value: float = 0.0
+    times: int = 1
+    """How often it happens per invocation (per prompt, for the model); a `delay` ignores it."""
+    framework: str | None = None
+    """Only in this framework; None: in all."""
+    about: str | None = None
+    """Only where the arguments of the step, or the prompt of the model, contain this text; None: everywhere."""
+    turn: int | None = None
+    """Only in this turn of the model, from 0; None: in each."""
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of the ledger. `at` is in seconds since the epoch; `detail` is an outcome or the fault's kind."""
+
+    at: float
+    pid: int
+    framework: str
+    invocation: str
+    step: str
+    event: Event
+    detail: str
+
+
+class Lab:
+    """The lab's file. Any number of processes may have it open at once."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self._db = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
+        self._turn = threading.RLock()  # threads share this connection, and a transaction must not be shared
+        # WAL lets readers and one writer work at once; a killed process loses nothing that it had committed.
+        self._db.executescript(
+            """
+            PRAGMA journal_mode = WAL;
+            PRAGMA synchronous = OFF;
+            CREATE TABLE IF NOT EXISTS fault (
+                id INTEGER PRIMARY KEY, step TEXT, kind TEXT, value REAL, times INTEGER,
+                framework TEXT, about TEXT, turn INTEGER, detail TEXT
+            );
+            CREATE TABLE IF NOT EXISTS ledger (
+                id INTEGER PRIMARY KEY, at REAL, pid INTEGER, framework TEXT, invocation TEXT,
+                step TEXT, event TEXT, detail TEXT, fault INTEGER
+            );
+            CREATE INDEX IF NOT EXISTS ledger_fault ON ledger (fault, invocation);
+            CREATE INDEX IF NOT EXISTS ledger_invocation ON ledger (invocation);
+            """
+        )
+
+    def close(self) -> None:
+        self._db.close()
+
+    def plan(self, *faults: Fault) -> None:
+        """Add faults to the plan; running processes obey them from their next step on."""
+        columns = ", ".join(field.name for field in fields(Fault))
+        marks = ", ".join("?" for _ in fields(Fault))
+        self._db.executemany(f"INSERT INTO fault ({columns}) VALUES ({marks})", map(astuple, faults))
+
+    def clear_plan(self) -> None:
+        """Forget all planned faults; the ledger stays."""
+        self._db.execute("DELETE FROM fault")
+
+    def record(
+        self,
+        framework: str,
+        invocation: str,
+        step: str,
+        event: Event,
+        detail: str = "",
+        fault: int | None = None,
+    ) -> None:
+        """Add a line to the ledger, now and by this process."""
+        with self._turn:
+            self._db.execute(
+                "INSERT INTO ledger (at, pid, framework, invocation, step, event, detail, fault)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                (time.time(), os.getpid(), framework, invocation, step, event, detail, fault),
+            )
+
+    def ledger(self, framework: str | None = None, invocations: Iterable[str] | None = None) -> list[Entry]:
+        """The ledger in the order of writing: of one framework or of all, of these invocations or of all."""
+        columns = ", ".join(field.name for field in fields(Entry))
+        chosen = None if invocations is None else json.dumps(list(invocations))
+        rows = self._db.execute(
+            f"SELECT {columns} FROM ledger WHERE framework = coalesce(?, framework)"
+            " AND (? IS NULL OR invocation IN (SELECT value FROM json_each(?))) ORDER BY id",
+            (framework, chosen, chosen),
+        )
+        return [Entry(*row) for row in rows]
+
+    def injected(self) -> int:
+        """How many faults have been injected so far."""
+        (count,) = self._db.execute("SELECT count(*) FROM ledger WHERE event = 'injected'").fetchone()
+        return int(count)
+
+    def take(
+        self,
+        framework: str,
+        invocation: str,
+        step: str,
+        about: str,
+        kinds: Iterable[Kind],
+        turn: int | None = None,
+    ) -> list[Fault]:
+        """The planned faults of these kinds that are due here; each but a delay is counted as injected."""
+        wanted = list(kinds)
+        columns = ", ".join(field.name for field in fields(Fault))
+        with self._turn, self._transaction():
+            rows = self._db.execute(
+                f"SELECT id, {columns} FROM fault WHERE step = ? AND coalesce(framework, ?) = ?"
+                " AND (about IS NULL OR instr(?, about)) AND (turn IS NULL OR turn = ?)"
+                " AND (kind = 'delay' OR times >"
+                " (SELECT count(*) FROM ledger WHERE fault = fault.id AND invocation = ?))"
+                f" AND kind IN ({', '.join('?' for _ in wanted)}) ORDER BY id",
+                (step, framework, framework, about, turn, invocation, *wanted),
+            ).fetchall()
+            delays = [Fault(*row[1:]) for row in rows if row[2] == "delay"]
+            others = [(row[0], Fault(*row[1:])) for row in rows if row[2] != "delay"]
+            for fault_id, fault in others[:1]:  # one fault at a time, so that each is seen to work
+                self.record(framework, invocation, step, "injected", fault.kind, fault_id)
+        return delays + [fault for _, fault in others[:1]]
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        finally:
+            self._db.execute("COMMIT")

@@ -1,0 +1,106 @@
+"""What the lab does to a step: it is written down, and obeys the faults that were planned for it.
+
+A function that a step runs is decorated once with `observed`. With `TOUR_LAB` set to the file's path, each run
+of it is written down (the ledger is evidence from outside Restate) and obeys the faults that were planned for it.
+Without `TOUR_LAB` the decorator returns the function as it is: nothing is recorded, and no file is touched.
+"""
+
+import asyncio
+import functools
+import os
+import signal
+from collections.abc import Callable, Coroutine
+from contextvars import ContextVar
+from typing import ParamSpec, TypeVar
+
+from restate import Context, TerminalError
+from restate.extensions import current_context
+
+from lab.ledger import Fault, Lab
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class InjectedFailure(Exception):
+    """A planned, retryable failure of a step."""
+
+
+invocation: ContextVar[str] = ContextVar("invocation", default="")
+"""What stands for the invocation in the ledger of an agent without Restate, which has to set it."""
+
+
+def framework() -> str:
+    """Which framework this process serves: its service prefix, or an empty string when it runs alone."""
+    return os.environ.get("TOUR_SERVICE_PREFIX", "")
+
+
+@functools.cache
+def _open(path: str) -> Lab:
+    return Lab(path)
+
+
+def observed(
+    step: str,
+) -> Callable[[Callable[P, Coroutine[None, None, T]]], Callable[P, Coroutine[None, None, T]]]:
+    """Let the lab watch an async function that a durable step named `step` runs.
+
+    Raises, as planned: `InjectedFailure` (Restate retries the step) or `TerminalError` (it does not).
+    """
+
+    def decorate(work: Callable[P, Coroutine[None, None, T]]) -> Callable[P, Coroutine[None, None, T]]:
+        path = os.environ.get("TOUR_LAB")
+        if not path:
+            return work
+
+        @functools.wraps(work)
+        async def watched(*args: P.args, **kwargs: P.kwargs) -> T:
+            lab = _open(path)
+            where = (framework(), _invocation(), step)
+            about = f"{args} {kwargs}"
+            lab.record(*where, "start")
+            try:
+                for fault in lab.take(*where, about, ["delay", "fail", "terminal", "crash-before"]):
+                    await _obey(fault)
+                result = await work(*args, **kwargs)
+                for fault in lab.take(*where, about, ["crash-after"]):
+                    await _obey(fault)
+            except asyncio.CancelledError:
+                lab.record(*where, "end", "cancelled")
+                raise
+            except Exception as error:
+                lab.record(*where, "end", "terminal" if isinstance(error, TerminalError) else "failed")
+                raise
+            lab.record(*where, "end", "ok")
+            return result
+
+        return watched
+
+    return decorate
+
+
+def _invocation() -> str:
+    """The id of the invocation that this is part of; without Restate, what the agent calls it."""
+    context = handler_context()
+    return context.request().id if context else invocation.get()
+
+
+def handler_context() -> Context | None:
+    """The Restate context of the handler that this is part of; None outside of one."""
+    try:
+        return current_context()
+    except LookupError:  # what the SDK raises where it says None
+        return None
+
+
+async def _obey(fault: Fault) -> None:
+    message = fault.detail or f"{fault.step}: planned by the lab"
+    match fault.kind:
+        case "delay":
+            await asyncio.sleep(fault.value)
+        case "fail":
+            raise InjectedFailure(message)
+        case "terminal":
+            raise TerminalError(message, status_code=int(fault.value) or 500)
+        case _:
+            os.kill(os.getpid(), signal.SIGKILL)

@@ -1,0 +1,174 @@
+"""What the model says: a turn computed from the conversation, and from nothing else."""
+
+import ast
+import json
+import re
+from contextlib import suppress
+from typing import Any
+
+from offline_model.conversation import Conversation, Tool, ToolCall, Turn
+from offline_model.schema import fill, not_a_number
+
+VERDICTS = ("Approved:", "Rejected:", "Needs review:")
+
+NO_VERDICT = "No decision:"
+
+_SO_FAR = "claims decided so far"
+_SUMMARIZE = re.compile(r"\bsummari[sz]e\b", re.IGNORECASE)
+
+_VOCABULARY = (
+    r"eligible|not eligible: .+",
+    r"reasonable|above standard rates: by .+",
+    r"(low|medium|high) risk: .+",
+)
+
+_BETWEEN_CITIES = re.compile(
+    r"[,;:?!&/()\n]|(?<!\bSt)\.(?=\s|$)|\b(?:and|or|in|for|at|near|with|than|compared to|versus|vs)\b",
+    re.IGNORECASE,
+)
+
+_NO_CITY = re.compile(
+    r"a|about|afternoon|are|can|check|could|currently|evening|find|forecast|get|give|hello|hey|hi|how|how's|i|is|it"
+    r"|know|like|look|me|morning|my|need|next|night|now|please|report|right|show|tell|temperature|thanks|the|there"
+    r"|these|this|today|tomorrow|tonight|want|warm|cold|weather|week|weekend|what|what's|which|will|would|you",
+    re.IGNORECASE,
+)
+
+
+def decide(conversation: Conversation) -> Turn:
+    """The model's turn: from the results of the last turn's tool calls, or calls that the prompt asks for.
+
+    When the first turn's calls came to nothing, it makes them as they should have been, once. Where it has no tools and
+    is asked to summarize a conversation, it does.
+    """
+    if not conversation.tools and _SUMMARIZE.search(conversation.prompt):
+        return Turn(text=_summary(conversation.prompt))
+    if conversation.results:
+        answer = _conclude(conversation)
+        if conversation.turn > 1 or not answer.startswith(NO_VERDICT):
+            return Turn(text=answer)
+    calls = [
+        ToolCall(tool.name, json.dumps(arguments, ensure_ascii=False))
+        for tool in conversation.tools
+        for arguments in _arguments(tool, conversation.prompt)
+    ]
+    return Turn(calls=tuple(calls)) if calls else Turn(text=_what_is_missing(conversation.tools))
+
+
+def _conclude(conversation: Conversation) -> str:
+    places = {tool.name for tool in conversation.tools if tool.wants_place}
+    reports = [line for r in conversation.results if r.name in places for line in lines_of(r.text)]
+    checks = [line for r in conversation.results if r.name not in places for line in lines_of(r.text) or ["no text"]]
+    sentences = [f"{line.rstrip('.')}." for line in reports]
+    if checks or not reports:
+        decided = sum(_decided_in(text) for text in conversation.said_before)
+        session = f" (claim {decided + 1} in this session)" if decided else ""
+        sentences.insert(0, _verdict(checks) + session)
+    return " ".join(sentences)
+
+
+def _verdict(lines: list[str]) -> str:
+    """The decision on these check results, quoting them; any other line means that a check failed."""
+    by_check = [[line for line in dict.fromkeys(lines) if re.fullmatch(words, line)] for words in _VOCABULARY]
+    quoted = [line for check in by_check for line in check]
+    other = [line for line in lines if line not in quoted]
+    if other or not all(by_check):
+        said = " ".join(" ".join(other or lines or ["no tool result"]).split())
+        return f"{NO_VERDICT} {said if len(said) <= 300 else said[:299] + '…'}"
+    if any(line.startswith(("not eligible", "high risk")) for line in quoted):
+        verdict = "Rejected:"
+    elif any(line.startswith(("above", "medium risk")) for line in quoted):
+        verdict = "Needs review:"
+    else:
+        verdict = "Approved:"
+    return f"{verdict} {'; '.join(quoted)}."
+
+
+def lines_of(result: str) -> list[str]:
+    """The strings in a tool result: of JSON, of a Python literal (`str` of a list), else its lines.
+
+    A mapping with an `error` gives only that, as one `error: …`, so that no word in it counts as a result.
+    """
+    text = result.strip()
+    if text.startswith(("[", "(", "{", '"', "'")):
+        for parse in (json.loads, ast.literal_eval):
+            with suppress(ValueError, SyntaxError, RecursionError, MemoryError):
+                return _strings(parse(text))
+    return [line.strip(" \t-*•") for line in text.splitlines() if line.strip(" \t-*•")]
+
+
+def _strings(value: Any) -> list[str]:
+    match value:
+        case {"error": error} if error:
+            return [f"error: {error}"]
+        case dict():
+            return [line for part in value.values() for line in _strings(part)]
+        case list() | tuple():
+            return [line for part in value for line in _strings(part)]
+        case str():
+            return lines_of(value)
+    return [str(value)]
+
+
+def _arguments(tool: Tool, prompt: str) -> list[dict[str, Any]]:
+    """The arguments of each call that a prompt asks of a tool: from a JSON object, or one call per city."""
+    objects = _objects(prompt)
+    for value in objects:
+        if arguments := fill(tool.parameters, value):
+            return [arguments]
+    if objects or not tool.wants_place:  # a city in a claim is no question about it
+        return []
+    return [{tool.parameters["required"][0]: city} for city in _cities(prompt)]
+
+
+def _objects(prompt: str) -> list[dict[str, Any]]:
+    """The outermost JSON objects in a prompt. What their strings hold, JSON or not, stays data."""
+    decoder = json.JSONDecoder(parse_constant=not_a_number)
+    objects, at = [], 0
+    while (at := prompt.find("{", at)) >= 0:
+        try:
+            value, at = decoder.raw_decode(prompt, at)
+            objects.append(value)
+        except (ValueError, RecursionError):
+            at += 1
+    return objects
+
+
+def _cities(question: str) -> list[str]:
+    """The cities that a question names, each once; names in lower case count only after `in`, `for` …"""
+    named = re.search(r"\b(?:in|for|at|near)\s+(.*)", question, re.IGNORECASE | re.DOTALL)
+    found = []
+    for part in _BETWEEN_CITIES.split(named[1] if named else question):
+        words = part.split()
+        while words and _NO_CITY.fullmatch(words[0]):
+            words.pop(0)
+        while words and _NO_CITY.fullmatch(words[-1]):
+            words.pop()
+        found.append(" ".join(words).strip("\"'"))
+    cities = [city for city in found if city and not city[0].islower()]
+    return list(dict.fromkeys(cities or [city for city in found if city and named]))
+
+
+def _summary(history: str) -> str:
+    """Of a conversation as ADK writes it down, an author and what was said on each line."""
+    said = [line.partition(": ") for line in history.splitlines()]
+    decided = sum(_decided_in(text) for author, _, text in said if author != "user")
+    return f"Conversation language: English. {decided} {_SO_FAR}."
+
+
+def _decided_in(text: str) -> int:
+    """How many claims are decided in what the model said: in a decision, one; in a summary, as many as it says."""
+    summary = re.search(rf"(\d+) {_SO_FAR}", text)
+    return int(summary[1]) if summary else int(text.startswith(VERDICTS))
+
+
+def _what_is_missing(tools: tuple[Tool, ...]) -> str:
+    if not tools:
+        return "I can only call tools, and this request offers none."
+    needs = (
+        f"I can call {tool.name} for each city that you name; which city?"
+        if tool.wants_place
+        else f"I can call {tool.name} with JSON that gives {', '.join(tool.parameters.get('required', []))}."
+        for tool in tools
+    )
+    return " ".join(needs)

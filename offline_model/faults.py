@@ -1,0 +1,106 @@
+"""What can go wrong with an answer: planned in the lab as faults of the step `model`, with a ledger line per answer."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+from lab.ledger import Fault as Planned
+from lab.ledger import Lab
+from offline_model.conversation import Conversation, ToolCall, Turn
+
+
+@dataclass(frozen=True)
+class Status:
+    """Answers with an HTTP status, an error body of the wire and, if given, a Retry-After header (s)."""
+
+    code: int
+    retry_after: float | None = None
+    message: str = "a planned fault of the offline model"
+
+
+@dataclass(frozen=True)
+class Hang:
+    """Says nothing for so many seconds, then answers; ends early when the client or the server goes."""
+
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Cut:
+    """Sends the headers and half of the body, then closes the TCP connection."""
+
+
+@dataclass(frozen=True)
+class Truncated:
+    """Sends a complete HTTP response that holds half of the JSON."""
+
+
+@dataclass(frozen=True)
+class Say:
+    """Says this instead of deciding."""
+
+    turn: Turn
+
+
+@dataclass(frozen=True)
+class Delay:
+    """Answers, or does `then`, so many seconds later."""
+
+    seconds: float
+    then: "Fault | None" = None
+
+
+Fault: TypeAlias = Status | Hang | Cut | Truncated | Say | Delay
+
+
+class Director(Protocol):
+    """Decides what goes wrong. It is asked once per request, in a worker thread: it may block."""
+
+    def direct(self, conversation: Conversation, turn: int) -> Fault | None:
+        """What happens to this answer; `turn` counts the model's turns since the latest user text, from 0."""
+
+
+STEP = "model"
+
+
+def digest(prompt: str) -> str:
+    """What stands for the invocation in the ledger's lines of the model, which sees no more than the prompt."""
+    return hashlib.sha256(prompt.encode()).hexdigest()[:16]
+
+
+class LabDirector:
+    """Asks the lab what to do with each request of a model call."""
+
+    def __init__(self, lab: Lab) -> None:
+        self._lab = lab
+
+    def direct(self, conversation: Conversation, turn: int) -> Fault | None:
+        """The fault to answer with, or None. In the ledger the `digest` of the prompt stands for the
+        invocation, and the detail tells the turn and the tools that the model was shown, as JSON."""
+        where = (conversation.caller, digest(conversation.prompt), STEP)
+        shown = {tool.name: tool.parameters for tool in conversation.tools}
+        self._lab.record(*where, "start", json.dumps({"turn": turn, "tools": shown}))
+        planned = self._lab.take(
+            *where, conversation.prompt, ["delay", "status", "hang", "cut", "truncate", "say"], turn
+        )
+        delay = sum(fault.value for fault in planned if fault.kind == "delay")
+        then = next((_as_model_fault(fault) for fault in planned if fault.kind != "delay"), None)
+        return Delay(delay, then) if delay else then
+
+
+def _as_model_fault(fault: Planned) -> Fault:
+    match fault.kind:
+        case "status":
+            return Status(int(fault.value), retry_after=1 if fault.value == 429 else None)
+        case "hang":
+            return Hang(fault.value)
+        case "cut":
+            return Cut()
+        case "truncate":
+            return Truncated()
+        case "say":
+            said = json.loads(fault.detail)
+            calls = tuple(ToolCall(call["name"], call["arguments"]) for call in said.get("calls", ()))
+            return Say(Turn(text=said.get("text"), calls=calls, refusal=said.get("refusal")))
+    raise ValueError(f"the model cannot {fault.kind}")

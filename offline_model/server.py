@@ -1,0 +1,170 @@
+"""The offline model over real HTTP: OpenAI Responses, OpenAI Chat and Gemini, with no key and no network.
+
+The model is stateless and deterministic: `decide` computes a turn from the conversation it is sent, and from nothing
+else. A `Director` may put a fault or a scripted turn in the place of an answer. It does not stream.
+"""
+
+import asyncio
+import json
+import logging
+import socket
+import threading
+from contextlib import suppress
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from offline_model.conversation import BadRequest, Conversation
+from offline_model.decide import decide
+from offline_model.faults import Cut, Delay, Director, Fault, Hang, Say, Status, Truncated
+from offline_model.sockets import listen
+from offline_model.wires.chat import CHAT
+from offline_model.wires.gemini import GEMINI
+from offline_model.wires.responses import RESPONSES
+from offline_model.wires.wire import Wire
+
+if TYPE_CHECKING:
+    import uvicorn
+
+
+def create_app(*, latency: float = 0.0, director: Director | None = None) -> Starlette:
+    """The model as an ASGI app; each answer takes `latency` seconds."""
+
+    def route(path: str, wire: Wire) -> Route:
+        async def endpoint(request: Request) -> Response:
+            try:
+                conversation = wire.parse(request.path_params, _json_object(await request.body()))
+            except BadRequest as error:
+                return wire.failure(error.status, str(error))
+            fault = None
+            if director:
+                fault = await run_in_threadpool(director.direct, conversation, conversation.turn)
+            return await _answer(request, wire, conversation, Delay(latency, fault))
+
+        return Route(path, endpoint, methods=["POST"])
+
+    async def health(_: Request) -> Response:
+        return JSONResponse({"status": "ok"})
+
+    async def unknown(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        wire = GEMINI if "/models/" in request.url.path else CHAT
+        return wire.failure(error.status_code, f"{request.method} {request.url.path}: {error.detail}")
+
+    async def gone(_: Request, __: Exception) -> Response:
+        return Response(status_code=400)
+
+    routes = [Route("/health", health)]
+    for caller in ("", "/{caller}"):
+        routes += [route(f"{caller}/v1/responses", RESPONSES), route(f"{caller}/v1/chat/completions", CHAT)]
+        for version in ("v1", "v1alpha", "v1beta"):
+            routes.append(route(f"{caller}/{version}/models/{{model}}:{{method}}", GEMINI))
+    app = Starlette(routes=routes, exception_handlers={HTTPException: unknown, ClientDisconnect: gone})
+    app.state.stopping = asyncio.Event()
+    return app
+
+
+def serve(*, port: int = 0, latency: float = 0.0, director: Director | None = None) -> None:
+    """Serve on 127.0.0.1 until SIGTERM or Ctrl-C; prints the URL. Raises: OSError if the port is taken."""
+    with suppress(KeyboardInterrupt), listen("127.0.0.1", port) as listener:
+        for types in ("google.genai.types", "openai.types.chat", "openai.types.responses"):
+            import_module(types)  # now, since it would make the first answers slow
+        server = _server(create_app(latency=latency, director=director))
+        print(_url(listener), flush=True)
+        server.run([listener])
+
+
+def serve_in_thread(*, latency: float = 0.0, director: Director | None = None) -> str:
+    """Serve from a daemon thread of this process, on a free port of 127.0.0.1; returns the base URL."""
+    listener = listen("127.0.0.1", 0)  # early connections wait in its queue
+    server = _server(create_app(latency=latency, director=director))
+    threading.Thread(target=server.run, args=([listener],), name="offline-model", daemon=True).start()
+    return _url(listener)
+
+
+def _json_object(body: bytes) -> dict[str, Any]:
+    try:
+        value = json.loads(body)
+        json.dumps(value, ensure_ascii=False).encode()  # half a surrogate pair is JSON, but no text
+    except (ValueError, RecursionError) as error:
+        raise BadRequest(f"the body is not JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise BadRequest("the body must be a JSON object")
+    return value
+
+
+async def _answer(request: Request, wire: Wire, conversation: Conversation, fault: Fault | None) -> Response:
+    match fault:
+        case Delay(seconds) | Hang(seconds):
+            if not await _pause(request, seconds):
+                return wire.failure(503, "the offline model stops")
+            then = fault.then if isinstance(fault, Delay) else None
+            return await _answer(request, wire, conversation, then)
+        case Status(code, retry_after, message):
+            headers = None if retry_after is None else {"Retry-After": f"{retry_after:g}"}
+            return wire.failure(code, message, headers)
+    reply = wire.reply(conversation, fault.turn if isinstance(fault, Say) else decide(conversation))
+    response = JSONResponse(reply.model_dump(mode="json", by_alias=True, exclude_none=True))
+    half = bytes(response.body[: len(response.body) // 2])
+    match fault:
+        case Truncated():
+            return Response(half, media_type="application/json")
+        case Cut():
+            return _Half(half, headers=dict(response.headers))
+    return response
+
+
+async def _pause(request: Request, seconds: float) -> bool:
+    """Wait; False, at once, when the client hangs up or the server stops."""
+    if seconds <= 0:
+        return True
+
+    async def hung_up() -> None:
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+
+    ends = {asyncio.create_task(hung_up()), asyncio.create_task(request.app.state.stopping.wait())}
+    done, waiting = await asyncio.wait(ends, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    for task in waiting:
+        task.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
+    return not done
+
+
+class _Half(Response):
+    """Announces more than it sends: uvicorn then closes the connection."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        await send({"type": "http.response.body", "body": self.body, "more_body": True})
+
+
+def _no_cuts(record: logging.LogRecord) -> bool:
+    return "returned without completing response" not in record.getMessage()
+
+
+def _server(app: Starlette) -> "uvicorn.Server":
+    import uvicorn
+
+    class Server(uvicorn.Server):
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            app.state.stopping.set()
+            await super().shutdown(sockets)
+
+    logging.getLogger("uvicorn.error").addFilter(_no_cuts)
+    # A log_config would close the log handlers of the process that this thread lives in. Clients keep idle
+    # connections for 5 s or more: a server that closes them first breaks a request now and then.
+    wire: Any = {"http": "h11", "ws": "none", "lifespan": "off", "timeout_keep_alive": 75}
+    return Server(uvicorn.Config(app, **wire, log_config=None, log_level="warning", access_log=False))
+
+
+def _url(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://{host}:{port}"

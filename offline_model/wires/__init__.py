@@ -1,0 +1,1 @@
+"""The HTTP interfaces that the offline model speaks: a module for each."""

@@ -1,0 +1,95 @@
+"""The benchmark measures what it says: all sides decide the same claims, and no figure is left out."""
+
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from bench import against_peers, commands, growth, measuring, show
+from bench.contenders import PEERS
+from bench.durability import Cost
+from bench.measuring import PARTS, Block, Extent
+from bench.run import Bench, measure
+from tour.runtime.errors import TourError
+from tour.runtime.frameworks import FRAMEWORKS
+
+CHOSEN = [framework for framework in FRAMEWORKS if framework.keyed or framework.name == "langchain_agent"]
+AGAINST = [peer for peer in PEERS if peer.name == "langgraph.sqlite"]
+SMALL = Extent(
+    claims=3, blocks=1, concurrency=(1, 4), against=(1,), steps=(3, 6), payloads=(1_000, 10_000), turns=(2, 4)
+)
+
+
+async def test_every_part_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(against_peers, "PEERS", AGAINST)
+    measured = await measure(tmp_path, CHOSEN, PARTS, SMALL, Console(file=StringIO()))
+
+    assert [(cost.framework, cost.concurrency) for cost in measured.durability] == [
+        (framework.name, concurrency) for framework in CHOSEN for concurrency in SMALL.concurrency
+    ]
+    for cost in measured.durability:
+        for block in (*cost.durable, *cost.plain):
+            assert len(block.latencies) == max(SMALL.claims, 2 * cost.concurrency)
+            assert block.agent_cpu > 0
+        assert all(block.server_cpu > 0 for block in cost.durable)
+        assert all(block.server_cpu == 0 for block in cost.plain)
+
+    assert measured.peers
+    assert [versus.peer for versus in measured.peers.versus] == [peer.name for peer in AGAINST]
+    assert all(len(versus.theirs) == len(versus.ours) == SMALL.blocks for versus in measured.peers.versus)
+    ours = measured.peers.recoveries[len(AGAINST) :]
+    assert len(ours) == len(CHOSEN)
+    for recovery in ours:
+        assert recovery.right
+        assert (recovery.repeated_checks, recovery.repeated_model_calls) == ([], 0), "the promise"
+
+    assert measured.growth
+    assert [point.steps for point in measured.growth.steps] == list(SMALL.steps)
+    assert all(latency > growth.STEP * 1000 for point in measured.growth.steps for latency in point.slow)
+    [*sessions] = measured.growth.sessions
+    assert len(sessions) == SMALL.blocks
+    assert all(0 < session.stored[2] < session.stored[4] for session in sessions)
+    assert measured.growth.refused.startswith("400: invalid claim: reason:")
+
+    assert [start.framework for start in measured.start] == [framework.name for framework in CHOSEN]
+    assert all(min(start.memory + start.imports + start.ready) > 0 for start in measured.start)
+
+    kept = tmp_path / "bench.json"
+    kept.write_text(measured.model_dump_json())
+    show.plot(Bench.model_validate_json(kept.read_bytes()), tmp_path / "bench.svg")
+    assert (tmp_path / "bench.svg").read_text().count("<svg") == 1
+    shown = Console(file=StringIO(), width=80)
+    for table in show.tables(measured):
+        shown.print(table)
+    said = shown.file.getvalue()  # type: ignore[attr-defined]
+    assert "…" not in said, "the tables fit 80 columns"
+    for title in [*(framework.title for framework in CHOSEN), *(peer.title for peer in AGAINST)]:
+        assert title in said
+
+
+def test_a_ratio_is_that_of_neighbouring_blocks() -> None:
+    def block(*latencies: float) -> Block:
+        return Block(latencies=list(latencies), seconds=sum(latencies) / 1000, agent_cpu=1, server_cpu=0)
+
+    cost = Cost(
+        framework="x",
+        title="X",
+        concurrency=1,
+        durable=[block(20, 20, 20), block(90, 90, 90)],  # the machine was slower then, for both
+        plain=[block(10, 10, 10), block(30, 30, 30)],
+    )
+    assert cost.ratios(measuring.p50) == [2, 3]
+    assert measuring.spread(cost.ratios(measuring.p50)) == "2.50 (2.00-3.00)"
+    assert measuring.rate(cost.plain[0]) == pytest.approx(100)
+
+
+def test_the_exponent_of_growth() -> None:
+    assert growth.exponents([(steps, steps**2 * 0.1) for steps in (3, 30, 300)]) == pytest.approx([2, 2])
+
+
+def test_without_its_packages_it_says_so_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(commands, "find_spec", lambda package: None)
+    with pytest.raises(TourError) as raised:
+        commands.bench()
+    assert "--group bench" in raised.value.remedy

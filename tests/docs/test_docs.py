@@ -1,0 +1,69 @@
+"""What the pages link to is there, and what they say of errors is met by a test."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.docs.pages import PAGES
+from tour.runtime.frameworks import ROOT
+
+LINK = re.compile(r"\[([^\]]*)\]\(([^)#\s]+)")
+
+
+def links(page: Path) -> list[tuple[str, Path]]:
+    found = LINK.findall(page.read_text())
+    return [(text, page.parent / target) for text, target in found if not target.startswith("http")]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_leads_to_a_file_and_every_named_test_is_in_it(page: Path) -> None:
+    for text, target in links(page):
+        assert target.exists(), f"{page}: {target}"
+        if text.startswith("`test_"):
+            assert f"def {text.strip('`')}(" in target.read_text(), f"{page}: {text} is not in {target}"
+
+
+def test_the_page_on_guarantees_shows_each_statement() -> None:
+    rows = re.findall(r"^\| .+ \|$", (ROOT / "docs" / "guarantees.md").read_text(), re.MULTILINE)
+    statements = [row for row in rows if not row.startswith(("| statement", "| ---"))]
+    assert len(statements) > 15
+    assert all("`test_" in row for row in statements)
+
+
+TROUBLES = {
+    "`Restate needs port 8080": ("tour/test_restate_server.py", "test_a_taken_port_names_its_holder"),
+    "`The page cannot listen": ("tour/test_tour.py", "test_the_page_s_port_is_taken"),
+    "`no browser: install": ("docs/test_docs.py", "test_without_a_browser_the_tests_of_the_page_are_skipped"),
+    "`Cannot listen on": ("shared/test_entrypoints.py", "test_a_taken_port_is_explained"),
+    "`npm could not install": ("tour/test_restate_server.py", "test_an_unreachable_registry_is_explained"),
+    "`400 invalid claim": ("shared/test_entrypoints.py", "test_alone_without_a_key"),
+    "`404 service": ("shared/test_entrypoints.py", "test_a_service_that_is_not_registered"),
+    "`500 … Connection error`": (
+        "shared/test_entrypoints.py",
+        "test_with_a_key_and_no_model_the_error_names_the_cause_and_not_the_key",
+    ),
+    "`500 … 401`": ("conformance/test_claims.py", "test_a_dead_model_ends_in_a_terminal_error"),
+    "`META0005": ("shared/test_entrypoints.py", "test_a_service_s_name_that_restate_reserves"),
+}
+"""How rows of docs/troubleshooting.md begin, all of the README's among them, and the test that meets each."""
+
+
+def test_every_error_that_is_explained_is_met_by_a_test() -> None:
+    _, _, table = (ROOT / "README.md").read_text().partition("## When something is wrong")
+    rows = re.findall(r"^\| (`.+) \|$", table, re.MULTILINE)
+    unmet = [row for row in rows if not row.startswith(tuple(TROUBLES))]
+    assert unmet == []
+    page = re.findall(r"^\| (`.+) \|$", (ROOT / "docs" / "troubleshooting.md").read_text(), re.MULTILINE)
+    assert [trouble for trouble in TROUBLES if not any(row.startswith(trouble) for row in page)] == []
+    for file, name in TROUBLES.values():
+        assert f"def {name}(" in (ROOT / "tests" / file).read_text()
+
+
+def test_without_a_browser_the_tests_of_the_page_are_skipped() -> None:
+    command = [sys.executable, "-m", "pytest", "-n", "0", "-k", "keyboard", "tests/browser"]
+    run = subprocess.run(command, cwd=ROOT, env={"PATH": ""}, capture_output=True, text=True)
+    assert "1 skipped" in run.stdout
+    assert "no browser: install Chromium" in run.stdout

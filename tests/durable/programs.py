@@ -1,0 +1,104 @@
+"""Tool programs: what a tool of a test does, as data, so that a test (or Hypothesis) can say it.
+
+A program is a list of commands: `["step", name]`, `["gather", [name, ...]]`, `["select", name, seconds]` (a step or a
+timer, whichever is first), `["sleep", seconds]`, `["call", name]` (a step in a service of its own), `["body", name]`
+(work outside of any step), `["together", [name, ...]]` (`asyncio.gather`, which is a mistake),
+`["turn", [program, ...]]` (an agent inside the tool that makes these tool calls). The work
+itself is the lab's: each name is a step that it observes, and to which it does what was planned.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+import restate
+from pydantic import BaseModel
+from restate.extensions import current_context
+
+from durable.tool_calls import ToolCalls
+from lab.observed import observed
+from shared.serving import service_name
+
+Program = Sequence[Any]
+
+
+class Request(BaseModel):
+    """What the agents of tests/conformance/agents are sent; `limit` is how many tool calls the SDK starts at once."""
+
+    prompt: str
+    limit: int | None = None
+    naive: bool = False
+    """Without anything that puts the tool calls in order, where that is what the SDK does by itself."""
+
+
+elsewhere = restate.Service(service_name("Elsewhere"))
+
+
+@elsewhere.handler()
+async def perform_there(ctx: restate.Context, given: list[str]) -> str:
+    name, tag = given
+
+    async def action() -> str:
+        return await work(name, tag)
+
+    return await ctx.run_typed(name, action)
+
+
+async def work(name: str, tag: str) -> str:
+    """What a step named so does; `tag` tells the lab which test it is."""
+
+    @observed(name)
+    async def named(tag: str) -> str:
+        return name
+
+    return await named(tag)
+
+
+async def perform(program: Program, tag: str) -> str:
+    """Run the commands in order; returns what they came to, with blanks between."""
+    return " ".join([await _perform(command, tag) for command in program])
+
+
+async def _perform(command: Sequence[Any], tag: str) -> str:
+    ctx = current_context()
+    assert ctx
+
+    def step(name: str) -> restate.RestateDurableFuture[str]:
+        async def action() -> str:
+            return await work(name, tag)
+
+        return ctx.run_typed(name, action)
+
+    match command:
+        case ["step", name]:
+            return await step(name)
+        case ["gather", names]:
+            return "+".join([await each for each in await restate.gather(*map(step, names))])
+        case ["select", name, seconds]:
+            who, _ = await restate.select(step=step(name), timer=ctx.sleep(timedelta(seconds=seconds)))
+            return f"{name}:{who}"
+        case ["sleep", seconds]:
+            await ctx.sleep(timedelta(seconds=seconds))
+            return "slept"
+        case ["call", name]:
+            return await ctx.service_call(perform_there, [name, tag])
+        case ["together", names]:
+            return "+".join(await asyncio.gather(*map(step, names)))
+        case ["body", name]:
+            return await work(name, tag)
+        case ["turn", programs]:
+            return "(" + " | ".join(await together(ctx, programs, tag)) + ")"
+    raise restate.TerminalError(f"no such command: {command}", status_code=400)
+
+
+async def together(ctx: restate.Context, programs: Sequence[Program], tag: str, limit: int | None = None) -> list[str]:
+    """Run the programs as the tool calls of one turn, without any agent SDK."""
+    calls = ToolCalls(ctx, [str(number) for number in range(len(programs))], limit)
+    slots = asyncio.Semaphore(limit or len(programs))
+
+    async def call(number: int, program: Program) -> str:
+        async with slots, calls.turn(str(number)):
+            return await perform(program, tag)
+
+    return await asyncio.gather(*(call(number, program) for number, program in enumerate(programs)))

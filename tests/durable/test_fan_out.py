@@ -1,0 +1,142 @@
+"""FanOut on a real server: only the step that fails is retried. Plain `restate.gather` stands beside it.
+
+How often a step was started is read from the lab's ledger, from outside Restate. Every case runs on a server as it
+comes and on one that suspends at every await.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+
+from lab.ledger import Fault
+from tests.durable.jobs import Jobs, serving
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+SLOW = 2.0
+"""Seconds: long enough that a step which fails three times, with Restate's pauses between, has done so meanwhile."""
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module", params=["1m", "0s"], ids=["live", "replaying"])
+async def jobs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Jobs]:
+    async with serving("fan_out_service.py", request.param, tmp_path_factory.mktemp("fan-out")) as jobs:
+        yield jobs
+
+
+SLOW_SIBLINGS = [Fault("slow", "delay", SLOW), Fault("slower", "delay", SLOW)]
+
+
+async def test_a_step_fails_while_its_siblings_are_in_flight(jobs: Jobs) -> None:
+    job = await jobs.run(*SLOW_SIBLINGS, Fault("bad", "fail", times=3), steps=["slow", "bad", "slower"])
+    assert await job.answer() == (200, ["slow", "bad", "slower"])
+    assert job.started == {"slow": 1, "bad": 4, "slower": 1}
+
+
+async def test_plain_gather_runs_the_siblings_again(jobs: Jobs) -> None:
+    steps = ["slow", "bad", "slower"]
+    job = await jobs.run(*SLOW_SIBLINGS, Fault("bad", "fail", times=3), steps=steps, plain=True)
+    assert await job.answer() == (200, steps)
+    assert job.started["bad"] == 4
+    again = "if they run once, the SDK keeps them by itself, and FanOut can go"
+    assert job.started["slow"] > 1, again
+    assert job.started["slower"] > 1, again
+
+
+@pytest.mark.parametrize("position", [0, 1, 2])
+async def test_a_step_fails_at_once(jobs: Jobs, position: int) -> None:
+    steps = ["a", "b", "c"]
+    bad = steps[position]
+    delays = [Fault(step, "delay", 0.3) for step in steps if step != bad]
+    job = await jobs.run(*delays, Fault(bad, "fail", times=2), steps=steps)
+    assert await job.answer() == (200, steps)
+    assert job.started == dict.fromkeys(steps, 1) | {bad: 3}
+
+
+async def test_a_step_fails_after_its_siblings_are_done(jobs: Jobs) -> None:
+    job = await jobs.run(Fault("bad", "delay", 0.4), Fault("bad", "fail", times=2), steps=["quick", "bad"])
+    assert await job.answer() == (200, ["quick", "bad"])
+    assert job.started == {"quick": 1, "bad": 3}
+
+
+async def test_two_steps_fail(jobs: Jobs) -> None:
+    steps = ["one", "slow", "two"]
+    job = await jobs.run(
+        Fault("slow", "delay", 0.4),
+        Fault("two", "delay", 0.1),
+        Fault("one", "fail", times=2),
+        Fault("two", "fail", times=1),
+        steps=steps,
+    )
+    assert await job.answer() == (200, steps)
+    assert job.started == {"one": 3, "slow": 1, "two": 2}
+
+
+@pytest.mark.parametrize("position", [0, 1, 2])
+async def test_a_terminal_error_lets_the_others_finish(jobs: Jobs, position: int) -> None:
+    steps = ["a", "b", "c"]
+    delays = [Fault(step, "delay", 0.3) for at, step in enumerate(steps) if at != position]
+    job = await jobs.run(*delays, Fault(steps[position], "terminal", 418), steps=steps)
+    assert await job.answer() == (418, f"{steps[position]}: planned by the lab")
+    assert job.started == job.count("end") == dict.fromkeys(steps, 1)
+
+
+async def test_a_terminal_error_beside_a_step_that_fails(jobs: Jobs) -> None:
+    job = await jobs.run(
+        Fault("bad", "fail", times=2),
+        Fault("end", "delay", 0.2),
+        Fault("end", "terminal", 409),
+        Fault("slow", "delay", 0.4),
+        steps=["bad", "end", "slow"],
+    )
+    assert await job.answer() == (409, "end: planned by the lab")
+    assert job.started == {"bad": 3, "end": 1, "slow": 1}
+
+
+@pytest.mark.parametrize("bad", ["sync", "bad"])
+async def test_sync_and_async_steps(jobs: Jobs, bad: str) -> None:
+    steps = ["sync", "bad", "sync too", "async"]
+    delays = [Fault(step, "delay", 0.3) for step in steps if step != bad]
+    job = await jobs.run(*delays, Fault(bad, "fail", times=2), steps=steps)
+    assert await job.answer() == (200, steps)
+    assert job.started == dict.fromkeys(steps, 1) | {bad: 3}
+
+
+async def test_a_replay_of_a_whole_fan_out(jobs: Jobs) -> None:
+    job = await jobs.run(
+        Fault("bad", "fail", times=1), Fault("afterwards", "fail", times=2), steps=["a", "bad"], replays=True
+    )
+    assert await job.answer() == (200, ["a", "bad"])
+    assert job.started == {"a": 1, "bad": 2, "afterwards": 3}
+
+
+async def test_cancelled_while_a_failing_step_is_held_back(jobs: Jobs) -> None:
+    job = await jobs.run(Fault("slow", "delay", 3), Fault("bad", "fail", times=99), steps=["slow", "bad"])
+    async with asyncio.timeout(20):
+        await job.ended(bad=1)
+        await job.cancel()
+        # At once, or (where the server has closed the stream to suspend the job) when the sibling has finished.
+        status, _ = await job.answer()
+        await job.ended(bad=1, slow=1)  # nothing leaks
+    assert status == 409
+    assert job.started == {"slow": 1, "bad": 1}
+
+
+async def test_every_attempt_has_the_same_invocation_id(jobs: Jobs) -> None:
+    one = await jobs.run(Fault("bad", "fail", times=2), steps=["bad"])
+    other = await jobs.run(steps=["bad"])
+    await asyncio.gather(one.answer(), other.answer())
+    assert (one.started, other.started) == ({"bad": 3}, {"bad": 1}), "counted by ctx.request().id"
+    assert one.id != other.id
+
+
+async def test_a_step_that_is_forgotten_ends_the_job(jobs: Jobs) -> None:
+    job = await jobs.run(steps=["a", "b"], handler="forgets_a_step")
+    assert await job.answer() == (500, "a fan-out of 2 steps was given 1 to gather")
+    assert job.started == {}
+
+
+async def test_no_steps_at_all(jobs: Jobs) -> None:
+    job = await jobs.run(steps=[])
+    assert await job.answer() == (200, [])

@@ -1,0 +1,16 @@
+"""A server of the offline model for each module, and the wires as a parameter."""
+
+import pytest
+
+from offline_model.server import serve_in_thread
+from tests.offline_model.clients import WIRES, Wire
+
+
+@pytest.fixture(scope="module")
+def url() -> str:
+    return serve_in_thread()
+
+
+@pytest.fixture(params=WIRES, ids=lambda wire: wire.__name__.lower())
+def wire(request: pytest.FixtureRequest) -> Wire:
+    return request.param  # type: ignore[no-any-return]

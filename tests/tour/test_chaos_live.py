@@ -1,0 +1,13 @@
+"""A small storm, as a person lets it loose; the verdict's own tests are unit tests."""
+
+from pathlib import Path
+
+from tests.tour.test_tour import tour
+
+
+async def test_a_small_storm_passes(tmp_path: Path) -> None:
+    process = await tour("chaos", "--claims", "20", "--seed", "3", home=tmp_path)
+    said = (await process.communicate())[0].decode()
+    assert process.returncode == 0, said
+    assert said.count("holds") == 4, said
+    assert "2 of 2 kills" in said

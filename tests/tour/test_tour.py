@@ -1,0 +1,169 @@
+"""The command line, as a person runs it: real processes, real server, and nothing left behind."""
+
+import asyncio
+import os
+import re
+import signal
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from offline_model.sockets import listen
+from tour.report import Report
+from tour.runtime.frameworks import ROOT
+from tour.runtime.processes import free_port
+
+
+def ours() -> set[psutil.Process]:
+    """The descendants of this process, however they were started."""
+    return set(psutil.Process().children(recursive=True))
+
+
+async def tour(*arguments: str, home: Path, env: dict[str, str] | None = None) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-c",
+        "from tour.cli import main; main()",
+        *arguments,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        env={**os.environ, "TOUR_HOME": str(home), "TOUR_PORTS": "free", "COLUMNS": "100", **(env or {})},
+        preexec_fn=_mind_ctrl_c,
+    )
+
+
+def _mind_ctrl_c() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell lets what it starts in the background ignore it
+
+
+async def test_one_claim_to_all_five(tmp_path: Path) -> None:
+    process = await tour("--model-latency", "0", "--step-latency", "0.1", home=tmp_path, env={"COLUMNS": "80"})
+    said = (await process.communicate())[0].decode()
+    assert process.returncode == 0, said
+    for title in ("OpenAI Agents SDK", "Google ADK", "Pydantic AI", "LangChain", "a loop of our own"):
+        assert f"{title}: Approved:" in said
+    assert said.count("/ui/invocations/inv_") == 5
+    assert said.count(" kB ") == 5, "the table has room for the journal's size, whatever it has to leave out"
+
+
+@pytest.mark.parametrize("after", [0.05, 0.5, 1.5, 4.0])
+async def test_ctrl_c_at_any_moment_leaves_no_process(tmp_path: Path, after: float) -> None:
+    before = ours()
+    process = await tour(home=tmp_path)
+    started: set[psutil.Process] = set()
+    for _ in range(int(after / 0.05)):
+        await asyncio.sleep(0.05)
+        started |= ours() - before
+    process.send_signal(signal.SIGINT)
+    await asyncio.wait_for(process.communicate(), 15)
+    assert process.returncode != 0
+    assert not [child for child in started if child.is_running() and child.status() != psutil.STATUS_ZOMBIE]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "env", "problem", "remedy"),
+    [
+        (["--only", "crewai"], {}, "no framework crewai", "openai_agents"),
+        (["--sample", "nothing"], {}, "no sample nothing", "broken-leg"),
+        (["--claim", "/does/not/exist"], {}, "cannot be read", "JSON"),
+        (["compare", "--amount", "0"], {}, "amount", "An example"),
+        (["compare", "--json", "-", "--sample", "nothing"], {}, "no sample nothing", "broken-leg"),
+        (["compare", "--claim", str(ROOT / "tests" / "tour" / "list.json"), "--amount", "5"], {}, "body", "An example"),
+        (["compare", "--patterns", "--json", "x.json"], {}, "--patterns", "Leave out"),
+        (["compare", "--findings", "x.md"], {}, "warm and undisturbed", "--repeat 5"),
+        ([], {"RESTATE_ADMIN_URL": f"http://127.0.0.1:{free_port()}"}, "does not answer", "unset"),
+        (
+            ["register", "http://127.0.0.1:9"],
+            {"RESTATE_ADMIN_URL": f"http://127.0.0.1:{free_port()}"},
+            "does not answer",
+            "tour server",
+        ),
+    ],
+)
+async def test_errors_say_what_is_wrong_and_what_to_do(
+    tmp_path: Path, arguments: list[str], env: dict[str, str], problem: str, remedy: str
+) -> None:
+    process = await tour(*arguments, home=tmp_path, env=env)
+    said = (await process.communicate())[0].decode()
+    assert process.returncode == 1
+    assert problem in said
+    assert remedy in said
+    assert "Traceback" not in said
+    assert len(said.splitlines()) < 24
+
+
+async def test_the_page_s_port_is_taken(tmp_path: Path) -> None:
+    with listen("127.0.0.1", 0) as holder:
+        port = str(holder.getsockname()[1])
+        process = await tour("web", "--port", port, home=tmp_path)
+        said = (await process.communicate())[0].decode()
+    assert process.returncode == 1
+    assert f"port {port}" in said
+    assert f"pid {os.getpid()}" in said
+    assert "--port 8071" in said
+    assert "Starting" not in said
+
+
+async def test_the_doctor_shows_no_key(tmp_path: Path) -> None:
+    process = await tour("doctor", home=tmp_path, env={"OPENAI_API_KEY": "sk-secret"})
+    said = (await process.communicate())[0].decode()
+    assert process.returncode == 0
+    assert "OPENAI_API_KEY is set" in said
+    assert "sk-secret" not in said
+
+
+async def test_a_comparison_with_faults_shows_what_ran_how_often(tmp_path: Path) -> None:
+    figures, page = tmp_path / "figures.json", tmp_path / "report.html"
+    process = await tour(
+        "compare", "--only", "restate_loop,langchain_agent", "--fail", "fraud=2", "--crash", "cost", "--delay", "0.3s",
+        "--step-latency", "0", "--amount", "99999", "--json", str(figures), "--html", str(page), home=tmp_path,
+    )  # fmt: skip
+    said = (await process.communicate())[0].decode()
+    assert process.returncode == 0, said
+    made = Report.model_validate_json(figures.read_text())
+    assert [framework.runs[0].verdict for framework in made.frameworks] == ["Needs review", "Needs review"]
+    for framework in made.frameworks:
+        [run] = framework.runs
+        assert run.runs["fraud"].starts == 3
+        assert run.runs["cost"].interrupted == 1
+        assert all(runs.repeated == runs.redone == 0 for runs in run.runs.values())
+        assert run.recovery
+        assert run.tokens_read > 100
+    assert "fraud fails 2 times" in page.read_text()
+
+
+async def test_the_code_side_by_side(tmp_path: Path) -> None:
+    process = await tour("code", "--only", "openai_agents,langchain_agent", "--region", "tool", home=tmp_path)
+    said = (await process.communicate())[0].decode()
+    assert process.returncode == 0
+    assert "@durable_function_tool" in said
+    assert "ToolRuntime" in said
+    assert "claim_service" not in said
+
+
+async def test_the_findings_have_not_drifted(tmp_path: Path) -> None:
+    """docs/comparison.md is what its command writes today, whatever the day, the machine and the times."""
+    made = tmp_path / "comparison.md"
+    process = await tour("compare", "--repeat", "2", "--findings", str(made), home=tmp_path)
+    said = (await process.communicate())[0].decode()
+    assert process.returncode == 0, said
+
+    def lasting(findings: str) -> str:
+        return re.sub(r"^Made .*|-?\d+\.\d+ [sx]\b|--repeat \d+", "…", findings, flags=re.MULTILINE)
+
+    assert lasting(made.read_text()) == lasting((ROOT / "docs" / "comparison.md").read_text())
+
+
+async def test_agents_of_every_pattern_come_back_after_a_crash(tmp_path: Path) -> None:
+    process = await tour("compare", "--patterns", "--only", "restate_loop", "--crash", "cost", home=tmp_path)
+    try:
+        async with asyncio.timeout(90):
+            said = (await process.communicate())[0].decode()
+    finally:
+        if process.returncode is None:
+            process.terminate()
+            await process.wait()
+    assert process.returncode == 0, said
+    assert said.count("eligibility") == 3

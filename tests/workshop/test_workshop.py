@@ -1,0 +1,102 @@
+"""The learner's files: nothing of theirs is lost, and progress is kept."""
+
+import asyncio
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from tour.runtime.errors import TourError
+from workshop import chapters
+from workshop.attempt import Attempt, Wrong
+from workshop.chapters import CHAPTERS, chapter
+
+
+@pytest.fixture(autouse=True)
+def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("TOUR_WORKSHOP", str(tmp_path / "mine"))
+    return tmp_path / "mine"
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda chapter: chapter.name)
+def test_each_chapter_is_whole(chapter: chapters.Chapter) -> None:
+    page = (chapter.folder / "README.md").read_text()
+    assert page.startswith(f"# {chapter.number}. ")
+    for command in ("start", "check", "solution"):
+        assert f"$ uv run tour workshop {command} {chapter.number}" in page
+    assert page.count("<summary>Hint") >= 2
+    assert "# EXERCISE: " in chapter.exercise.read_text()
+    assert "EXERCISE" not in chapter.solution.read_text()
+    assert asyncio.iscoroutinefunction(chapter.check.check)
+
+
+def test_ninety_minutes() -> None:
+    assert sum(chapter.minutes for chapter in CHAPTERS) == 90
+
+
+def test_starting_again_leaves_the_file_as_it_is() -> None:
+    assert chapters.start(chapter(3))
+    chapter(3).mine.write_text("mine")
+    assert not chapters.start(chapter(3))
+    assert chapter(3).mine.read_text() == "mine"
+
+
+def test_what_is_replaced_is_kept_each_time() -> None:
+    kept = []
+    for text in ("first", "second"):
+        chapters.start(chapter(3))
+        chapter(3).mine.write_text(text)
+        kept.append(chapters.put(chapter(3), chapter(3).exercise))
+    assert [path and path.read_text() for path in kept] == ["first", "second"]
+    assert chapter(3).mine.read_text() == chapter(3).exercise.read_text()
+    assert chapters.put(chapter(3), chapter(3).exercise) is None, "it is the same already"
+
+
+def test_what_was_kept_is_not_written_over_when_an_older_one_was_removed(mine: Path) -> None:
+    for text in ("first", "second", "third"):
+        chapters.start(chapter(3))
+        chapter(3).mine.write_text(text)
+        chapters.put(chapter(3), chapter(3).exercise)
+        if text == "second":
+            (mine / "ch03_fan_out.1.py").unlink()
+    assert sorted(path.read_text() for path in mine.glob("ch03_fan_out.*.py")) == ["second", "third"]
+
+
+def test_progress(mine: Path) -> None:
+    chapters.mark(chapter(3), passed=True)
+    chapters.mark(chapter(10), passed=True)
+    assert sorted(chapters.done()) == [3, 10]
+    chapters.mark(chapter(3), passed=False)
+    assert sorted(chapters.done()) == [10]
+    (mine / "progress.json").write_text("[]")
+    with pytest.raises(TourError, match=r"progress\.json"):
+        chapters.done()
+
+
+def test_no_such_chapter() -> None:
+    with pytest.raises(TourError, match="0 to 10"):
+        chapter(11)
+
+
+def attempt(mine: Path, program: str) -> Attempt:
+    mine.mkdir()
+    (mine / "mine.py").write_text(program)
+    return Attempt(mine / "mine.py", Console(file=StringIO()))
+
+
+async def test_what_is_no_python_is_shown_with_its_line(mine: Path) -> None:
+    with pytest.raises(Wrong) as wrong:
+        async with attempt(mine, "import restate\nreturn [await\n").running():
+            pass
+    assert "not Python" in wrong.value.problem
+    assert "line 2" in "".join(wrong.value.shown)
+
+
+def test_a_constant_is_read_and_not_run(mine: Path) -> None:
+    read = attempt(mine, "STARTED = {'cost': ...}\nOTHER: int = 1 + f()\n")
+    assert read.constant("STARTED") == {"cost": ...}
+    with pytest.raises(Wrong, match="plain values"):
+        read.constant("OTHER")
+    with pytest.raises(Wrong, match="no NUMBER"):
+        read.constant("NUMBER")

@@ -1,0 +1,54 @@
+"""What the workshop's pages say of the chapters is so, and the code on the slides is the code of the files."""
+
+import re
+import textwrap
+
+import pytest
+
+from tour.runtime.frameworks import ROOT
+from workshop.chapters import CHAPTERS, HOME
+
+TEACHER = (HOME / "teacher.md").read_text()
+
+
+def rows_of(heading: str) -> list[tuple[str, str, str, str, str]]:
+    """The rows of a plan: from which minute to which, what is done, the chapter's number if it is one, the minutes."""
+    _, _, rest = TEACHER.partition(f"\n## {heading}\n")
+    plan, _, _ = rest.partition("\n## ")
+    return re.findall(r"^\| (\d+)\u2013(\d+) \| ((\d+)?[^|]*) \| (\d+) \|", plan, re.MULTILINE)
+
+
+@pytest.mark.parametrize(("heading", "total"), [("90 minutes", 90), ("45 minutes", 45), ("Half a day", 210)])
+def test_the_minutes_of_a_plan_add_up(heading: str, total: int) -> None:
+    clock = 0
+    for begins, ends, what, number, minutes in rows_of(heading):
+        assert (int(begins), int(ends)) == (clock, clock + int(minutes))
+        clock = int(ends)
+        if number:
+            chapter = CHAPTERS[int(number)]
+            assert (what, int(minutes)) == (f"{number} {chapter.title}", chapter.minutes)
+    assert clock == total
+
+
+def test_the_plan_of_90_minutes_has_every_chapter() -> None:
+    assert [int(number) for _, _, _, number, _ in rows_of("90 minutes")] == [chapter.number for chapter in CHAPTERS]
+
+
+def test_the_learner_s_table_has_every_chapter() -> None:
+    rows = re.findall(r"^\| (\d+) \| \[(.+)\]\((.+)/README\.md\) \| (\d+) \|", (HOME / "README.md").read_text(), re.M)
+    assert rows == [
+        (str(chapter.number), chapter.title, chapter.folder.name, str(chapter.minutes)) for chapter in CHAPTERS
+    ]
+
+
+BLOCKS = re.findall(r"^```(\w+) (\S+)\n(.*?)^```$", (HOME / "slides.md").read_text(), re.MULTILINE | re.DOTALL)
+
+
+def test_every_block_of_the_slides_names_its_file() -> None:
+    assert (HOME / "slides.md").read_text().count("\n```") == 2 * len(BLOCKS)
+
+
+@pytest.mark.parametrize(("language", "path", "block"), BLOCKS)
+def test_what_a_slide_shows_is_in_its_file(language: str, path: str, block: str) -> None:
+    text = (ROOT / path).read_text()
+    assert any(textwrap.indent(block, " " * width) in text for width in (0, 4, 8, 12))

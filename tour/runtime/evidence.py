@@ -1,0 +1,88 @@
+"""What happened to a claim, from two witnesses: Restate's journal, and the ledger of the lab.
+
+The journal says which steps have a result, and since when; the ledger says when a process began and ended to run one.
+A step is *finished* when its result is in the journal. Until then a step may run more than once, and for each run after
+the first there is a reason: it failed, its process or the server was killed, or (what must not be) a sibling failed.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from lab.ledger import Entry
+from tour.runtime.journal import Invocation
+
+
+@dataclass(frozen=True)
+class Runs:
+    """How often one step of a claim ran, and why: `starts` is 1 plus the other four together.
+
+    `retried`: it had failed. `interrupted`: it was in flight, or not yet in the journal, when its process or the server
+    was killed. `repeated`: for neither reason, such as a sibling's failure. `redone`: it was finished already.
+    """
+
+    starts: int = 0
+    retried: int = 0
+    interrupted: int = 0
+    repeated: int = 0
+    redone: int = 0
+
+    @property
+    def needless(self) -> int:
+        """The runs for which there is no reason: the promise was broken."""
+        return self.repeated + self.redone
+
+
+def runs(
+    invocation: Invocation, ledger: Iterable[Entry], outages: Sequence[tuple[float, float]] = ()
+) -> dict[str, Runs]:
+    """The runs of each step of the invocation that the lab observes, by the step's name.
+
+    `outages` are the times (s since the epoch) between which the server was killed and answered again. A step that a
+    claim has twice, since the model asked for the tool twice, is not told apart: `redone` counts its second use.
+    """
+    finished = {step.name: step.end / 1000 for step in invocation.steps if step.end}
+    entries: dict[str, list[Entry]] = {}
+    for entry in ledger:
+        if entry.invocation == invocation.id:
+            entries.setdefault(entry.step, []).append(entry)
+    return {step: _runs(found, finished.get(step), outages) for step, found in entries.items()}
+
+
+CLOCK = 0.05
+"""Seconds by which the journal's times may lag behind: the server's clock is a coarse one."""
+
+
+def _runs(entries: Sequence[Entry], finished: float | None, outages: Sequence[tuple[float, float]]) -> Runs:
+    counts = {"retried": 0, "interrupted": 0, "repeated": 0, "redone": 0}
+    starts = [entry for entry in entries if entry.event == "start"]
+    for before, after in pairwise(starts):
+        ends = [entry for entry in entries if entry.event == "end" and entry.at <= after.at]
+        done = any(end.detail == "ok" for end in ends)  # else the result in the journal is that of a later run
+        failed = any(end.detail == "failed" and end.at >= before.at and end.pid == before.pid for end in ends)
+        if done and finished and after.at > finished + CLOCK:
+            reason = "redone"
+        elif failed:
+            reason = "retried"
+        elif before.pid != after.pid or any(before.at <= back and after.at >= gone for gone, back in outages):
+            reason = "interrupted"
+        else:
+            reason = "repeated"
+        counts[reason] += 1
+    return Runs(len(starts), **counts)
+
+
+def recovery(ledger: Iterable[Entry], invocation: str) -> float | None:
+    """Seconds from the first fault that was injected into a step of the invocation until that step was done.
+
+    The longest, if several steps were hit; None if none was, or it is not done yet.
+    """
+    injected: dict[str, float] = {}
+    done: dict[str, float] = {}
+    for entry in ledger:
+        if entry.invocation == invocation and entry.event == "injected":
+            injected.setdefault(entry.step, entry.at)
+        elif entry.invocation == invocation and entry.event == "end" and entry.detail == "ok":
+            done[entry.step] = entry.at
+    times = [done[step] - at for step, at in injected.items() if step in done]
+    return max(times, default=None)

@@ -1,0 +1,99 @@
+"""The frameworks of the tour. A sixth is one more folder, and one more line here."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from shared.claims import InsuranceClaim
+from tour.runtime.errors import TourError
+
+ROOT = Path(__file__).parent.parent.parent
+FIRST_PORT = 9081
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """A way to run the three checks of a claim in parallel, or not: a file in each framework's folder."""
+
+    name: str
+    title: str
+    file: str
+    """Relative to the folder; `{name}` in it is the framework's name."""
+    service: str
+    variant: str = ""
+    """Put before the service's name, where another pattern has the same service."""
+    env: Mapping[str, str] = field(default_factory=dict, hash=False)
+    """The agent's variables."""
+
+
+FAN_OUT = Pattern("fan-out", "one tool that fans out", "parallel_tools_agent.py", "ParallelToolClaimAgent")
+TOOL_CALLS = Pattern("parallel", "parallel tool calls", "parallel_tool_calls_agent.py", "ParallelToolCallsClaimAgent")
+ONE_BY_ONE = replace(
+    TOOL_CALLS, name="one-by-one", title="tool calls one by one", variant="one_by_one", env={"TOOL_CALLS_AT_ONCE": "1"}
+)
+PATTERNS = (FAN_OUT, TOOL_CALLS, ONE_BY_ONE)
+
+
+@dataclass(frozen=True)
+class Framework:
+    """One folder of the tour. `keyed`: its service is a Virtual Object, and a claim carries a session."""
+
+    name: str
+    title: str
+    wire: str
+    keyed: bool = False
+    alias: str | None = None
+    """What its services are prefixed with instead of its name: Restate reserves names that begin with `restate`."""
+
+    @property
+    def entrypoint(self) -> Path:
+        return self.script(FAN_OUT)
+
+    def script(self, pattern: Pattern) -> Path:
+        """Its agent of this pattern."""
+        return ROOT / self.name / pattern.file.format(name=self.name)
+
+    @property
+    def port(self) -> int:
+        """The port it has by habit when all five run side by side; alone, an entrypoint takes 9080."""
+        return FIRST_PORT + FRAMEWORKS.index(self)
+
+    def prefix(self, pattern: Pattern = FAN_OUT) -> str:
+        """The value of `TOUR_SERVICE_PREFIX` when all share one Restate, and what the lab calls it."""
+        return ".".join([self.alias or self.name, *([pattern.variant] if pattern.variant else [])])
+
+    def service(self, pattern: Pattern = FAN_OUT) -> str:
+        """The name under which its agent of this pattern is registered when all share one Restate."""
+        return f"{self.prefix(pattern)}.{pattern.service}"
+
+    def path(self, key: str = "user123", pattern: Pattern = FAN_OUT, *, alone: bool = False) -> str:
+        """What follows `/restate/call/` in the ingress address of its handler; `alone`, it has no prefix."""
+        return "/".join([pattern.service if alone else self.service(pattern), *([key] if self.keyed else []), "run"])
+
+    def body(self, claim: InsuranceClaim, session: str = "session-123") -> dict[str, Any]:
+        """The request's JSON: the claim, with its session where the framework keeps sessions."""
+        return claim.model_dump(mode="json") | ({"sessionId": session} if self.keyed else {})
+
+
+FRAMEWORKS = (
+    Framework("openai_agents", "OpenAI Agents SDK", "OpenAI Responses"),
+    Framework("google_adk", "Google ADK", "Gemini", keyed=True),
+    Framework("pydantic_ai_agent", "Pydantic AI", "OpenAI Responses"),
+    Framework("langchain_agent", "LangChain", "OpenAI Chat"),
+    Framework("restate_loop", "a loop of our own", "OpenAI Chat", alias="own_loop"),
+)
+
+Only = Annotated[str, typer.Option(help="Only these frameworks, by folder name, with commas between.")]
+"""The option that chooses frameworks, for every command that has it."""
+
+
+def chosen(only: str) -> tuple[Framework, ...]:
+    """The frameworks that the option `Only` names; all of them when it is empty. Raises: TourError."""
+    known = {framework.name: framework for framework in FRAMEWORKS}
+    names = [name.strip() for name in only.split(",") if name.strip()] or list(known)
+    if unknown := [name for name in names if name not in known]:
+        raise TourError(f"There is no framework {', '.join(unknown)}.", f"Choose from: {', '.join(known)}")
+    return tuple(known[name] for name in names)

@@ -1,0 +1,169 @@
+"""The child processes of the tour: started in their own process group, ended in order, never left behind."""
+
+import asyncio
+import contextlib
+import ctypes
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import httpx
+import psutil
+
+from tour.runtime.errors import TourError
+
+POLL = 0.02
+"""Seconds between two looks at a process that has no way of telling when it is ready."""
+
+
+@dataclass
+class Process:
+    """A child process; its output goes to the file `log`."""
+
+    name: str
+    command: Sequence[str | Path]
+    log: Path
+    env: Mapping[str, str]
+    child: asyncio.subprocess.Process
+
+    @property
+    def pid(self) -> int:
+        return self.child.pid
+
+    @property
+    def alive(self) -> bool:
+        return self.child.returncode is None
+
+    async def stop(self, grace: float = 5.0) -> None:
+        """End it and what it started: SIGTERM, then SIGKILL after `grace` seconds, or at once when cancelled.
+
+        Does nothing when it has ended already.
+        """
+        self._signal(signal.SIGTERM)
+        try:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.child.wait(), grace)
+        finally:
+            self._signal(signal.SIGKILL)
+        await self.child.wait()
+
+    async def restart(self) -> None:
+        """Kill it if it has not ended, and start the same command again."""
+        await self.kill()
+        self.child = (await start(self.name, self.command, self.log, self.env)).child
+
+    async def kill(self) -> None:
+        """End it and what it started with SIGKILL, as a crash would."""
+        self._signal(signal.SIGKILL)
+        await self.child.wait()
+
+    def _signal(self, signum: signal.Signals) -> None:
+        # Not child.send_signal(): it may reap a child that ends just then, and asyncio then reports code 255.
+        if self.alive:
+            with contextlib.suppress(ProcessLookupError, PermissionError):  # it has just ended (macOS: not permitted)
+                os.killpg(self.pid, signum)
+
+    def log_tail(self, lines: int = 15) -> str:
+        """The last lines of the log."""
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+
+    async def until(self, ready: Callable[[], bool] | str, timeout: float = 60.0) -> None:
+        """Wait until `ready()` holds, or until the address `ready` answers 200.
+
+        Raises: TourError, with the end of the log, when the process ends first or `timeout` seconds have passed.
+        """
+        deadline = time.monotonic() + timeout
+        # On loopback there are no certificates to verify, and loading them takes 60 ms of CPU.
+        async with httpx.AsyncClient(timeout=2, trust_env=False, verify=False) as client:
+            # One that has ended is not ready, even if another program answers on its port.
+            while not (await _answers(client, ready) if isinstance(ready, str) else ready()) or not self.alive:
+                if not self.alive or time.monotonic() > deadline:
+                    state = "is not ready" if self.alive else f"ended with code {self.child.returncode}"
+                    raise TourError(f"{self.name} {state}. It said:\n{self.log_tail()}", f"Its log: {self.log}")
+                await asyncio.sleep(POLL)
+
+
+async def _answers(client: httpx.AsyncClient, url: str) -> bool:
+    try:
+        return (await client.get(url)).status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+@asynccontextmanager
+async def running(
+    name: str, command: Sequence[str | Path], log: Path, env: Mapping[str, str] | None = None
+) -> AsyncIterator[Process]:
+    """A child process for as long as the block runs; its environment is ours, and `env` on top."""
+    process = await start(name, command, log, env)
+    try:
+        yield process
+    finally:
+        await process.stop()
+
+
+async def start(name: str, command: Sequence[str | Path], log: Path, env: Mapping[str, str] | None = None) -> Process:
+    """Start a child process that outlives no tour: on Linux it ends with us, even when we are killed.
+
+    Call it from the main thread: for Linux, the thread that starts a child is the parent that it ends with.
+    Raises: TourError when the command cannot be run. Cancelled half-way, it leaves no process.
+    """
+    try:
+        with log.open("ab") as output:
+            child = await asyncio.create_subprocess_exec(
+                *command,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env={**os.environ, **(env or {})},
+                process_group=0,  # a Ctrl-C in the terminal reaches only us, and we end the children in order
+                preexec_fn=partial(_end_with, os.getpid()) if _PRCTL else None,
+            )
+    except OSError as error:
+        raise TourError(
+            f"{name} cannot be started: {error}", "Make sure that this file is there, and allowed."
+        ) from error
+    return Process(name, command, log, env or {}, child)
+
+
+# Looked up before the fork: between fork and exec a child had better not load anything.
+_PRCTL = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
+_PR_SET_PDEATHSIG = 1
+
+
+def _end_with(parent: int) -> None:
+    assert _PRCTL
+    _PRCTL(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it was killed before we could ask
+        os._exit(1)
+
+
+def free_port() -> int:
+    """A TCP port on loopback that nobody listens on; another one at each call."""
+    while True:
+        with socket.create_server(("127.0.0.1", 0)) as probe:
+            port: int = probe.getsockname()[1]
+        if port not in _given_away:
+            _given_away.add(port)
+            return port
+
+
+_given_away: set[int] = set()
+
+
+def who_listens(port: int) -> str | None:
+    """The program that listens on a loopback port, such as `node (pid 123)`; None when the port is free."""
+    with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+        return None
+    with contextlib.suppress(psutil.Error):
+        for connection in psutil.net_connections("tcp"):
+            if connection.status == psutil.CONN_LISTEN and connection.pid and connection.laddr[1:] == (port,):
+                return f"{psutil.Process(connection.pid).name()} (pid {connection.pid})"
+    return "another program"

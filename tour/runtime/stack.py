@@ -1,0 +1,301 @@
+"""Everything that a run of the tour needs, booted in parallel: Restate, the offline model, the agents.
+
+What runs already is used: a Restate named by `RESTATE_INGRESS_URL` and `RESTATE_ADMIN_URL`, a provider whose key or
+base URL is set. The rest is started here, on loopback, and ends with the stack.
+"""
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+
+from lab.ledger import Fault, Lab
+from shared.claims import InsuranceClaim
+from tour.runtime import restate_server
+from tour.runtime.errors import TourError
+from tour.runtime.frameworks import FAN_OUT, FRAMEWORKS, Framework, Pattern
+from tour.runtime.processes import Process, free_port, start, who_listens
+from tour.runtime.restate_server import Ports, Restate
+
+Say = Callable[[str], None]
+
+CHECKS = ("eligibility", "cost", "fraud")
+
+
+@dataclass
+class Agent:
+    """One framework's agent process, and the port that it keeps when it is restarted."""
+
+    framework: Framework
+    port: int
+    process: Process
+
+    async def ready(self) -> None:
+        """Wait until it answers. Raises: TourError."""
+        await self.process.until(f"http://127.0.0.1:{self.port}/health")
+
+    @asynccontextmanager
+    async def kept(self) -> AsyncIterator[None]:
+        """While the block runs, it is started again whenever it ends."""
+        keeping = asyncio.create_task(self._keep())
+        try:
+            yield
+        finally:
+            keeping.cancel()
+            await asyncio.gather(keeping, return_exceptions=True)
+
+    async def _keep(self) -> None:
+        while True:
+            await self.process.child.wait()
+            await asyncio.sleep(0.1)  # it may end again at once, as when a planned crash awaits it
+            await self.process.restart()
+
+    async def restart(self) -> None:
+        """Kill it if it has not ended, and start it again: Restate goes on where the journal ends."""
+        await self.process.restart()
+        await self.ready()
+
+
+@dataclass
+class Stack:
+    """What is running. `admin` and `ingress` are HTTP clients of Restate."""
+
+    restate: Restate
+    admin: httpx.AsyncClient
+    ingress: httpx.AsyncClient
+    folder: Path
+    lab: Lab
+    model: str
+    agents: dict[str, Agent]
+    """Those of the pattern that it was started with, by the framework's name."""
+    pattern: Pattern
+    start: Callable[[Pattern], Awaitable[dict[str, Agent]]]
+    env: Callable[[str], dict[str, str]]
+    """The variables with which a process of this name reaches the model and the lab."""
+    _others: dict[Pattern, dict[str, Agent]] = field(default_factory=dict)
+    _adding: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _kept: AsyncExitStack | None = None
+
+    def agents_of(self, pattern: Pattern) -> dict[str, Agent]:
+        """Those of a pattern that was added, or of the first; none before it is added."""
+        return self.agents if pattern == self.pattern else self._others.get(pattern, {})
+
+    async def add(self, pattern: Pattern) -> None:
+        """Start and register the agents of another pattern, unless they run."""
+        if self.agents_of(pattern):
+            return
+        async with self._adding:
+            if self.agents_of(pattern):  # somebody else has added it meanwhile
+                return
+            agents = await self.start(pattern)
+            await self.register(agents)
+            self._others[pattern] = agents
+            if self._kept:
+                await self._keep(agents)
+
+    async def _keep(self, agents: Mapping[str, Agent]) -> None:
+        assert self._kept
+        for agent in agents.values():
+            await self._kept.enter_async_context(agent.kept())
+
+    async def register(self, agents: Mapping[str, Agent]) -> None:
+        """Register the agents with Restate. Raises: TourError."""
+        await asyncio.gather(*(register(self.admin, f"http://127.0.0.1:{agent.port}") for agent in agents.values()))
+
+    async def submit(
+        self,
+        framework: Framework,
+        claim: InsuranceClaim,
+        key: str,
+        session: str,
+        idempotency_key: str = "",
+        pattern: Pattern | None = None,
+    ) -> str:
+        """Send a claim and return at once with the id of its invocation; the same for the same idempotency key."""
+        headers = {"idempotency-key": idempotency_key} if idempotency_key else {}
+        response = await self.ingress.post(
+            f"/restate/send/{framework.path(key, pattern or self.pattern)}",
+            json=framework.body(claim, session),
+            headers=headers,
+        )
+        if response.status_code >= 300:
+            raise TourError(f"Restate refused the claim: {response.text}", "Is the agent registered? Try `tour up`.")
+        invocation: str = response.json()["invocationId"]
+        return invocation
+
+    async def answer(self, invocation: str) -> str:
+        """Wait for the answer of an invocation; an error is returned as text, as the caller would see it."""
+        response = await self.ingress.get(f"/restate/invocation/{invocation}/attach")
+        body = response.json()
+        return str(body) if response.status_code == 200 else f"{response.status_code}: {body.get('message', body)}"
+
+    @asynccontextmanager
+    async def agents_kept(self) -> AsyncIterator[None]:
+        """While the block runs, every agent that ends is started again, whatever ended it, of every pattern."""
+        async with AsyncExitStack() as self._kept:
+            for agents in (self.agents, *self._others.values()):
+                await self._keep(agents)
+            yield
+        self._kept = None
+
+    def page(self, invocation: str) -> str:
+        """The address of an invocation in the Restate UI."""
+        return f"{self.restate.admin}/ui/invocations/{invocation}"
+
+
+@asynccontextmanager
+async def running(
+    folder: Path,
+    *,
+    data: Path | None = None,
+    frameworks: Sequence[Framework] = FRAMEWORKS,
+    usual_ports: bool = False,
+    model_latency: float = 0.0,
+    step_latency: float = 0.0,
+    server_env: Mapping[str, str] | None = None,
+    agent_env: Mapping[str, str] | None = None,
+    pattern: Pattern = FAN_OUT,
+    say: Say = lambda line: None,
+) -> AsyncIterator[Stack]:
+    """The stack, for as long as the block runs; logs and the lab's file are in `folder`, journals in `data`.
+
+    The agents are those of `pattern`; others can be added.
+
+    Latencies are in seconds: of each answer of the offline model, and of each check (a delay of the lab).
+    Raises: TourError when a part cannot be started; what had been started is ended first.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    async with AsyncExitStack() as exits:
+        lab = Lab(folder / "lab.sqlite")
+        exits.callback(lab.close)
+        lab.clear_plan()
+        if step_latency:
+            lab.plan(*(Fault(step, "delay", step_latency) for step in CHECKS))
+        lab_env = {"TOUR_LAB": str(folder / "lab.sqlite")}
+
+        async def boot_restate() -> Restate:
+            if admin := os.environ.get("RESTATE_ADMIN_URL"):
+                return await _existing(os.environ.get("RESTATE_INGRESS_URL", "http://127.0.0.1:8080"), admin)
+            ports = Ports() if usual_ports else Ports.free()
+            return await exits.enter_async_context(
+                restate_server.serving(
+                    data or folder / "restate", folder / "restate.log", say, env=server_env, ports=ports
+                )
+            )
+
+        model, urls, model_ready = await _start_model(exits, folder, model_latency, lab_env)
+
+        def env_of(name: str) -> dict[str, str]:
+            return {"TOUR_SERVICE_PREFIX": name, **lab_env, **urls(name)}
+
+        async def boot_agents(pattern: Pattern) -> dict[str, Agent]:
+            agents: dict[str, Agent] = {}
+            exits.push_async_callback(_stop_all, agents)
+            for framework in frameworks:
+                usual = usual_ports and pattern == FAN_OUT and not who_listens(framework.port)
+                port = framework.port if usual else free_port()
+                prefix = framework.prefix(pattern)
+                env = {
+                    "PORT": str(port),
+                    "HOST": "127.0.0.1",
+                    **env_of(prefix),
+                    **(agent_env or {}),
+                    **pattern.env,
+                }
+                log = folder / f"{prefix}.{pattern.service}.log"
+                command: list[str | Path] = [sys.executable, framework.script(pattern)]
+                process = await start(f"The agent {framework.name}", command, log, env)
+                agents[framework.name] = Agent(framework, port, process)
+            await asyncio.gather(model_ready(), *(agent.ready() for agent in agents.values()))
+            return agents
+
+        say("Starting Restate, the model and the agents")
+        try:
+            async with asyncio.TaskGroup() as group:
+                booting, starting = group.create_task(boot_restate()), group.create_task(boot_agents(pattern))
+        except* TourError as errors:
+            raise errors.exceptions[0] from None
+        restate, agents = booting.result(), starting.result()
+        admin = await exits.enter_async_context(httpx.AsyncClient(base_url=restate.admin, timeout=30))
+        ingress = await exits.enter_async_context(
+            httpx.AsyncClient(base_url=restate.ingress, timeout=None, limits=httpx.Limits(max_connections=None))
+        )
+        running = Stack(restate, admin, ingress, folder, lab, model, agents, pattern, boot_agents, env_of)
+        await running.register(agents)
+        yield running
+
+
+async def register(admin: httpx.AsyncClient, uri: str) -> list[str]:
+    """Register the agent at `uri` with Restate; returns the names of its services.
+
+    Raises: TourError when Restate cannot be reached, or it cannot reach the agent.
+    """
+    try:
+        response = await admin.post("/deployments", json={"uri": uri, "force": True})
+    except httpx.HTTPError as error:
+        raise TourError(
+            f"Restate does not answer on {admin.base_url}: {error}", "Start it with `uv run tour server`."
+        ) from error
+    if response.status_code >= 300:
+        problem = response.json().get("message", response.text)
+        raise TourError(
+            f"Restate could not register {uri}: {problem}",
+            "Choose another TOUR_SERVICE_PREFIX: Restate keeps names that begin with `restate` to itself."
+            if "META0005" in problem
+            else "Start the agent first, such as `uv run openai_agents/parallel_tools_agent.py`.",
+        )
+    return [service["name"] for service in response.json()["services"]]
+
+
+async def _existing(ingress: str, admin: str) -> Restate:
+    async with httpx.AsyncClient(timeout=5) as client:
+        for url in (f"{ingress}/restate/health", f"{admin}/health"):
+            try:
+                (await client.get(url)).raise_for_status()
+            except httpx.HTTPError as error:
+                raise TourError(
+                    f"Restate does not answer on {url}: {error}",
+                    "Start that Restate, or unset RESTATE_INGRESS_URL and RESTATE_ADMIN_URL to use an embedded one.",
+                ) from error
+    return Restate(ingress, admin)
+
+
+async def _start_model(
+    exits: AsyncExitStack, folder: Path, latency: float, env: Mapping[str, str]
+) -> tuple[str, Callable[[str], dict[str, str]], Callable[[], Awaitable[None]]]:
+    """Start the offline model if a provider is missing.
+
+    Returns what answers, the variables for each caller, and what waits until it is ready.
+    """
+    openai = os.environ.get("OPENAI_API_KEY") or os.environ.get("OPENAI_BASE_URL")
+    google = (
+        os.environ.get("GOOGLE_API_KEY") or os.environ.get("GEMINI_API_KEY") or os.environ.get("GOOGLE_GEMINI_BASE_URL")
+    )
+    if openai and google:
+        return "OpenAI and Google", lambda caller: {}, lambda: asyncio.sleep(0)
+    port = free_port()
+    command = [sys.executable, "-m", "offline_model", "--port", str(port), "--latency", str(latency)]
+    model = await start("The offline model", command, folder / "model.log", env)
+    exits.push_async_callback(model.stop)
+    url = f"http://127.0.0.1:{port}"
+
+    def variables(caller: str) -> dict[str, str]:
+        found = {}
+        if not openai:
+            found["OPENAI_BASE_URL"] = f"{url}/{caller}/v1"
+        if not google:
+            found["GOOGLE_GEMINI_BASE_URL"] = f"{url}/{caller}"
+        return found
+
+    names = [name for name, key in (("OpenAI", openai), ("Google", google)) if key]
+    answers = " and ".join([*names, f"the offline model ({latency:g} s a call)"])
+    return answers, variables, lambda: model.until(f"{url}/health")
+
+
+async def _stop_all(agents: Mapping[str, Agent]) -> None:
+    await asyncio.gather(*(agent.process.stop() for agent in agents.values()))

@@ -1,0 +1,1 @@
+"""OpenTelemetry traces of a claim: the agent's model calls, tool calls and checks."""

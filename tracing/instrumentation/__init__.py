@@ -1,0 +1,1 @@
+"""The spans of each agent SDK: one module per framework."""

@@ -1,0 +1,78 @@
+"""Restate's tracer, corrected in three cases; imported only when tracing is on.
+
+`RestateTracer` makes each span a child of Restate's span of the attempt, and none on a replay. What is a replay it
+takes from a context variable: a task that awaits a tool in another task does not see there that the replay is over, and
+the next model call would have no span. And outside of a handler it raises an error, which a library that makes a span
+in the background would not expect. And a Restate that exports no spans sends no parent: each span would be a trace of
+its own.
+"""
+
+import hashlib
+from typing import Any
+
+from opentelemetry.context import Context
+from opentelemetry.trace import (
+    NonRecordingSpan,
+    Span,
+    SpanContext,
+    TraceFlags,
+    Tracer,
+    TracerProvider,
+    set_span_in_context,
+)
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+from restate.ext.tracing import RestateTracer, RestateTracerProvider
+from restate.server_context import ServerInvocationContext, current_context, update_restate_context_is_replaying
+
+from lab.observed import handler_context
+
+
+def parent(request: Any) -> Context:
+    """What the spans of an invocation are children of, from its request: Restate's span of the attempt.
+
+    Else the caller's span; else one that does not exist, whose ids follow from the invocation's.
+    """
+    for headers in (request.attempt_headers, request.headers):
+        if "traceparent" in headers:
+            return TraceContextTextMapPropagator().extract(headers, Context())
+    digest = hashlib.sha256(request.id.encode()).digest()
+    ids = int.from_bytes(digest[:16], "big"), int.from_bytes(digest[16:24], "big")
+    span = NonRecordingSpan(SpanContext(*ids, is_remote=True, trace_flags=TraceFlags(TraceFlags.SAMPLED)))
+    return set_span_in_context(span, Context())
+
+
+class InvocationTracerProvider(RestateTracerProvider):
+    """Its tracers make spans of the invocation in which they are used, or plain ones where there is none."""
+
+    def __init__(self, provider: TracerProvider) -> None:
+        super().__init__(provider)  # type: ignore[no-untyped-call]
+
+    def get_tracer(self, *args: Any, **kwargs: Any) -> Tracer:
+        return _InvocationTracer(self._provider.get_tracer(*args, **kwargs))
+
+
+class _InvocationTracer(RestateTracer):
+    def __init__(self, plain: Tracer) -> None:
+        super().__init__(plain)  # type: ignore[no-untyped-call]
+
+    @staticmethod
+    def _get_root_context() -> Context:
+        context = current_context()
+        assert context
+        return parent(context.request())
+
+    def start_span(self, *args: Any, **kwargs: Any) -> Span:
+        return super().start_span(*args, **kwargs) if _in_handler() else self._tracer.start_span(*args, **kwargs)
+
+    def start_as_current_span(self, *args: Any, **kwargs: Any) -> Any:
+        start = super().start_as_current_span if _in_handler() else self._tracer.start_as_current_span
+        return start(*args, **kwargs)
+
+
+def _in_handler() -> bool:
+    """Whether this is part of an invocation; if so, the context variable says from now on whether it is a replay."""
+    context = handler_context()
+    if not isinstance(context, ServerInvocationContext):
+        return False
+    update_restate_context_is_replaying(context.vm)
+    return True
