@@ -1,4 +1,4 @@
-"""The service whose growth `tour bench` measures: so many parallel steps, by `FanOut`, as the agents' tool has three.
+"""The service whose growth `tour bench` measures: any number of parallel steps, where the agents' tool has three.
 
 uv run python -m bench.growth_service
 """
@@ -8,7 +8,7 @@ import asyncio
 import restate
 from pydantic import BaseModel
 
-from durable.fan_out import FanOut
+from durable.held_steps import hold_failures
 from shared.serving import serve, service_name
 
 
@@ -25,14 +25,13 @@ async def work(given: Work) -> str:
     return given.payload
 
 
-growth = restate.Service(service_name("Growth"))
+growth = restate.Service(service_name("Growth"), invocation_context_managers=[hold_failures])
 
 
 @growth.handler()
 async def run(ctx: restate.Context, given: Work) -> int:
-    fan_out = FanOut()
-    steps = [ctx.run_typed(f"step {n}", fan_out.step(work), given=given) for n in range(given.steps)]
-    return len(await fan_out.gather(*steps))
+    steps = [ctx.run_typed(f"step {n}", work, given=given) for n in range(given.steps)]
+    return len([await step for step in await restate.gather(*steps)])
 
 
 if __name__ == "__main__":

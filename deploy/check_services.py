@@ -7,10 +7,10 @@ import restate
 
 from shared.checks import check_eligibility, check_fraud, compare_to_standard_rates
 from shared.claims import InsuranceClaim
-from shared.serving import final_errors, serve
+from shared.serving import serve, terminal_errors
 
 # One for all agents: its name has no prefix.
-claim_checks = restate.Service("ClaimChecks", invocation_context_managers=[final_errors()])
+claim_checks = restate.Service("ClaimChecks", invocation_context_managers=[terminal_errors()])
 
 
 @claim_checks.handler()

@@ -9,38 +9,31 @@ SDK lists first. Here the tool calls of a turn share one *turn*:
 * when all of them wait, Restate is asked for the first completion, and the call that awaits it gets the turn.
 
 So which call runs depends on the journal alone, while the steps, timers and calls that they wait for overlap. A step
-that fails is held back until the steps in flight beside it have finished, as in `fan_out`; so is a tool that raises.
+that fails is held back until the steps in flight beside it have finished, see `held_steps`; so is a tool that raises.
 
-Nothing of the SDK is replaced: a call gets a Restate context of its own, and what it awaits with that takes part in
+A call gets a Restate context of its own, and what it awaits with that takes part in
 this. Tools find it with their integration's `restate_context()`.
 """
 
 import asyncio
-import contextvars
-import functools
-import inspect
 import os
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from importlib import metadata
-from typing import Any, TypeAlias, cast
+from typing import TypeAlias, cast
 
 from restate import Context, TerminalError
 from restate.exceptions import SdkInternalBaseException
 from restate.extensions import current_context
-from restate.server_context import (
-    DisconnectedException,
-    ServerDurableFuture,
-    ServerInvocationContext,
-    _restate_context_var,
-)
+from restate.server_context import DisconnectedException, ServerInvocationContext, _restate_context_var
 from restate.vm import (
     AllCompletedUnresolvedFuture,
     FirstCompletedUnresolvedFuture,
     SingleUnresolvedFuture,
     UnresolvedFuture,
 )
+
+from durable.held_steps import HoldingContext, holding
 
 REGISTRY = "tool_calls"
 """Where an invocation keeps its tool calls by id: the tasks that an agent SDK starts all find them there."""
@@ -49,20 +42,6 @@ Turn: TypeAlias = "asyncio.Future[BaseException | None]"
 """Set when a call goes on; to an exception when the attempt is over."""
 
 ATTEMPT_IS_OVER = (SdkInternalBaseException, DisconnectedException)
-
-
-def require_versions(**versions: str) -> None:
-    """Make sure that these packages have versions that begin so (`openai_agents="0.24."`). Raises: ImportError."""
-    for name, version in versions.items():
-        package = name.replace("_", "-")
-        if not metadata.version(package).startswith(version):
-            raise ImportError(
-                f"parallel tool calls were tested with {package} {version}*, and {metadata.version(package)} is "
-                "installed: run tests/conformance/test_parallel_tool_calls.py with it, then change the number here"
-            )
-
-
-require_versions(restate_sdk="1.3.0")
 
 
 class ToolCalls:
@@ -74,12 +53,9 @@ class ToolCalls:
     """
 
     def __init__(self, ctx: Context, ids: Sequence[str], limit: int | None = None) -> None:
-        assert isinstance(ctx, ServerInvocationContext)
         if len(set(ids)) < len(ids):
             raise TerminalError(f"the model gave several tool calls the same id: {', '.join(ids)}")
-        self.ctx = ctx
-        self._outer = ctx.calls if isinstance(ctx, _CallContext) else None  # this agent runs inside a tool
-        self.steps: _Steps = self._outer.steps if self._outer else _Steps(self)
+        self.ctx = holding(ctx)
         self._ids = tuple(ids)
         self._limit = limit or int(os.environ.get("TOOL_CALLS_AT_ONCE") or len(ids))
         self._expected = list(ids)  # not begun
@@ -92,9 +68,8 @@ class ToolCalls:
         self._turns: dict[str, Turn] = {}  # calls that have come, are parked or ready: they go on when this is set
         self._ended: dict[str, Turn] = {}  # the same of calls whose terminal error is held back
         self._raising: str | None = None  # a call whose error will be retried: nobody may go on
-        self._kept: Turn | None = None  # set when the steps in flight beside it have been kept
         self._over: BaseException | None = None
-        ctx.extension_data.setdefault(REGISTRY, {}).update(dict.fromkeys(ids, self))
+        self.ctx.extension_data.setdefault(REGISTRY, {}).update(dict.fromkeys(ids, self))
 
     @staticmethod
     def of(id: str) -> "ToolCalls":
@@ -154,19 +129,19 @@ class ToolCalls:
         """The call has raised an error: wait until nothing can be lost by it.
 
         The others end first when it is terminal. Else the attempt ends with it, and the next one may come further here:
-        then nobody may go on now, for a replay would miss it. Just the steps in flight are waited for.
+        then nobody may go on now, for a replay would miss it. Only the steps in flight are waited for.
         """
         self._leave(id)
         if self._over:
             return
-        released: Turn = asyncio.get_running_loop().create_future()
-        self.ctx.tasks.add(released)
         if isinstance(error, TerminalError):
-            self._ended[id] = released
+            self._ended[id] = released = asyncio.get_running_loop().create_future()
+            self.ctx.tasks.add(released)
+            self._pass_on()
+            await released
         else:
-            self._raising, self._kept = id, released
-        self._pass_on()
-        await released
+            self._raising = id
+            await self.ctx.steps.settled()
 
     async def wait(self, id: str, awaited: UnresolvedFuture) -> None:
         """Pass the turn on until Restate has completed what this call awaits."""
@@ -182,11 +157,6 @@ class ToolCalls:
             was_cancelled = self._parked.pop(id, None)
         if was_cancelled and self._cancelled:
             raise self._cancelled
-
-    def waited_for(self) -> Iterator[int]:
-        """The handles of all that the parked calls wait for."""
-        for awaited in self._parked.values():
-            yield from _handles(awaited)
 
     async def _turn(self, id: str) -> None:
         if self._over:
@@ -211,16 +181,9 @@ class ToolCalls:
 
     def _pass_on(self) -> None:
         """If it is nobody's turn, find out whose it is."""
-        self.steps.changed()
-        if self._running or self._polling or self._over:
+        if self._running or self._polling or self._over or self._raising:
             return
-        if self._raising:
-            if self._kept and (self._outer or not self.steps.in_journal_soon()):
-                self._kept.set_result(None)
-                self._kept = None
-            elif self._kept:
-                self._poll()
-        elif self._expected and len(self._active) + len(self._ended) < self._limit:
+        if self._expected and len(self._active) + len(self._ended) < self._limit:
             first = self._expected[0]
             if first in self._turns:  # else this is asked again when it comes
                 self._expected.remove(first)
@@ -248,11 +211,8 @@ class ToolCalls:
         self.ctx.tasks.add(asyncio.create_task(self._next_completion()))
 
     async def _next_completion(self) -> None:
-        in_flight = [SingleUnresolvedFuture(handle) for handle in self.steps.in_journal_soon()] if self._raising else []
         try:
-            await self.ctx.create_poll_or_cancel_coroutine(
-                FirstCompletedUnresolvedFuture([*self._parked.values(), *in_flight])
-            )
+            await self.ctx.create_poll_or_cancel_coroutine(FirstCompletedUnresolvedFuture([*self._parked.values()]))
             completed = [id for id in self._ids if id in self._parked and self._completed(self._parked[id])]
             for id in completed:  # one at most, as Restate takes the completions from the journal one by one
                 del self._parked[id]
@@ -262,7 +222,7 @@ class ToolCalls:
             self._ready.extend(id for id in self._ids if id in self._parked)
         except ATTEMPT_IS_OVER as over:  # all that is left to do is to leave
             self._over = over
-            for turn in (*self._turns.values(), *self._ended.values(), *([self._kept] if self._kept else [])):
+            for turn in (*self._turns.values(), *self._ended.values()):
                 if not turn.done():
                     turn.set_result(over)
         self._polling = False
@@ -278,66 +238,8 @@ class ToolCalls:
                 return any(map(self._completed, children))
 
 
-class _Steps:
-    """The steps of tool calls that run in this attempt: one that fails is held back until the others have ended."""
-
-    def __init__(self, calls: ToolCalls) -> None:
-        self._calls = calls
-        self._started: list[ServerDurableFuture[Any]] = []
-        self._running: set[int] = set()
-        self._changed = asyncio.Event()
-
-    def add(self, action: Callable[..., Any], make: Callable[[Callable[..., Any]], Any]) -> Any:
-        """The future of a step that runs `action`, made by `make`.
-
-        The action runs in the contextvars of the tool that made the step, whoever polls Restate.
-        """
-        context = contextvars.copy_context()
-
-        @functools.wraps(action)
-        async def run(*args: Any, **kwargs: Any) -> Any:
-            handle = future.handle
-            self._started.append(future)
-            self._running.add(handle)
-            try:
-                if inspect.iscoroutinefunction(action):
-                    result = await asyncio.create_task(action(*args, **kwargs), context=context)
-                else:
-                    result = await asyncio.to_thread(context.run, action, *args, **kwargs)
-            except TerminalError:  # no retry follows: it ends the step, as a result does
-                self._end(handle)
-                raise
-            except Exception:
-                self._end(handle)
-                while self._running or self._to_start():
-                    self._changed.clear()
-                    await self._changed.wait()
-                raise
-            self._end(handle)
-            return result
-
-        future = make(run)
-        return future
-
-    def changed(self) -> None:
-        """A step has ended, or other steps are waited for now."""
-        self._changed.set()
-
-    def in_journal_soon(self) -> list[int]:
-        """The handles of the steps that have started, and whose results Restate has not confirmed."""
-        return [step.handle for step in self._started if not step.is_completed()]  # type: ignore[no-untyped-call]
-
-    def _end(self, handle: int) -> None:
-        # Its result is journaled in the same turn of the event loop as this, so before a step that wakes up can fail.
-        self._running.discard(handle)
-        self.changed()
-
-    def _to_start(self) -> bool:
-        return any(handle in self._calls.ctx.run_coros_to_execute for handle in self._calls.waited_for())
-
-
-class _CallContext(ServerInvocationContext):
-    """The context of one tool call: the invocation's own, but to await is to pass the turn on, and steps are held."""
+class _CallContext(HoldingContext):
+    """The context of one tool call: the invocation's own, but to await is to pass the turn on."""
 
     __slots__ = ("calls", "id")
 
@@ -347,19 +249,3 @@ class _CallContext(ServerInvocationContext):
 
     async def create_poll_or_cancel_coroutine(self, unresolved_future: UnresolvedFuture) -> None:
         await self.calls.wait(self.id, unresolved_future)
-
-    def run_typed(self, name: str, action: Any, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override]
-        make = super().run_typed
-        return self.calls.steps.add(action, lambda held: make(name, held, *args, **kwargs))
-
-    def run(self, name: str, action: Any, *args: Any, **kwargs: Any) -> Any:
-        make = super().run
-        return self.calls.steps.add(action, lambda held: make(name, held, *args, **kwargs))
-
-
-def _handles(awaited: UnresolvedFuture) -> Iterator[int]:
-    if isinstance(awaited, SingleUnresolvedFuture):
-        yield awaited.handle
-    else:
-        for child in awaited.children:
-            yield from _handles(child)

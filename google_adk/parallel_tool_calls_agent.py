@@ -13,31 +13,32 @@ from google.genai import types
 from restate.ext.adk import restate_context
 
 from durable.adapters.google_adk import ParallelRestatePlugin
+from durable.held_steps import hold_failures
 from google_adk.sessions import CompactedSessionService, compaction
 from google_adk.tool_calls import refuse_unknown_tool
 from shared import checks, llm
 from shared.claims import InsuranceClaim, SessionClaim
-from shared.serving import final_errors, serve, service_name
+from shared.serving import serve, service_name, terminal_errors
 
 
 async def check_eligibility(claim: InsuranceClaim, tool_context: ToolContext) -> str:
     """Is the treatment covered, at this place, on this day?"""
-    if refusal := InsuranceClaim.model_validate(tool_context.state["claim"]).refusal_of(claim):
-        return refusal
+    if mismatch := InsuranceClaim.model_validate(tool_context.state["claim"]).mismatch_with(claim):
+        return mismatch
     return await restate_context().run_typed("eligibility", checks.check_eligibility, claim=claim)
 
 
 async def compare_to_standard_rates(claim: InsuranceClaim, tool_context: ToolContext) -> str:
     """Is the amount reasonable?"""
-    if refusal := InsuranceClaim.model_validate(tool_context.state["claim"]).refusal_of(claim):
-        return refusal
+    if mismatch := InsuranceClaim.model_validate(tool_context.state["claim"]).mismatch_with(claim):
+        return mismatch
     return await restate_context().run_typed("cost", checks.compare_to_standard_rates, claim=claim)
 
 
 async def check_fraud(claim: InsuranceClaim, tool_context: ToolContext) -> str:
     """How high is the risk of fraud?"""
-    if refusal := InsuranceClaim.model_validate(tool_context.state["claim"]).refusal_of(claim):
-        return refusal
+    if mismatch := InsuranceClaim.model_validate(tool_context.state["claim"]).mismatch_with(claim):
+        return mismatch
     return await restate_context().run_typed("fraud", checks.check_fraud, claim=claim)
 
 
@@ -52,13 +53,15 @@ agent = LlmAgent(
 app = App(
     name="claims",
     root_agent=agent,
-    plugins=[ParallelRestatePlugin(run_options=llm.MODEL_CALL)],
+    plugins=[ParallelRestatePlugin(run_options=llm.RETRIES)],
     events_compaction_config=compaction(model),
 )
 runner = Runner(app=app, session_service=CompactedSessionService())
 
 claim_service = restate.VirtualObject(
-    service_name("ParallelToolCallsClaimAgent"), invocation_context_managers=[final_errors()], state_preload=False
+    service_name("ParallelToolCallsClaimAgent"),
+    invocation_context_managers=[hold_failures, terminal_errors()],
+    state_preload=False,
 )
 
 

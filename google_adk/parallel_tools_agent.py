@@ -12,25 +12,26 @@ from google.adk.tools.tool_context import ToolContext
 from google.genai import types
 from restate.ext.adk import RestatePlugin, restate_context
 
-from durable.fan_out import FanOut
+from durable.held_steps import hold_failures
 from google_adk.sessions import CompactedSessionService, compaction
 from google_adk.tool_calls import refuse_unknown_tool
 from shared import llm
 from shared.checks import check_eligibility, check_fraud, compare_to_standard_rates
 from shared.claims import InsuranceClaim, SessionClaim
-from shared.serving import final_errors, serve, service_name
+from shared.serving import serve, service_name, terminal_errors
 
 
 async def calculate_metrics(claim: InsuranceClaim, tool_context: ToolContext) -> list[str]:
     """Check a claim: eligibility, cost against standard rates, fraud risk."""
-    if refusal := InsuranceClaim.model_validate(tool_context.state["claim"]).refusal_of(claim):
-        return [refusal]
-    ctx, fan_out = restate_context(), FanOut()
-    return await fan_out.gather(
-        ctx.run_typed("eligibility", fan_out.step(check_eligibility), claim=claim),
-        ctx.run_typed("cost", fan_out.step(compare_to_standard_rates), claim=claim),
-        ctx.run_typed("fraud", fan_out.step(check_fraud), claim=claim),
+    if mismatch := InsuranceClaim.model_validate(tool_context.state["claim"]).mismatch_with(claim):
+        return [mismatch]
+    ctx = restate_context()
+    checks = await restate.gather(
+        ctx.run_typed("eligibility", check_eligibility, claim=claim),
+        ctx.run_typed("cost", compare_to_standard_rates, claim=claim),
+        ctx.run_typed("fraud", check_fraud, claim=claim),
     )
+    return [await check for check in checks]
 
 
 model = Gemini(model=llm.gemini_model(), client_kwargs=llm.gemini_client())
@@ -44,13 +45,15 @@ agent = LlmAgent(
 app = App(
     name="claims",
     root_agent=agent,
-    plugins=[RestatePlugin(run_options=llm.MODEL_CALL)],
+    plugins=[RestatePlugin(run_options=llm.RETRIES)],
     events_compaction_config=compaction(model),
 )
 runner = Runner(app=app, session_service=CompactedSessionService())
 
 claim_service = restate.VirtualObject(
-    service_name("ParallelToolClaimAgent"), invocation_context_managers=[final_errors()], state_preload=False
+    service_name("ParallelToolClaimAgent"),
+    invocation_context_managers=[hold_failures, terminal_errors()],
+    state_preload=False,
 )
 
 

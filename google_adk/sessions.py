@@ -27,7 +27,7 @@ def compaction(model: BaseLlm) -> EventsCompactionConfig:
     return EventsCompactionConfig(
         token_threshold=LONG,
         event_retention_size=RECENT,
-        summarizer=RestateEventSummarizer.from_llm(model, max_retries=llm.MODEL_CALL.max_attempts or 1),
+        summarizer=RestateEventSummarizer.from_llm(model, max_retries=llm.RETRIES.max_attempts or 1),
     )
 
 

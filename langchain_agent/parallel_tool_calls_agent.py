@@ -11,32 +11,33 @@ from langgraph.errors import GraphRecursionError
 from restate.ext.langchain import restate_context
 
 from durable.adapters.langchain import ParallelRestateMiddleware
+from durable.held_steps import hold_failures
 from shared import checks, llm
 from shared.claims import InsuranceClaim
-from shared.serving import final_errors, serve, service_name
+from shared.serving import serve, service_name, terminal_errors
 
 
 @tool
 async def check_eligibility(claim: InsuranceClaim, runtime: ToolRuntime[InsuranceClaim]) -> str:
     """Is the treatment covered, at this place, on this day?"""
-    if refusal := runtime.context.refusal_of(claim):
-        return refusal
+    if mismatch := runtime.context.mismatch_with(claim):
+        return mismatch
     return await restate_context().run_typed("eligibility", checks.check_eligibility, claim=claim)
 
 
 @tool
 async def compare_to_standard_rates(claim: InsuranceClaim, runtime: ToolRuntime[InsuranceClaim]) -> str:
     """Is the amount reasonable?"""
-    if refusal := runtime.context.refusal_of(claim):
-        return refusal
+    if mismatch := runtime.context.mismatch_with(claim):
+        return mismatch
     return await restate_context().run_typed("cost", checks.compare_to_standard_rates, claim=claim)
 
 
 @tool
 async def check_fraud(claim: InsuranceClaim, runtime: ToolRuntime[InsuranceClaim]) -> str:
     """How high is the risk of fraud?"""
-    if refusal := runtime.context.refusal_of(claim):
-        return refusal
+    if mismatch := runtime.context.mismatch_with(claim):
+        return mismatch
     return await restate_context().run_typed("fraud", checks.check_fraud, claim=claim)
 
 
@@ -46,11 +47,12 @@ agent = create_agent(  # type: ignore[misc]  # Restate types its middleware for 
     system_prompt=llm.THREE_TOOLS_INSTRUCTIONS,
     tools=[check_eligibility, compare_to_standard_rates, check_fraud],
     context_schema=InsuranceClaim,
-    middleware=[ParallelRestateMiddleware(run_options=llm.MODEL_CALL)],
+    middleware=[ParallelRestateMiddleware(run_options=llm.RETRIES)],
 )
 
 claim_service = restate.Service(
-    service_name("ParallelToolCallsClaimAgent"), invocation_context_managers=[final_errors(GraphRecursionError)]
+    service_name("ParallelToolCallsClaimAgent"),
+    invocation_context_managers=[hold_failures, terminal_errors(GraphRecursionError)],
 )
 
 

@@ -10,24 +10,25 @@ from langchain_openai import ChatOpenAI
 from langgraph.errors import GraphRecursionError
 from restate.ext.langchain import RestateMiddleware, restate_context
 
-from durable.fan_out import FanOut
+from durable.held_steps import hold_failures
 from shared import llm
 from shared.checks import check_eligibility, check_fraud, compare_to_standard_rates
 from shared.claims import InsuranceClaim
-from shared.serving import final_errors, serve, service_name
+from shared.serving import serve, service_name, terminal_errors
 
 
 @tool
 async def calculate_metrics(claim: InsuranceClaim, runtime: ToolRuntime[InsuranceClaim]) -> list[str]:
     """Check a claim: eligibility, cost against standard rates, fraud risk."""
-    if refusal := runtime.context.refusal_of(claim):
-        return [refusal]
-    ctx, fan_out = restate_context(), FanOut()
-    return await fan_out.gather(
-        ctx.run_typed("eligibility", fan_out.step(check_eligibility), claim=claim),
-        ctx.run_typed("cost", fan_out.step(compare_to_standard_rates), claim=claim),
-        ctx.run_typed("fraud", fan_out.step(check_fraud), claim=claim),
+    if mismatch := runtime.context.mismatch_with(claim):
+        return [mismatch]
+    ctx = restate_context()
+    checks = await restate.gather(
+        ctx.run_typed("eligibility", check_eligibility, claim=claim),
+        ctx.run_typed("cost", compare_to_standard_rates, claim=claim),
+        ctx.run_typed("fraud", check_fraud, claim=claim),
     )
+    return [await check for check in checks]
 
 
 agent = create_agent(  # type: ignore[misc]  # Restate types its middleware for agents without a context
@@ -36,11 +37,12 @@ agent = create_agent(  # type: ignore[misc]  # Restate types its middleware for 
     system_prompt=llm.INSTRUCTIONS,
     tools=[calculate_metrics],
     context_schema=InsuranceClaim,
-    middleware=[RestateMiddleware(run_options=llm.MODEL_CALL)],
+    middleware=[RestateMiddleware(run_options=llm.RETRIES)],
 )
 
 claim_service = restate.Service(
-    service_name("ParallelToolClaimAgent"), invocation_context_managers=[final_errors(GraphRecursionError)]
+    service_name("ParallelToolClaimAgent"),
+    invocation_context_managers=[hold_failures, terminal_errors(GraphRecursionError)],
 )
 
 
@@ -49,8 +51,7 @@ async def run(ctx: restate.Context, claim: InsuranceClaim) -> str:
     prompt = f"Claim: {claim.model_dump_json()}"
     state = await agent.ainvoke(
         {"messages": [{"role": "user", "content": prompt}]},
-        # One tool call at a time, in order: Restate's middleware sees to the order, but with all of them started at
-        # once, the terminal error of one can be lost among the others' ends.
+        # One tool call at a time: else the terminal error of one can be lost among the others' ends.
         {"recursion_limit": 2 * llm.MAX_TURNS, "max_concurrency": 1},
         context=claim,
     )

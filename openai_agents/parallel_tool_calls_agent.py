@@ -9,35 +9,36 @@ from openai import AsyncOpenAI
 from restate.ext.openai import durable_function_tool, restate_context
 
 from durable.adapters.openai_agents import ParallelRunner
+from durable.held_steps import hold_failures
 from openai_agents.tool_calls import keep_terminal_errors
 from shared import checks, llm
 from shared.claims import InsuranceClaim
-from shared.serving import final_errors, serve, service_name
+from shared.serving import serve, service_name, terminal_errors
 
 durable_tool = durable_function_tool(failure_error_function=keep_terminal_errors)
 
 
 @durable_tool
-async def check_eligibility(run: RunContextWrapper[InsuranceClaim], claim: InsuranceClaim) -> str:
+async def check_eligibility(tool_context: RunContextWrapper[InsuranceClaim], claim: InsuranceClaim) -> str:
     """Is the treatment covered, at this place, on this day?"""
-    if refusal := run.context.refusal_of(claim):
-        return refusal
+    if mismatch := tool_context.context.mismatch_with(claim):
+        return mismatch
     return await restate_context().run_typed("eligibility", checks.check_eligibility, claim=claim)
 
 
 @durable_tool
-async def compare_to_standard_rates(run: RunContextWrapper[InsuranceClaim], claim: InsuranceClaim) -> str:
+async def compare_to_standard_rates(tool_context: RunContextWrapper[InsuranceClaim], claim: InsuranceClaim) -> str:
     """Is the amount reasonable?"""
-    if refusal := run.context.refusal_of(claim):
-        return refusal
+    if mismatch := tool_context.context.mismatch_with(claim):
+        return mismatch
     return await restate_context().run_typed("cost", checks.compare_to_standard_rates, claim=claim)
 
 
 @durable_tool
-async def check_fraud(run: RunContextWrapper[InsuranceClaim], claim: InsuranceClaim) -> str:
+async def check_fraud(tool_context: RunContextWrapper[InsuranceClaim], claim: InsuranceClaim) -> str:
     """How high is the risk of fraud?"""
-    if refusal := run.context.refusal_of(claim):
-        return refusal
+    if mismatch := tool_context.context.mismatch_with(claim):
+        return mismatch
     return await restate_context().run_typed("fraud", checks.check_fraud, claim=claim)
 
 
@@ -50,14 +51,15 @@ agent = Agent[InsuranceClaim](
 set_default_openai_client(AsyncOpenAI(timeout=llm.MODEL_TIMEOUT))
 
 claim_service = restate.Service(
-    service_name("ParallelToolCallsClaimAgent"), invocation_context_managers=[final_errors(AgentsException)]
+    service_name("ParallelToolCallsClaimAgent"),
+    invocation_context_managers=[hold_failures, terminal_errors(AgentsException)],
 )
 
 
 @claim_service.handler()
 async def run(ctx: restate.Context, claim: InsuranceClaim) -> str:
     prompt = f"Claim: {claim.model_dump_json()}"
-    result = await ParallelRunner.run(agent, prompt, context=claim, max_turns=llm.MAX_TURNS, run_options=llm.MODEL_CALL)
+    result = await ParallelRunner.run(agent, prompt, context=claim, max_turns=llm.MAX_TURNS, run_options=llm.RETRIES)
     return llm.answer(result.final_output)
 
 

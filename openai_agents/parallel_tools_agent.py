@@ -4,29 +4,30 @@ uv run openai_agents/parallel_tools_agent.py
 """
 
 import restate
-from agents import Agent, AgentsException, RunConfig, RunContextWrapper, set_default_openai_client
+from agents import Agent, AgentsException, RunConfig, RunContextWrapper, ToolExecutionConfig, set_default_openai_client
 from openai import AsyncOpenAI
 from restate.ext.openai import DurableRunner, durable_function_tool, restate_context
 
-from durable.fan_out import FanOut
-from openai_agents.tool_calls import ONE_AT_A_TIME, keep_terminal_errors
+from durable.held_steps import hold_failures
+from openai_agents.tool_calls import keep_terminal_errors
 from shared import llm
 from shared.checks import check_eligibility, check_fraud, compare_to_standard_rates
 from shared.claims import InsuranceClaim
-from shared.serving import final_errors, serve, service_name
+from shared.serving import serve, service_name, terminal_errors
 
 
 @durable_function_tool(failure_error_function=keep_terminal_errors)
-async def calculate_metrics(run: RunContextWrapper[InsuranceClaim], claim: InsuranceClaim) -> list[str]:
+async def calculate_metrics(tool_context: RunContextWrapper[InsuranceClaim], claim: InsuranceClaim) -> list[str]:
     """Check a claim: eligibility, cost against standard rates, fraud risk."""
-    if refusal := run.context.refusal_of(claim):
-        return [refusal]
-    ctx, fan_out = restate_context(), FanOut()
-    return await fan_out.gather(
-        ctx.run_typed("eligibility", fan_out.step(check_eligibility), claim=claim),
-        ctx.run_typed("cost", fan_out.step(compare_to_standard_rates), claim=claim),
-        ctx.run_typed("fraud", fan_out.step(check_fraud), claim=claim),
+    if mismatch := tool_context.context.mismatch_with(claim):
+        return [mismatch]
+    ctx = restate_context()
+    checks = await restate.gather(
+        ctx.run_typed("eligibility", check_eligibility, claim=claim),
+        ctx.run_typed("cost", compare_to_standard_rates, claim=claim),
+        ctx.run_typed("fraud", check_fraud, claim=claim),
     )
+    return [await check for check in checks]
 
 
 agent = Agent[InsuranceClaim](
@@ -38,7 +39,8 @@ agent = Agent[InsuranceClaim](
 set_default_openai_client(AsyncOpenAI(timeout=llm.MODEL_TIMEOUT))
 
 claim_service = restate.Service(
-    service_name("ParallelToolClaimAgent"), invocation_context_managers=[final_errors(AgentsException)]
+    service_name("ParallelToolClaimAgent"),
+    invocation_context_managers=[hold_failures, terminal_errors(AgentsException)],
 )
 
 
@@ -50,8 +52,9 @@ async def run(ctx: restate.Context, claim: InsuranceClaim) -> str:
         prompt,
         context=claim,
         max_turns=llm.MAX_TURNS,
-        run_config=RunConfig(tool_execution=ONE_AT_A_TIME),
-        run_options=llm.MODEL_CALL,
+        # One tool call at a time: else the terminal error of one can be lost among the others' ends.
+        run_config=RunConfig(tool_execution=ToolExecutionConfig(max_function_tool_concurrency=1)),
+        run_options=llm.RETRIES,
     )
     return llm.answer(result.final_output)
 

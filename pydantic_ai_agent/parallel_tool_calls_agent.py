@@ -12,29 +12,30 @@ from restate.ext.pydantic import RestateAgent, restate_context
 
 import durable.quick_serde  # noqa: F401 - halves the CPU that a claim costs
 from durable.adapters.pydantic_ai import ParallelToolCalls
+from durable.held_steps import hold_failures
 from shared import checks, llm
 from shared.claims import InsuranceClaim
-from shared.serving import final_errors, serve, service_name
+from shared.serving import serve, service_name, terminal_errors
 
 
-async def check_eligibility(run: RunContext[InsuranceClaim], claim: InsuranceClaim) -> str:
+async def check_eligibility(tool_context: RunContext[InsuranceClaim], claim: InsuranceClaim) -> str:
     """Is the treatment covered, at this place, on this day?"""
-    if refusal := run.deps.refusal_of(claim):
-        return refusal
+    if mismatch := tool_context.deps.mismatch_with(claim):
+        return mismatch
     return await restate_context().run_typed("eligibility", checks.check_eligibility, claim=claim)
 
 
-async def compare_to_standard_rates(run: RunContext[InsuranceClaim], claim: InsuranceClaim) -> str:
+async def compare_to_standard_rates(tool_context: RunContext[InsuranceClaim], claim: InsuranceClaim) -> str:
     """Is the amount reasonable?"""
-    if refusal := run.deps.refusal_of(claim):
-        return refusal
+    if mismatch := tool_context.deps.mismatch_with(claim):
+        return mismatch
     return await restate_context().run_typed("cost", checks.compare_to_standard_rates, claim=claim)
 
 
-async def check_fraud(run: RunContext[InsuranceClaim], claim: InsuranceClaim) -> str:
+async def check_fraud(tool_context: RunContext[InsuranceClaim], claim: InsuranceClaim) -> str:
     """How high is the risk of fraud?"""
-    if refusal := run.deps.refusal_of(claim):
-        return refusal
+    if mismatch := tool_context.deps.mismatch_with(claim):
+        return mismatch
     return await restate_context().run_typed("fraud", checks.check_fraud, claim=claim)
 
 
@@ -48,10 +49,11 @@ claim_agent = Agent(
     tools=[check_eligibility, compare_to_standard_rates, check_fraud],
     capabilities=[ParallelToolCalls()],
 )
-agent = RestateAgent(claim_agent, run_options=llm.MODEL_CALL)
+agent = RestateAgent(claim_agent, run_options=llm.RETRIES)
 
 claim_service = restate.Service(
-    service_name("ParallelToolCallsClaimAgent"), invocation_context_managers=[final_errors(AgentRunError)]
+    service_name("ParallelToolCallsClaimAgent"),
+    invocation_context_managers=[hold_failures, terminal_errors(AgentRunError)],
 )
 
 

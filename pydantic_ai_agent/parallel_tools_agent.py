@@ -11,23 +11,24 @@ from pydantic_ai.providers.openai import OpenAIProvider
 from restate.ext.pydantic import RestateAgent, restate_context
 
 import durable.quick_serde  # noqa: F401 - halves the CPU that a claim costs
-from durable.fan_out import FanOut
+from durable.held_steps import hold_failures
 from shared import llm
 from shared.checks import check_eligibility, check_fraud, compare_to_standard_rates
 from shared.claims import InsuranceClaim
-from shared.serving import final_errors, serve, service_name
+from shared.serving import serve, service_name, terminal_errors
 
 
-async def calculate_metrics(run: RunContext[InsuranceClaim], claim: InsuranceClaim) -> list[str]:
+async def calculate_metrics(tool_context: RunContext[InsuranceClaim], claim: InsuranceClaim) -> list[str]:
     """Check a claim: eligibility, cost against standard rates, fraud risk."""
-    if refusal := run.deps.refusal_of(claim):
-        return [refusal]
-    ctx, fan_out = restate_context(), FanOut()
-    return await fan_out.gather(
-        ctx.run_typed("eligibility", fan_out.step(check_eligibility), claim=claim),
-        ctx.run_typed("cost", fan_out.step(compare_to_standard_rates), claim=claim),
-        ctx.run_typed("fraud", fan_out.step(check_fraud), claim=claim),
+    if mismatch := tool_context.deps.mismatch_with(claim):
+        return [mismatch]
+    ctx = restate_context()
+    checks = await restate.gather(
+        ctx.run_typed("eligibility", check_eligibility, claim=claim),
+        ctx.run_typed("cost", compare_to_standard_rates, claim=claim),
+        ctx.run_typed("fraud", check_fraud, claim=claim),
     )
+    return [await check for check in checks]
 
 
 model_name = llm.openai_model()
@@ -39,10 +40,11 @@ claim_agent = Agent(
     deps_type=InsuranceClaim,
     tools=[calculate_metrics],
 )
-agent = RestateAgent(claim_agent, run_options=llm.MODEL_CALL)
+agent = RestateAgent(claim_agent, run_options=llm.RETRIES)
 
 claim_service = restate.Service(
-    service_name("ParallelToolClaimAgent"), invocation_context_managers=[final_errors(AgentRunError)]
+    service_name("ParallelToolClaimAgent"),
+    invocation_context_managers=[hold_failures, terminal_errors(AgentRunError)],
 )
 
 

@@ -39,7 +39,7 @@ class Tool(Generic[Given]):
     name: str
     description: str
     arguments: type[BaseModel]
-    run: Callable[[Call[Given], Any], Awaitable[object]]
+    function: Callable[[Call[Given], Any], Awaitable[object]]
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Agent(Generic[Given]):
             {"role": "user", "content": prompt},
         ]
         for _ in range(llm.MAX_TURNS):
-            completion = await ctx.run_typed("call LLM", call_model, llm.MODEL_CALL, messages)
+            completion = await ctx.run_typed("call LLM", call_model, llm.RETRIES, messages)
             answer = completion.choices[0].message
             if not answer.tool_calls:
                 return llm.answer(answer.content, answer.refusal)
@@ -86,5 +86,5 @@ class Agent(Generic[Given]):
             except ValueError as error:  # so is a ValidationError
                 content = f"error: {error}"
             else:
-                content = str(await tool.run(Call(ctx, given), arguments))
+                content = str(await tool.function(Call(ctx, given), arguments))
         return {"role": "tool", "tool_call_id": call.id, "content": content}

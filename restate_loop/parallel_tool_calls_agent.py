@@ -6,10 +6,11 @@ uv run restate_loop/parallel_tool_calls_agent.py
 import restate
 from pydantic import BaseModel
 
+from durable.held_steps import hold_failures
 from restate_loop.agent_loop import Agent, Call, Tool
 from shared import checks, llm
 from shared.claims import InsuranceClaim
-from shared.serving import final_errors, serve, service_name
+from shared.serving import serve, service_name, terminal_errors
 
 
 class Arguments(BaseModel):
@@ -17,20 +18,20 @@ class Arguments(BaseModel):
 
 
 async def check_eligibility(call: Call[InsuranceClaim], arguments: Arguments) -> str:
-    if refusal := call.given.refusal_of(arguments.claim):
-        return refusal
+    if mismatch := call.given.mismatch_with(arguments.claim):
+        return mismatch
     return await call.ctx.run_typed("eligibility", checks.check_eligibility, claim=arguments.claim)
 
 
 async def compare_to_standard_rates(call: Call[InsuranceClaim], arguments: Arguments) -> str:
-    if refusal := call.given.refusal_of(arguments.claim):
-        return refusal
+    if mismatch := call.given.mismatch_with(arguments.claim):
+        return mismatch
     return await call.ctx.run_typed("cost", checks.compare_to_standard_rates, claim=arguments.claim)
 
 
 async def check_fraud(call: Call[InsuranceClaim], arguments: Arguments) -> str:
-    if refusal := call.given.refusal_of(arguments.claim):
-        return refusal
+    if mismatch := call.given.mismatch_with(arguments.claim):
+        return mismatch
     return await call.ctx.run_typed("fraud", checks.check_fraud, claim=arguments.claim)
 
 
@@ -46,7 +47,8 @@ agent = Agent(
 )
 
 claim_service = restate.Service(
-    service_name("ParallelToolCallsClaimAgent"), invocation_context_managers=[final_errors()]
+    service_name("ParallelToolCallsClaimAgent"),
+    invocation_context_managers=[hold_failures, terminal_errors()],
 )
 
 

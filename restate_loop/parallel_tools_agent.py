@@ -6,12 +6,12 @@ uv run restate_loop/parallel_tools_agent.py
 import restate
 from pydantic import BaseModel
 
-from durable.fan_out import FanOut
+from durable.held_steps import hold_failures
 from restate_loop.agent_loop import Agent, Call, Tool
 from shared import llm
 from shared.checks import check_eligibility, check_fraud, compare_to_standard_rates
 from shared.claims import InsuranceClaim
-from shared.serving import final_errors, serve, service_name
+from shared.serving import serve, service_name, terminal_errors
 
 
 class Metrics(BaseModel):
@@ -20,14 +20,15 @@ class Metrics(BaseModel):
 
 async def calculate_metrics(call: Call[InsuranceClaim], arguments: Metrics) -> list[str]:
     claim = arguments.claim
-    if refusal := call.given.refusal_of(claim):
-        return [refusal]
-    ctx, fan_out = call.ctx, FanOut()
-    return await fan_out.gather(
-        ctx.run_typed("eligibility", fan_out.step(check_eligibility), claim=claim),
-        ctx.run_typed("cost", fan_out.step(compare_to_standard_rates), claim=claim),
-        ctx.run_typed("fraud", fan_out.step(check_fraud), claim=claim),
+    if mismatch := call.given.mismatch_with(claim):
+        return [mismatch]
+    ctx = call.ctx
+    checks = await restate.gather(
+        ctx.run_typed("eligibility", check_eligibility, claim=claim),
+        ctx.run_typed("cost", compare_to_standard_rates, claim=claim),
+        ctx.run_typed("fraud", check_fraud, claim=claim),
     )
+    return [await check for check in checks]
 
 
 agent = Agent(
@@ -37,12 +38,15 @@ agent = Agent(
             name="calculate_metrics",
             description="Check a claim: eligibility, cost against standard rates, fraud risk.",
             arguments=Metrics,
-            run=calculate_metrics,
+            function=calculate_metrics,
         )
     ],
 )
 
-claim_service = restate.Service(service_name("ParallelToolClaimAgent"), invocation_context_managers=[final_errors()])
+claim_service = restate.Service(
+    service_name("ParallelToolClaimAgent"),
+    invocation_context_managers=[hold_failures, terminal_errors()],
+)
 
 
 @claim_service.handler()

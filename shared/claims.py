@@ -45,7 +45,7 @@ class InsuranceClaim(BaseModel):
     amount: Dollars
     place_of_service: ShortText
 
-    def refusal_of(self, given: "InsuranceClaim") -> str | None:
+    def mismatch_with(self, given: "InsuranceClaim") -> str | None:
         """What to tell a model that calls a tool with `given` when this claim was submitted; None if they are equal."""
         changed = [to_camel(name) for name in type(self).model_fields if getattr(self, name) != getattr(given, name)]
         if not changed:

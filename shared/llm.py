@@ -15,7 +15,7 @@ from typing import Any
 import httpx2
 from restate import RunOptions, TerminalError
 
-MODEL_CALL: RunOptions[Any] = RunOptions(
+RETRIES: RunOptions[Any] = RunOptions(
     max_attempts=3,
     initial_retry_interval=timedelta(milliseconds=200),
     retry_interval_factor=3,

@@ -32,7 +32,7 @@ def service_name(name: str) -> str:
     return f"{prefix}.{name}" if prefix else name
 
 
-def final_errors(*errors: type[Exception]) -> Callable[[], AbstractAsyncContextManager[None]]:
+def terminal_errors(*errors: type[Exception]) -> Callable[[], AbstractAsyncContextManager[None]]:
     """A guard for `invocation_context_managers`: these errors end the invocation instead of being retried.
 
     An agent SDK's own errors (too many turns, an answer it cannot use) come from answers that are in the journal,

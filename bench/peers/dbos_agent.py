@@ -32,10 +32,10 @@ compare_to_standard_rates = DBOS.step()(checks.compare_to_standard_rates)
 check_fraud = DBOS.step()(checks.check_fraud)
 
 
-async def calculate_metrics(run: RunContext[InsuranceClaim], claim: InsuranceClaim) -> list[str]:
+async def calculate_metrics(tool_context: RunContext[InsuranceClaim], claim: InsuranceClaim) -> list[str]:
     """Check a claim: eligibility, cost against standard rates, fraud risk."""
-    if refusal := run.deps.refusal_of(claim):
-        return [refusal]
+    if mismatch := tool_context.deps.mismatch_with(claim):
+        return [mismatch]
     tasks = [asyncio.create_task(check(claim)) for check in (check_eligibility, compare_to_standard_rates, check_fraud)]
     results = await asyncio.gather(*tasks, return_exceptions=True)  # all end, and are in the database, before one fails
     for result in results:

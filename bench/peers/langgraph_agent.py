@@ -43,8 +43,8 @@ check_fraud = task(checks.check_fraud)
 @tool
 async def calculate_metrics(claim: InsuranceClaim, runtime: ToolRuntime[InsuranceClaim]) -> list[str]:
     """Check a claim: eligibility, cost against standard rates, fraud risk."""
-    if refusal := runtime.context.refusal_of(claim):
-        return [refusal]
+    if mismatch := runtime.context.mismatch_with(claim):
+        return [mismatch]
     return list(await asyncio.gather(check_eligibility(claim), compare_to_standard_rates(claim), check_fraud(claim)))
 
 

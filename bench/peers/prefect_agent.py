@@ -53,10 +53,10 @@ compare_to_standard_rates = task(checks.compare_to_standard_rates, persist_resul
 check_fraud = task(checks.check_fraud, persist_result=True)
 
 
-async def calculate_metrics(run: RunContext[InsuranceClaim], claim: InsuranceClaim) -> list[str]:
+async def calculate_metrics(tool_context: RunContext[InsuranceClaim], claim: InsuranceClaim) -> list[str]:
     """Check a claim: eligibility, cost against standard rates, fraud risk."""
-    if refusal := run.deps.refusal_of(claim):
-        return [refusal]
+    if mismatch := tool_context.deps.mismatch_with(claim):
+        return [mismatch]
     return list(await asyncio.gather(check_eligibility(claim), compare_to_standard_rates(claim), check_fraud(claim)))
 
 

@@ -22,8 +22,8 @@ from shared.serving import serve_plain
 
 async def calculate_metrics(claim: InsuranceClaim, tool_context: ToolContext) -> list[str]:
     """Check a claim: eligibility, cost against standard rates, fraud risk."""
-    if refusal := InsuranceClaim.model_validate(tool_context.state["claim"]).refusal_of(claim):
-        return [refusal]
+    if mismatch := InsuranceClaim.model_validate(tool_context.state["claim"]).mismatch_with(claim):
+        return [mismatch]
     checks = (check_eligibility(claim), compare_to_standard_rates(claim), check_fraud(claim))
     return list(await asyncio.gather(*checks))
 

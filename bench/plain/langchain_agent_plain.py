@@ -18,8 +18,8 @@ from shared.serving import serve_plain
 @tool
 async def calculate_metrics(claim: InsuranceClaim, runtime: ToolRuntime[InsuranceClaim]) -> list[str]:
     """Check a claim: eligibility, cost against standard rates, fraud risk."""
-    if refusal := runtime.context.refusal_of(claim):
-        return [refusal]
+    if mismatch := runtime.context.mismatch_with(claim):
+        return [mismatch]
     checks = (check_eligibility(claim), compare_to_standard_rates(claim), check_fraud(claim))
     return list(await asyncio.gather(*checks))
 

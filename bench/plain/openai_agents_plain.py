@@ -15,10 +15,10 @@ from shared.serving import serve_plain
 
 
 @function_tool
-async def calculate_metrics(run: RunContextWrapper[InsuranceClaim], claim: InsuranceClaim) -> list[str]:
+async def calculate_metrics(tool_context: RunContextWrapper[InsuranceClaim], claim: InsuranceClaim) -> list[str]:
     """Check a claim: eligibility, cost against standard rates, fraud risk."""
-    if refusal := run.context.refusal_of(claim):
-        return [refusal]
+    if mismatch := tool_context.context.mismatch_with(claim):
+        return [mismatch]
     checks = (check_eligibility(claim), compare_to_standard_rates(claim), check_fraud(claim))
     return list(await asyncio.gather(*checks))
 

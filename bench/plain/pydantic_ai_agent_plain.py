@@ -16,10 +16,10 @@ from shared.claims import InsuranceClaim
 from shared.serving import serve_plain
 
 
-async def calculate_metrics(run: RunContext[InsuranceClaim], claim: InsuranceClaim) -> list[str]:
+async def calculate_metrics(tool_context: RunContext[InsuranceClaim], claim: InsuranceClaim) -> list[str]:
     """Check a claim: eligibility, cost against standard rates, fraud risk."""
-    if refusal := run.deps.refusal_of(claim):
-        return [refusal]
+    if mismatch := tool_context.deps.mismatch_with(claim):
+        return [mismatch]
     checks = (check_eligibility(claim), compare_to_standard_rates(claim), check_fraud(claim))
     return list(await asyncio.gather(*checks))
 

@@ -47,7 +47,7 @@ async def run(claim: InsuranceClaim) -> str:
         for call in answer.tool_calls:
             assert call.type == "function"
             given = Metrics.model_validate_json(call.function.arguments).claim
-            content = claim.refusal_of(given) or str(await calculate_metrics(given))
+            content = claim.mismatch_with(given) or str(await calculate_metrics(given))
             messages.append({"role": "tool", "tool_call_id": call.id, "content": content})
     raise RuntimeError(f"the model gave no answer in {llm.MAX_TURNS} turns")
 

@@ -1,6 +1,6 @@
 """Google ADK: one tool that calls three checks in a service of their own, in a Virtual Object that keeps the session.
 
-Each call is an invocation of its own, which Restate retries alone: no FanOut is needed.
+Each call is an invocation of its own, which Restate retries alone, so no failure has to be held back.
 
 uv run deploy/remote_checks/google_adk_remote.py
 """
@@ -19,13 +19,13 @@ from google_adk.sessions import CompactedSessionService, compaction
 from google_adk.tool_calls import refuse_unknown_tool
 from shared import llm
 from shared.claims import InsuranceClaim, SessionClaim
-from shared.serving import final_errors, serve, service_name
+from shared.serving import serve, service_name, terminal_errors
 
 
 async def calculate_metrics(claim: InsuranceClaim, tool_context: ToolContext) -> list[str]:
     """Check a claim: eligibility, cost against standard rates, fraud risk."""
-    if refusal := InsuranceClaim.model_validate(tool_context.state["claim"]).refusal_of(claim):
-        return [refusal]
+    if mismatch := InsuranceClaim.model_validate(tool_context.state["claim"]).mismatch_with(claim):
+        return [mismatch]
     ctx = restate_context()
     checks = await restate.gather(
         ctx.service_call(eligibility, claim),
@@ -46,13 +46,13 @@ agent = LlmAgent(
 app = App(
     name="claims",
     root_agent=agent,
-    plugins=[RestatePlugin(run_options=llm.MODEL_CALL)],
+    plugins=[RestatePlugin(run_options=llm.RETRIES)],
     events_compaction_config=compaction(model),
 )
 runner = Runner(app=app, session_service=CompactedSessionService())
 
 claim_service = restate.VirtualObject(
-    service_name("RemoteChecksClaimAgent"), invocation_context_managers=[final_errors()], state_preload=False
+    service_name("RemoteChecksClaimAgent"), invocation_context_managers=[terminal_errors()], state_preload=False
 )
 
 

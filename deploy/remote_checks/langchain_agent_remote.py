@@ -1,6 +1,6 @@
 """LangChain: one tool that calls three checks in a service of their own.
 
-Each call is an invocation of its own, which Restate retries alone: no FanOut is needed.
+Each call is an invocation of its own, which Restate retries alone, so no failure has to be held back.
 
 uv run deploy/remote_checks/langchain_agent_remote.py
 """
@@ -15,14 +15,14 @@ from restate.ext.langchain import RestateMiddleware, restate_context
 from deploy.check_services import cost, eligibility, fraud
 from shared import llm
 from shared.claims import InsuranceClaim
-from shared.serving import final_errors, serve, service_name
+from shared.serving import serve, service_name, terminal_errors
 
 
 @tool
 async def calculate_metrics(claim: InsuranceClaim, runtime: ToolRuntime[InsuranceClaim]) -> list[str]:
     """Check a claim: eligibility, cost against standard rates, fraud risk."""
-    if refusal := runtime.context.refusal_of(claim):
-        return [refusal]
+    if mismatch := runtime.context.mismatch_with(claim):
+        return [mismatch]
     ctx = restate_context()
     checks = await restate.gather(
         ctx.service_call(eligibility, claim),
@@ -38,11 +38,11 @@ agent = create_agent(  # type: ignore[misc]  # Restate types its middleware for 
     system_prompt=llm.INSTRUCTIONS,
     tools=[calculate_metrics],
     context_schema=InsuranceClaim,
-    middleware=[RestateMiddleware(run_options=llm.MODEL_CALL)],
+    middleware=[RestateMiddleware(run_options=llm.RETRIES)],
 )
 
 claim_service = restate.Service(
-    service_name("RemoteChecksClaimAgent"), invocation_context_managers=[final_errors(GraphRecursionError)]
+    service_name("RemoteChecksClaimAgent"), invocation_context_managers=[terminal_errors(GraphRecursionError)]
 )
 
 
@@ -51,8 +51,7 @@ async def run(ctx: restate.Context, claim: InsuranceClaim) -> str:
     prompt = f"Claim: {claim.model_dump_json()}"
     state = await agent.ainvoke(
         {"messages": [{"role": "user", "content": prompt}]},
-        # One tool call at a time, in order: Restate's middleware sees to the order, but with all of them started at
-        # once, the terminal error of one can be lost among the others' ends.
+        # One tool call at a time: else the terminal error of one can be lost among the others' ends.
         {"recursion_limit": 2 * llm.MAX_TURNS, "max_concurrency": 1},
         context=claim,
     )

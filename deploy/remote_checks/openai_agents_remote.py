@@ -1,27 +1,27 @@
 """OpenAI Agents SDK: one tool that calls three checks in a service of their own.
 
-Each call is an invocation of its own, which Restate retries alone: no FanOut is needed.
+Each call is an invocation of its own, which Restate retries alone, so no failure has to be held back.
 
 uv run deploy/remote_checks/openai_agents_remote.py
 """
 
 import restate
-from agents import Agent, AgentsException, RunConfig, RunContextWrapper, set_default_openai_client
+from agents import Agent, AgentsException, RunConfig, RunContextWrapper, ToolExecutionConfig, set_default_openai_client
 from openai import AsyncOpenAI
 from restate.ext.openai import DurableRunner, durable_function_tool, restate_context
 
 from deploy.check_services import cost, eligibility, fraud
-from openai_agents.tool_calls import ONE_AT_A_TIME, keep_terminal_errors
+from openai_agents.tool_calls import keep_terminal_errors
 from shared import llm
 from shared.claims import InsuranceClaim
-from shared.serving import final_errors, serve, service_name
+from shared.serving import serve, service_name, terminal_errors
 
 
 @durable_function_tool(failure_error_function=keep_terminal_errors)
-async def calculate_metrics(run: RunContextWrapper[InsuranceClaim], claim: InsuranceClaim) -> list[str]:
+async def calculate_metrics(tool_context: RunContextWrapper[InsuranceClaim], claim: InsuranceClaim) -> list[str]:
     """Check a claim: eligibility, cost against standard rates, fraud risk."""
-    if refusal := run.context.refusal_of(claim):
-        return [refusal]
+    if mismatch := tool_context.context.mismatch_with(claim):
+        return [mismatch]
     ctx = restate_context()
     checks = await restate.gather(
         ctx.service_call(eligibility, claim),
@@ -40,7 +40,7 @@ agent = Agent[InsuranceClaim](
 set_default_openai_client(AsyncOpenAI(timeout=llm.MODEL_TIMEOUT))
 
 claim_service = restate.Service(
-    service_name("RemoteChecksClaimAgent"), invocation_context_managers=[final_errors(AgentsException)]
+    service_name("RemoteChecksClaimAgent"), invocation_context_managers=[terminal_errors(AgentsException)]
 )
 
 
@@ -52,8 +52,9 @@ async def run(ctx: restate.Context, claim: InsuranceClaim) -> str:
         prompt,
         context=claim,
         max_turns=llm.MAX_TURNS,
-        run_config=RunConfig(tool_execution=ONE_AT_A_TIME),
-        run_options=llm.MODEL_CALL,
+        # One tool call at a time: else the terminal error of one can be lost among the others' ends.
+        run_config=RunConfig(tool_execution=ToolExecutionConfig(max_function_tool_concurrency=1)),
+        run_options=llm.RETRIES,
     )
     return llm.answer(result.final_output)
 

@@ -1,6 +1,6 @@
 """Pydantic AI: one tool that calls three checks in a service of their own.
 
-Each call is an invocation of its own, which Restate retries alone: no FanOut is needed.
+Each call is an invocation of its own, which Restate retries alone, so no failure has to be held back.
 
 uv run deploy/remote_checks/pydantic_ai_agent_remote.py
 """
@@ -16,13 +16,13 @@ import durable.quick_serde  # noqa: F401 - halves the CPU that a claim costs
 from deploy.check_services import cost, eligibility, fraud
 from shared import llm
 from shared.claims import InsuranceClaim
-from shared.serving import final_errors, serve, service_name
+from shared.serving import serve, service_name, terminal_errors
 
 
-async def calculate_metrics(run: RunContext[InsuranceClaim], claim: InsuranceClaim) -> list[str]:
+async def calculate_metrics(tool_context: RunContext[InsuranceClaim], claim: InsuranceClaim) -> list[str]:
     """Check a claim: eligibility, cost against standard rates, fraud risk."""
-    if refusal := run.deps.refusal_of(claim):
-        return [refusal]
+    if mismatch := tool_context.deps.mismatch_with(claim):
+        return [mismatch]
     ctx = restate_context()
     checks = await restate.gather(
         ctx.service_call(eligibility, claim),
@@ -41,10 +41,10 @@ claim_agent = Agent(
     deps_type=InsuranceClaim,
     tools=[calculate_metrics],
 )
-agent = RestateAgent(claim_agent, run_options=llm.MODEL_CALL)
+agent = RestateAgent(claim_agent, run_options=llm.RETRIES)
 
 claim_service = restate.Service(
-    service_name("RemoteChecksClaimAgent"), invocation_context_managers=[final_errors(AgentRunError)]
+    service_name("RemoteChecksClaimAgent"), invocation_context_managers=[terminal_errors(AgentRunError)]
 )
 
 

@@ -1,6 +1,6 @@
 """No agent SDK: a loop of our own (agent_loop.py), and one tool that calls three checks in a service of their own.
 
-Each call is an invocation of its own, which Restate retries alone: no FanOut is needed.
+Each call is an invocation of its own, which Restate retries alone, so no failure has to be held back.
 
 uv run deploy/remote_checks/restate_loop_remote.py
 """
@@ -12,7 +12,7 @@ from deploy.check_services import cost, eligibility, fraud
 from restate_loop.agent_loop import Agent, Call, Tool
 from shared import llm
 from shared.claims import InsuranceClaim
-from shared.serving import final_errors, serve, service_name
+from shared.serving import serve, service_name, terminal_errors
 
 
 class Metrics(BaseModel):
@@ -21,8 +21,8 @@ class Metrics(BaseModel):
 
 async def calculate_metrics(call: Call[InsuranceClaim], arguments: Metrics) -> list[str]:
     claim = arguments.claim
-    if refusal := call.given.refusal_of(claim):
-        return [refusal]
+    if mismatch := call.given.mismatch_with(claim):
+        return [mismatch]
     ctx = call.ctx
     checks = await restate.gather(
         ctx.service_call(eligibility, claim),
@@ -39,12 +39,12 @@ agent = Agent(
             name="calculate_metrics",
             description="Check a claim: eligibility, cost against standard rates, fraud risk.",
             arguments=Metrics,
-            run=calculate_metrics,
+            function=calculate_metrics,
         )
     ],
 )
 
-claim_service = restate.Service(service_name("RemoteChecksClaimAgent"), invocation_context_managers=[final_errors()])
+claim_service = restate.Service(service_name("RemoteChecksClaimAgent"), invocation_context_managers=[terminal_errors()])
 
 
 @claim_service.handler()

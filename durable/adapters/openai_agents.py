@@ -12,7 +12,8 @@ from restate.ext.openai import restate_context
 from restate.ext.openai.models import State
 from restate.ext.openai.runner_wrapper import DurableModelCalls
 
-from durable.tool_calls import ToolCalls, require_versions
+from durable.tool_calls import ToolCalls
+from durable.versions import require_versions
 
 require_versions(openai_agents="0.24.")
 

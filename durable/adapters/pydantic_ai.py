@@ -9,7 +9,8 @@ from pydantic_ai.exceptions import ToolFailedError, ToolRetryError
 from pydantic_ai.messages import ToolCallPart
 from restate.ext.pydantic import restate_context
 
-from durable.tool_calls import ToolCalls, require_versions
+from durable.tool_calls import ToolCalls
+from durable.versions import require_versions
 
 require_versions(pydantic_ai_slim="2.68.")
 

@@ -64,10 +64,10 @@ class Jobs:
     numbers: Iterator[int]
     process: Process
 
-    async def run(self, *faults: Fault, steps: list[str], handler: str = "run", **options: bool) -> Job:
+    async def run(self, *faults: Fault, steps: list[str], service: str = "Job", **options: Any) -> Job:
         """Plan the faults for a new job, and send it."""
         tag = self.tag(*faults)
-        return await self.send(f"Job/{handler}", {"id": tag, "steps": steps, **options})
+        return await self.send(f"{service}/run", {"id": tag, "steps": steps, **options})
 
     def tag(self, *faults: Fault) -> str:
         """Plan the faults for one job; returns what its steps must have among their arguments."""

@@ -93,6 +93,6 @@ async def test_an_entry_that_each_attempt_makes_anew(tmp_path: Path) -> None:
 
 
 async def test_checks_that_are_no_steps(tmp_path: Path) -> None:
-    change = ('ctx.run_typed("fraud", fan_out.step(check_fraud), claim=claim),', "")
+    change = ('ctx.run_typed("fraud", check_fraud, claim=claim),', "")
     said = await wrong(tmp_path, 4, change)
     assert "fraud is no durable step" in said

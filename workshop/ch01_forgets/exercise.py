@@ -13,7 +13,7 @@ from shared.claims import InsuranceClaim, sample_claims
 
 
 @function_tool
-async def calculate_metrics(run: RunContextWrapper[InsuranceClaim], claim: InsuranceClaim) -> list[str]:
+async def calculate_metrics(tool_context: RunContextWrapper[InsuranceClaim], claim: InsuranceClaim) -> list[str]:
     """Check a claim: eligibility, cost against standard rates, fraud risk."""
     return [await check_eligibility(claim), await compare_to_standard_rates(claim), await check_fraud(claim)]
 

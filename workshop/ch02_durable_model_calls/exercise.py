@@ -13,7 +13,7 @@ from shared.serving import serve, service_name
 
 
 @function_tool
-async def calculate_metrics(run: RunContextWrapper[InsuranceClaim], claim: InsuranceClaim) -> list[str]:
+async def calculate_metrics(tool_context: RunContextWrapper[InsuranceClaim], claim: InsuranceClaim) -> list[str]:
     """Check a claim: eligibility, cost against standard rates, fraud risk."""
     return [await check_eligibility(claim), await compare_to_standard_rates(claim), await check_fraud(claim)]
 
@@ -31,7 +31,7 @@ claim_service = restate.Service(service_name("ParallelToolClaimAgent"))
 @claim_service.handler()
 async def run(ctx: restate.Context, claim: InsuranceClaim) -> str:
     prompt = f"Claim: {claim.model_dump_json()}"
-    # EXERCISE: run the agent with Restate's `DurableRunner`, and `llm.MODEL_CALL` as its `run_options`.
+    # EXERCISE: run the agent with Restate's `DurableRunner`, and `llm.RETRIES` as its `run_options`.
     result = await Runner.run(agent, prompt, context=claim)
     return llm.answer(result.final_output)
 

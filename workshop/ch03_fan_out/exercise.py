@@ -14,7 +14,7 @@ from shared.serving import serve, service_name
 
 
 @durable_function_tool
-async def calculate_metrics(run: RunContextWrapper[InsuranceClaim], claim: InsuranceClaim) -> list[str]:
+async def calculate_metrics(tool_context: RunContextWrapper[InsuranceClaim], claim: InsuranceClaim) -> list[str]:
     """Check a claim: eligibility, cost against standard rates, fraud risk."""
     ctx = restate_context()
     # EXERCISE: start all three steps first, then wait for them with `restate.gather`.
@@ -38,7 +38,7 @@ claim_service = restate.Service(service_name("ParallelToolClaimAgent"))
 @claim_service.handler()
 async def run(ctx: restate.Context, claim: InsuranceClaim) -> str:
     prompt = f"Claim: {claim.model_dump_json()}"
-    result = await DurableRunner.run(agent, prompt, context=claim, run_options=llm.MODEL_CALL)
+    result = await DurableRunner.run(agent, prompt, context=claim, run_options=llm.RETRIES)
     return llm.answer(result.final_output)
 
 

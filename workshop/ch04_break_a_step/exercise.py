@@ -14,16 +14,15 @@ from shared.serving import serve, service_name
 
 
 @durable_function_tool
-async def calculate_metrics(run: RunContextWrapper[InsuranceClaim], claim: InsuranceClaim) -> list[str]:
+async def calculate_metrics(tool_context: RunContextWrapper[InsuranceClaim], claim: InsuranceClaim) -> list[str]:
     """Check a claim: eligibility, cost against standard rates, fraud risk."""
     ctx = restate_context()
-    # EXERCISE: let `FanOut` hold a failing step back until its siblings have finished.
-    steps = await restate.gather(
+    checks = await restate.gather(
         ctx.run_typed("eligibility", check_eligibility, claim=claim),
         ctx.run_typed("cost", compare_to_standard_rates, claim=claim),
         ctx.run_typed("fraud", check_fraud, claim=claim),
     )
-    return [await step for step in steps]
+    return [await check for check in checks]
 
 
 agent = Agent[InsuranceClaim](
@@ -33,13 +32,14 @@ agent = Agent[InsuranceClaim](
     tools=[calculate_metrics],
 )
 
+# EXERCISE: let the service hold a failing step back until its siblings have finished.
 claim_service = restate.Service(service_name("ParallelToolClaimAgent"))
 
 
 @claim_service.handler()
 async def run(ctx: restate.Context, claim: InsuranceClaim) -> str:
     prompt = f"Claim: {claim.model_dump_json()}"
-    result = await DurableRunner.run(agent, prompt, context=claim, run_options=llm.MODEL_CALL)
+    result = await DurableRunner.run(agent, prompt, context=claim, run_options=llm.RETRIES)
     return llm.answer(result.final_output)
 
 

@@ -7,7 +7,7 @@ import restate
 from agents import Agent, RunContextWrapper
 from restate.ext.openai import DurableRunner, durable_function_tool, restate_context
 
-from durable.fan_out import FanOut
+from durable.held_steps import hold_failures
 from shared import llm
 from shared.checks import check_eligibility, check_fraud, compare_to_standard_rates
 from shared.claims import InsuranceClaim
@@ -16,14 +16,15 @@ from workshop.registry import enter
 
 
 @durable_function_tool
-async def calculate_metrics(run: RunContextWrapper[InsuranceClaim], claim: InsuranceClaim) -> list[str]:
+async def calculate_metrics(tool_context: RunContextWrapper[InsuranceClaim], claim: InsuranceClaim) -> list[str]:
     """Check a claim: eligibility, cost against standard rates, fraud risk."""
-    ctx, fan_out = restate_context(), FanOut()
-    return await fan_out.gather(
-        ctx.run_typed("eligibility", fan_out.step(check_eligibility), claim=claim),
-        ctx.run_typed("cost", fan_out.step(compare_to_standard_rates), claim=claim),
-        ctx.run_typed("fraud", fan_out.step(check_fraud), claim=claim),
+    ctx = restate_context()
+    checks = await restate.gather(
+        ctx.run_typed("eligibility", check_eligibility, claim=claim),
+        ctx.run_typed("cost", compare_to_standard_rates, claim=claim),
+        ctx.run_typed("fraud", check_fraud, claim=claim),
     )
+    return [await check for check in checks]
 
 
 agent = Agent[InsuranceClaim](
@@ -33,7 +34,7 @@ agent = Agent[InsuranceClaim](
     tools=[calculate_metrics],
 )
 
-claim_service = restate.Service(service_name("ParallelToolClaimAgent"))
+claim_service = restate.Service(service_name("ParallelToolClaimAgent"), invocation_context_managers=[hold_failures])
 
 
 @claim_service.handler()
@@ -41,7 +42,7 @@ async def run(ctx: restate.Context, claim: InsuranceClaim) -> str:
     number = str(ctx.uuid())
     await ctx.run_typed("registry", enter, claim=claim, number=number)
     prompt = f"Claim: {claim.model_dump_json()}"
-    result = await DurableRunner.run(agent, prompt, context=claim, run_options=llm.MODEL_CALL)
+    result = await DurableRunner.run(agent, prompt, context=claim, run_options=llm.RETRIES)
     return f"{llm.answer(result.final_output)} Number: {number}"
 
 

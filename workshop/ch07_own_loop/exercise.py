@@ -31,7 +31,7 @@ async def run(ctx: restate.Context, request: WeatherRequest) -> str:
         {"role": "user", "content": request.message},
     ]
     for _ in range(llm.MAX_TURNS):
-        completion = await ctx.run_typed("call LLM", call_model, llm.MODEL_CALL, messages)
+        completion = await ctx.run_typed("call LLM", call_model, llm.RETRIES, messages)
         answer = completion.choices[0].message
         if not answer.tool_calls:
             return llm.answer(answer.content, answer.refusal)

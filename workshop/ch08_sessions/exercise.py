@@ -12,7 +12,7 @@ from google.adk.sessions import InMemorySessionService
 from google.genai import types
 from restate.ext.adk import RestatePlugin, restate_context
 
-from durable.fan_out import FanOut
+from durable.held_steps import hold_failures
 from shared import llm
 from shared.checks import check_eligibility, check_fraud, compare_to_standard_rates
 from shared.claims import InsuranceClaim, SessionClaim
@@ -21,12 +21,13 @@ from shared.serving import serve, service_name
 
 async def calculate_metrics(claim: InsuranceClaim) -> list[str]:
     """Check a claim: eligibility, cost against standard rates, fraud risk."""
-    ctx, fan_out = restate_context(), FanOut()
-    return await fan_out.gather(
-        ctx.run_typed("eligibility", fan_out.step(check_eligibility), claim=claim),
-        ctx.run_typed("cost", fan_out.step(compare_to_standard_rates), claim=claim),
-        ctx.run_typed("fraud", fan_out.step(check_fraud), claim=claim),
+    ctx = restate_context()
+    checks = await restate.gather(
+        ctx.run_typed("eligibility", check_eligibility, claim=claim),
+        ctx.run_typed("cost", compare_to_standard_rates, claim=claim),
+        ctx.run_typed("fraud", check_fraud, claim=claim),
     )
+    return [await check for check in checks]
 
 
 agent = LlmAgent(
@@ -35,12 +36,12 @@ agent = LlmAgent(
     instruction=llm.INSTRUCTIONS,
     tools=[calculate_metrics],
 )
-app = App(name="claims", root_agent=agent, plugins=[RestatePlugin(run_options=llm.MODEL_CALL)])
+app = App(name="claims", root_agent=agent, plugins=[RestatePlugin(run_options=llm.RETRIES)])
 # EXERCISE: keep the sessions in Restate's state.
 runner = Runner(app=app, session_service=InMemorySessionService(), auto_create_session=True)
 
 # EXERCISE: a Virtual Object, whose key is the user. Its handlers get a `restate.ObjectContext`.
-claim_service = restate.Service(service_name("ParallelToolClaimAgent"))
+claim_service = restate.Service(service_name("ParallelToolClaimAgent"), invocation_context_managers=[hold_failures])
 
 
 @claim_service.handler()

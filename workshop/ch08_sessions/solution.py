@@ -11,7 +11,7 @@ from google.adk.runners import Runner
 from google.genai import types
 from restate.ext.adk import RestatePlugin, RestateSessionService, restate_context
 
-from durable.fan_out import FanOut
+from durable.held_steps import hold_failures
 from shared import llm
 from shared.checks import check_eligibility, check_fraud, compare_to_standard_rates
 from shared.claims import InsuranceClaim, SessionClaim
@@ -20,12 +20,13 @@ from shared.serving import serve, service_name
 
 async def calculate_metrics(claim: InsuranceClaim) -> list[str]:
     """Check a claim: eligibility, cost against standard rates, fraud risk."""
-    ctx, fan_out = restate_context(), FanOut()
-    return await fan_out.gather(
-        ctx.run_typed("eligibility", fan_out.step(check_eligibility), claim=claim),
-        ctx.run_typed("cost", fan_out.step(compare_to_standard_rates), claim=claim),
-        ctx.run_typed("fraud", fan_out.step(check_fraud), claim=claim),
+    ctx = restate_context()
+    checks = await restate.gather(
+        ctx.run_typed("eligibility", check_eligibility, claim=claim),
+        ctx.run_typed("cost", compare_to_standard_rates, claim=claim),
+        ctx.run_typed("fraud", check_fraud, claim=claim),
     )
+    return [await check for check in checks]
 
 
 agent = LlmAgent(
@@ -34,10 +35,12 @@ agent = LlmAgent(
     instruction=llm.INSTRUCTIONS,
     tools=[calculate_metrics],
 )
-app = App(name="claims", root_agent=agent, plugins=[RestatePlugin(run_options=llm.MODEL_CALL)])
+app = App(name="claims", root_agent=agent, plugins=[RestatePlugin(run_options=llm.RETRIES)])
 runner = Runner(app=app, session_service=RestateSessionService())
 
-claim_service = restate.VirtualObject(service_name("ParallelToolClaimAgent"))
+claim_service = restate.VirtualObject(
+    service_name("ParallelToolClaimAgent"), invocation_context_managers=[hold_failures]
+)
 
 
 @claim_service.handler()

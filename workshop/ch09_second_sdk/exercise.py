@@ -5,31 +5,34 @@ uv run tour workshop check 9
 
 import restate
 
-from durable.fan_out import FanOut
+from durable.held_steps import hold_failures
 from shared import llm
 from shared.checks import check_eligibility, check_fraud, compare_to_standard_rates
 from shared.claims import InsuranceClaim
-from shared.serving import final_errors, serve, service_name
+from shared.serving import serve, service_name, terminal_errors
 
 
 # EXERCISE: make this a tool of your SDK. The model fills in `claim` only; your SDK hands you the other two.
 async def calculate_metrics(claim: InsuranceClaim, ctx: restate.Context, submitted: InsuranceClaim) -> list[str]:
     """Check a claim: eligibility, cost against standard rates, fraud risk."""
-    if refusal := submitted.refusal_of(claim):
-        return [refusal]
-    fan_out = FanOut()
-    return await fan_out.gather(
-        ctx.run_typed("eligibility", fan_out.step(check_eligibility), claim=claim),
-        ctx.run_typed("cost", fan_out.step(compare_to_standard_rates), claim=claim),
-        ctx.run_typed("fraud", fan_out.step(check_fraud), claim=claim),
+    if mismatch := submitted.mismatch_with(claim):
+        return [mismatch]
+    checks = await restate.gather(
+        ctx.run_typed("eligibility", check_eligibility, claim=claim),
+        ctx.run_typed("cost", compare_to_standard_rates, claim=claim),
+        ctx.run_typed("fraud", check_fraud, claim=claim),
     )
+    return [await check for check in checks]
 
 
-# EXERCISE: the agent, with `llm.INSTRUCTIONS`, your tool, a model, and Restate's part, which gets `llm.MODEL_CALL`.
+# EXERCISE: the agent, with `llm.INSTRUCTIONS`, your tool, a model, and Restate's part, which gets `llm.RETRIES`.
 agent = None
 
-# EXERCISE: name the errors of your SDK, such as too many turns, in `final_errors(…)`.
-claim_service = restate.Service(service_name("ParallelToolClaimAgent"), invocation_context_managers=[final_errors()])
+# EXERCISE: name the errors of your SDK, such as too many turns, in `terminal_errors(…)`.
+claim_service = restate.Service(
+    service_name("ParallelToolClaimAgent"),
+    invocation_context_managers=[hold_failures, terminal_errors()],
+)
 
 
 @claim_service.handler()

@@ -11,9 +11,10 @@ from google.adk.sessions import InMemorySessionService
 from google.genai import types
 
 from durable.adapters.google_adk import ParallelRestatePlugin
+from durable.held_steps import hold_failures
 from google_adk.tool_calls import refuse_unknown_tool
 from shared import llm
-from shared.serving import final_errors, serve, service_name
+from shared.serving import serve, service_name, terminal_errors
 from tests.durable.programs import Request, elsewhere, perform
 
 
@@ -35,12 +36,15 @@ async def refuse(tag: str) -> str:
 model = Gemini(model=llm.gemini_model(), client_kwargs=llm.gemini_client())
 inner = LlmAgent(name="Inner", model=model, tools=[work], before_tool_callback=refuse_unknown_tool)
 agent = LlmAgent(name="Programs", model=model, tools=[work, delegate, refuse], before_tool_callback=refuse_unknown_tool)
-service = restate.VirtualObject(service_name("Programs"), invocation_context_managers=[final_errors()])
+service = restate.VirtualObject(
+    service_name("Programs"),
+    invocation_context_managers=[hold_failures, terminal_errors()],
+)
 
 
 async def ask(agent: LlmAgent, request: Request) -> str:
     sessions = InMemorySessionService()
-    app = App(name="programs", root_agent=agent, plugins=[ParallelRestatePlugin(run_options=llm.MODEL_CALL)])
+    app = App(name="programs", root_agent=agent, plugins=[ParallelRestatePlugin(run_options=llm.RETRIES)])
     session = await sessions.create_session(app_name="programs", user_id="u")
     answer = ""
     async for event in Runner(app=app, session_service=sessions).run_async(

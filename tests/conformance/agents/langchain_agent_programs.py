@@ -11,8 +11,9 @@ from langchain_core.messages import ToolMessage
 from langchain_openai import ChatOpenAI
 
 from durable.adapters.langchain import ParallelRestateMiddleware
+from durable.held_steps import hold_failures
 from shared import llm
-from shared.serving import final_errors, serve, service_name
+from shared.serving import serve, service_name, terminal_errors
 from tests.durable.programs import Request, elsewhere, perform
 
 
@@ -43,10 +44,13 @@ class TellTheModel(AgentMiddleware):
 
 
 model = ChatOpenAI(model=llm.openai_model(), timeout=llm.MODEL_TIMEOUT)
-middleware: Any = [ParallelRestateMiddleware(run_options=llm.MODEL_CALL), TellTheModel()]
+middleware: Any = [ParallelRestateMiddleware(run_options=llm.RETRIES), TellTheModel()]
 inner: Any = create_agent(model=model, tools=[work], middleware=middleware)
 agent: Any = create_agent(model=model, tools=[work, delegate, refuse], middleware=middleware)
-service = restate.Service(service_name("Programs"), invocation_context_managers=[final_errors()])
+service = restate.Service(
+    service_name("Programs"),
+    invocation_context_managers=[hold_failures, terminal_errors()],
+)
 
 
 async def ask(agent: Any, request: Request) -> str:

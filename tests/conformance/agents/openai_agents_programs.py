@@ -16,9 +16,10 @@ from agents import (
 from restate.ext.openai import durable_function_tool
 
 from durable.adapters.openai_agents import ParallelRunner
+from durable.held_steps import hold_failures
 from openai_agents.tool_calls import keep_terminal_errors
 from shared import llm
-from shared.serving import final_errors, serve, service_name
+from shared.serving import serve, service_name, terminal_errors
 from tests.durable.programs import Request, elsewhere, perform
 
 
@@ -51,12 +52,15 @@ work.tool_input_guardrails = [no_weapons]
 model = llm.openai_model()
 inner = Agent[None](name="Inner", model=model, tools=[work])
 agent = Agent[None](name="Programs", model=model, tools=[work, delegate, refuse])
-service = restate.Service(service_name("Programs"), invocation_context_managers=[final_errors(AgentsException)])
+service = restate.Service(
+    service_name("Programs"),
+    invocation_context_managers=[hold_failures, terminal_errors(AgentsException)],
+)
 
 
 async def ask(agent: Agent[None], request: Request) -> str:
     config = RunConfig(tool_execution=ToolExecutionConfig(max_function_tool_concurrency=request.limit))
-    result = await ParallelRunner.run(agent, request.prompt, run_options=llm.MODEL_CALL, run_config=config)
+    result = await ParallelRunner.run(agent, request.prompt, run_options=llm.RETRIES, run_config=config)
     return llm.answer(result.final_output)
 
 

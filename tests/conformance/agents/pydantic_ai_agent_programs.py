@@ -9,8 +9,9 @@ from restate.ext.pydantic import RestateAgent
 
 import durable.quick_serde  # noqa: F401
 from durable.adapters.pydantic_ai import ParallelToolCalls
+from durable.held_steps import hold_failures
 from shared import llm
-from shared.serving import final_errors, serve, service_name
+from shared.serving import serve, service_name, terminal_errors
 from tests.durable.programs import Request, elsewhere, perform
 
 
@@ -31,13 +32,16 @@ async def refuse(tag: str) -> str:
 
 model = OpenAIResponsesModel(llm.openai_model())
 capabilities = [ParallelToolCalls()]
-inner = RestateAgent(Agent(model, name="Inner", tools=[work], capabilities=capabilities), run_options=llm.MODEL_CALL)
+inner = RestateAgent(Agent(model, name="Inner", tools=[work], capabilities=capabilities), run_options=llm.RETRIES)
 agent = RestateAgent(
     Agent(model, name="Programs", tools=[work, delegate, refuse], capabilities=capabilities),
-    run_options=llm.MODEL_CALL,
+    run_options=llm.RETRIES,
 )
-naive = RestateAgent(Agent(model, name="Naive", tools=[work]), run_options=llm.MODEL_CALL)
-service = restate.Service(service_name("Programs"), invocation_context_managers=[final_errors(AgentRunError)])
+naive = RestateAgent(Agent(model, name="Naive", tools=[work]), run_options=llm.RETRIES)
+service = restate.Service(
+    service_name("Programs"),
+    invocation_context_managers=[hold_failures, terminal_errors(AgentRunError)],
+)
 
 
 async def ask(agent: RestateAgent[None, str], request: Request) -> str:

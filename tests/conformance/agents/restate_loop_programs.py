@@ -5,8 +5,9 @@ import json
 import restate
 from pydantic import BaseModel
 
+from durable.held_steps import hold_failures
 from restate_loop.agent_loop import Agent, Call, Tool
-from shared.serving import final_errors, serve, service_name
+from shared.serving import serve, service_name, terminal_errors
 from tests.durable.programs import Request, elsewhere, perform
 
 
@@ -38,7 +39,10 @@ tools = [
 ]
 inner = Agent("", tools[:1])
 agent = Agent("", tools)
-service = restate.Service(service_name("Programs"), invocation_context_managers=[final_errors()])
+service = restate.Service(
+    service_name("Programs"),
+    invocation_context_managers=[hold_failures, terminal_errors()],
+)
 
 
 @service.handler()

@@ -1,4 +1,4 @@
-"""FanOut on a real server: only the step that fails is retried. Plain `restate.gather` stands beside it.
+"""`hold_failures` on a real server: only the step that fails is retried. The same service without it stands beside.
 
 How often a step was started is read from the lab's ledger, from outside Restate. Every case runs on a server as it
 comes and on one that suspends at every await.
@@ -21,10 +21,11 @@ SLOW = 2.0
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module", params=["1m", "0s"], ids=["live", "replaying"])
 async def jobs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Jobs]:
-    async with serving("fan_out_service.py", request.param, tmp_path_factory.mktemp("fan-out")) as jobs:
+    async with serving("held_steps_service.py", request.param, tmp_path_factory.mktemp("held-steps")) as jobs:
         yield jobs
 
 
+STEPS = ["quick", "bad", "slow"]
 SLOW_SIBLINGS = [Fault("slow", "delay", SLOW), Fault("slower", "delay", SLOW)]
 
 
@@ -36,10 +37,10 @@ async def test_a_step_fails_while_its_siblings_are_in_flight(jobs: Jobs) -> None
 
 async def test_plain_gather_runs_the_siblings_again(jobs: Jobs) -> None:
     steps = ["slow", "bad", "slower"]
-    job = await jobs.run(*SLOW_SIBLINGS, Fault("bad", "fail", times=3), steps=steps, plain=True)
+    job = await jobs.run(*SLOW_SIBLINGS, Fault("bad", "fail", times=3), steps=steps, service="Plain")
     assert await job.answer() == (200, steps)
     assert job.started["bad"] == 4
-    again = "if they run once, the SDK keeps them by itself, and FanOut can go"
+    again = "if they run once, the SDK keeps them by itself, and hold_failures can go"
     assert job.started["slow"] > 1, again
     assert job.started["slower"] > 1, again
 
@@ -105,7 +106,7 @@ async def test_sync_and_async_steps(jobs: Jobs, bad: str) -> None:
 
 async def test_a_replay_of_a_whole_fan_out(jobs: Jobs) -> None:
     job = await jobs.run(
-        Fault("bad", "fail", times=1), Fault("afterwards", "fail", times=2), steps=["a", "bad"], replays=True
+        Fault("bad", "fail", times=1), Fault("afterwards", "fail", times=2), steps=["a", "bad"], afterwards=True
     )
     assert await job.answer() == (200, ["a", "bad"])
     assert job.started == {"a": 1, "bad": 2, "afterwards": 3}
@@ -131,10 +132,38 @@ async def test_every_attempt_has_the_same_invocation_id(jobs: Jobs) -> None:
     assert one.id != other.id
 
 
-async def test_a_step_that_is_forgotten_ends_the_job(jobs: Jobs) -> None:
-    job = await jobs.run(steps=["a", "b"], handler="forgets_a_step")
-    assert await job.answer() == (500, "a fan-out of 2 steps was given 1 to gather")
-    assert job.started == {}
+async def test_a_step_that_nobody_awaits_does_not_start_and_holds_nobody(jobs: Jobs) -> None:
+    job = await jobs.run(Fault("bad", "fail", times=2), steps=["forgotten", "bad"], how="forget")
+    assert await job.answer() == (200, ["bad"])
+    assert job.started == {"bad": 3}
+
+
+async def test_select_and_a_step_that_fails_later(jobs: Jobs) -> None:
+    job = await jobs.run(
+        Fault("slow", "delay", 1), Fault("bad", "delay", 0.3), Fault("bad", "fail", times=2), steps=STEPS, how="select"
+    )
+    assert await job.answer() == (200, ["quick", *STEPS])
+    assert job.started == {"quick": 1, "bad": 3, "slow": 1}
+
+
+async def test_select_and_a_step_that_fails_at_once(jobs: Jobs) -> None:
+    job = await jobs.run(Fault("slow", "delay", 1), Fault("bad", "fail", times=2), steps=["slow", "bad"], how="select")
+    assert await job.answer() == (200, ["slow", "slow", "bad"])
+    assert job.started == {"bad": 3, "slow": 1}
+
+
+async def test_the_handler_raises_while_a_step_is_in_flight(jobs: Jobs) -> None:
+    job = await jobs.run(Fault("slow", "delay", 1), Fault("body", "fail", times=2), steps=["slow"], how="raise")
+    assert await job.answer() == (200, ["body", "slow"])
+    assert job.started == {"slow": 1, "body": 3}
+
+
+async def test_a_result_that_cannot_be_written_is_a_failure_like_others(jobs: Jobs) -> None:
+    job = await jobs.run(Fault("slow", "delay", 1), steps=["object", "slow"])
+    async with asyncio.timeout(20):
+        await job.until(lambda: job.started.get("object", 0) >= 3)
+    await jobs.client.patch(f"/invocations/{job.id}/kill")
+    assert job.started["slow"] == 1
 
 
 async def test_no_steps_at_all(jobs: Jobs) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from durable.tool_calls import require_versions
+from durable.versions import require_versions
 
 
 def test_another_version_than_the_tested_ones_is_refused_at_import() -> None:

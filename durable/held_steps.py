@@ -1,0 +1,166 @@
+"""Steps that fail are held back until the steps in flight beside them have finished.
+
+Restate retries a step that fails, and the retry is a new attempt of the whole invocation. The SDK begins it at the
+moment of the failure: steps that are still in flight are abandoned, and run again in each attempt. With `hold_failures`
+a failure waits until they have finished. By then their results are in the journal, so the new attempt runs the failed
+step alone.
+
+    service = restate.Service("Claims", invocation_context_managers=[hold_failures])
+
+The handlers stay as they are: `ctx.run`, `ctx.run_typed`, `restate.gather`, `restate.select`. A step that fails is
+retried later than without this: when the slowest step in flight has finished.
+"""
+
+import asyncio
+import contextvars
+import inspect
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from typing import Any, cast
+
+from restate import Context, TerminalError
+from restate.exceptions import SdkInternalBaseException
+from restate.extensions import current_context
+from restate.serde import BytesSerde, Serde
+from restate.server_context import DisconnectedException, ServerDurableFuture, ServerInvocationContext
+from restate.vm import SingleUnresolvedFuture, UnresolvedFuture
+
+import durable.quick_gather  # noqa: F401 - a wide fan-out costs less CPU
+from durable.versions import require_versions
+
+require_versions(restate_sdk="1.3.0")
+
+NOT_HELD = (TerminalError, SdkInternalBaseException, DisconnectedException)
+"""A terminal error ends a step as a result does: no retry follows. The others are Restate's own signals."""
+
+
+@asynccontextmanager
+async def hold_failures() -> AsyncIterator[None]:
+    """Hold failures back in this invocation; for the `invocation_context_managers` of a service."""
+    context = current_context()
+    assert context
+    steps = holding(context).steps
+    try:
+        yield
+    except Exception as error:
+        if not any(isinstance(cause, NOT_HELD) for cause in causes(error)):
+            await steps.settled()
+        raise
+
+
+def holding(context: Context) -> "HoldingContext":
+    """The same context of an invocation, which holds failures back from now on."""
+    if not isinstance(context, HoldingContext):
+        assert type(context) is ServerInvocationContext
+        steps = Steps()
+        # The handler and the current context are this object: it stays, and its class changes.
+        context.__class__ = HoldingContext
+        cast(HoldingContext, context).steps = steps
+    return cast(HoldingContext, context)
+
+
+class Steps:
+    """The steps of one attempt whose results are not in the journal."""
+
+    def __init__(self) -> None:
+        self.made: set[int] = set()
+        self.started: set[int] = set()
+        self.awaited: dict[int, UnresolvedFuture] = {}
+        self._changed = asyncio.Event()
+
+    def changed(self) -> None:
+        """Another step has ended, or other futures are awaited now."""
+        self._changed.set()
+
+    def end(self, handle: int) -> None:
+        """The step has a result, or has failed."""
+        self.made.discard(handle)
+        self.started.discard(handle)
+        self.changed()
+
+    async def settled(self) -> None:
+        """Wait until no step is in flight."""
+        await self._until(lambda: not self.started)
+
+    async def others_finished(self) -> None:
+        """Wait until no step is in flight or about to start: Restate starts each step that is awaited."""
+        await self._until(lambda: not self.started and self.made.isdisjoint(self._awaited_handles()))
+
+    async def _until(self, reached: Callable[[], bool]) -> None:
+        while not reached():
+            self._changed.clear()
+            await self._changed.wait()
+
+    def _awaited_handles(self) -> Iterator[int]:
+        for awaited in self.awaited.values():
+            yield from _handles(awaited)
+
+
+class HoldingContext(ServerInvocationContext):
+    """The SDK's context of an invocation, in which a step that fails waits for the others."""
+
+    steps: Steps
+
+    def run(self, *args: Any, **kwargs: Any) -> Any:
+        return self._made(super().run(*args, **kwargs))
+
+    def run_typed(self, *args: Any, **kwargs: Any) -> Any:
+        return self._made(super().run_typed(*args, **kwargs))
+
+    def _made(self, step: Any) -> Any:
+        """Let the step run in the contextvars of the task that makes it: any task may be the one that starts it."""
+        handle = cast(ServerDurableFuture[Any], step).handle
+        if run := self.run_coros_to_execute.get(handle):  # not on a replay, when the result is in the journal
+            context = contextvars.copy_context()
+
+            def start() -> Awaitable[None]:
+                self.steps.started.add(handle)
+                return asyncio.create_task(cast(Any, run)(), context=context)
+
+            self.steps.made.add(handle)
+            self.run_coros_to_execute[handle] = start
+        return step
+
+    async def create_run_coroutine(self, handle: int, action: Any, serde: Serde[Any], *retries: Any) -> None:
+        async def held() -> bytes:
+            try:
+                return serde.serialize(await _result(action))
+            except NOT_HELD:
+                raise
+            except Exception:
+                self.steps.end(handle)
+                await self.steps.others_finished()
+                raise
+
+        try:
+            await super().create_run_coroutine(handle, held, BytesSerde(), *retries)
+        finally:
+            self.steps.end(handle)  # Restate has been sent its result: before that, nothing that waits may fail
+
+    async def create_poll_or_cancel_coroutine(self, unresolved_future: UnresolvedFuture) -> None:
+        key = id(unresolved_future)
+        self.steps.awaited[key] = unresolved_future
+        try:
+            await super().create_poll_or_cancel_coroutine(unresolved_future)
+        finally:
+            del self.steps.awaited[key]
+            self.steps.changed()
+
+
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """The error, what it was raised from, and so on."""
+    while error is not None:
+        yield error
+        error = error.__cause__
+
+
+def _handles(awaited: UnresolvedFuture) -> Iterator[int]:
+    if isinstance(awaited, SingleUnresolvedFuture):
+        yield awaited.handle
+    else:
+        for child in awaited.children:
+            yield from _handles(child)
+
+
+async def _result(action: Callable[[], Any]) -> Any:
+    return await action() if inspect.iscoroutinefunction(action) else await asyncio.to_thread(action)
