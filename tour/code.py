@@ -10,6 +10,7 @@ from pathlib import Path
 from tour.runtime.errors import TourError
 from tour.runtime.frameworks import FRAMEWORKS, ROOT, Framework
 
+SHARED_BY_ALL = "durable.held_steps"
 REGIONS = ("the tool", "the agent", "the service")
 
 
@@ -23,11 +24,12 @@ class Line:
 
 @dataclass(frozen=True)
 class Facts:
-    """What the code of an agent tells.
+    """Facts about an agent, read from its code.
 
-    `lines`: those that are not blank, in all of the file; `helpers`: the same of the modules beside it that it imports;
-    `context`: the module of `restate_context()`, or how else the
-    tool comes by Restate's context; `claim`: what the tool finds the submitted claim in; `session`: what keeps it.
+    `lines`: those that are not blank, in all of the file; `helpers`: the same of the modules of its folder and of
+    `durable` that it imports, without the one that all import; `context`: the module of `restate_context()`, or how else
+    the tool comes by Restate's context; `claim`: the object in which the tool finds the submitted claim; `session`: the
+    service that keeps it.
     """
 
     lines: int
@@ -106,13 +108,13 @@ def facts(framework: Framework) -> Facts:
         if isinstance(node, ast.ImportFrom)
         for name in node.names
     }
-    helpers = re.findall(rf"^(?:from|import) ({framework.name}\.\w+)", source, re.MULTILINE)
+    helpers = re.findall(rf"^(?:from|import) ((?:{framework.name}|durable)\.\w+)", source, re.MULTILINE)
     sessions = [name for name in imports if name.endswith("SessionService")]
     context = imports.get("restate_context")
     tool = functions["calculate_metrics"]
     return Facts(
         lines=_lines(framework.entrypoint),
-        helpers=sum(_lines((ROOT / module.replace(".", "/")).with_suffix(".py")) for module in helpers),
+        helpers=sum(_lines((ROOT / module.replace(".", "/")).with_suffix(".py")) for module in helpers if module != SHARED_BY_ALL),
         service="Virtual Object" if "restate.VirtualObject" in attributes else "Service",
         context=context or "an argument",
         claim=next(

@@ -75,8 +75,8 @@ def test_a_models_fault_may_be_for_one_turn(path: Path) -> None:
 def test_a_crash_is_real_and_comes_once(path: Path, kind: Kind, ended: int) -> None:
     Lab(path).plan(Fault("step", kind))
     program = (
-        "import asyncio\nfrom shared import lab\nlab.current_context = lambda: None\n"
-        "async def work() -> str: return 'done'\nprint(asyncio.run(lab.observed('step')(work)()))"
+        "import asyncio\nfrom lab.observed import observed\n"
+        "async def work() -> str: return 'done'\nprint(asyncio.run(observed('step')(work)()))"
     )
     first = subprocess.run([sys.executable, "-c", program], env=os.environ, capture_output=True, check=False)
     assert first.returncode == -signal.SIGKILL

@@ -19,8 +19,8 @@ def python(code: str, **env: str) -> subprocess.CompletedProcess[str]:
 def test_without_a_collector_nothing_of_opentelemetry_is_imported() -> None:
     done = python(
         "import sys\n"
-        "from shared import checks, serving, tracing\n"
-        "tracing.install('Agent')\n"
+        "from shared import checks, serving\nfrom tracing import spans\n"
+        "spans.install('Agent')\n"
         "assert not hasattr(checks.check_fraud, '__wrapped__')\n"
         "print(*[name for name in sys.modules if name.split('.')[0] in ('opentelemetry', 'openinference')])",
     )
@@ -30,7 +30,7 @@ def test_without_a_collector_nothing_of_opentelemetry_is_imported() -> None:
 def test_a_missing_package_is_named_with_what_to_do() -> None:
     missing = "opentelemetry.exporter.otlp.proto.http.trace_exporter"
     done = python(
-        f"import sys; sys.modules['{missing}'] = None\nfrom shared import tracing\ntracing.install('A')", **ON
+        f"import sys; sys.modules['{missing}'] = None\nfrom tracing import spans\nspans.install('A')", **ON
     )
     assert done.returncode == 1
     assert f"{missing} is not installed" in done.stderr
@@ -39,7 +39,7 @@ def test_a_missing_package_is_named_with_what_to_do() -> None:
 
 
 def test_an_unknown_protocol_is_refused() -> None:
-    done = python("from shared import tracing; tracing.install('A')", **ON, OTEL_EXPORTER_OTLP_PROTOCOL="http/json")
+    done = python("from tracing import spans; spans.install('A')", **ON, OTEL_EXPORTER_OTLP_PROTOCOL="http/json")
     assert done.returncode == 1
     assert "http/json" in done.stderr
 
