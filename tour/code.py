@@ -27,8 +27,8 @@ class Facts:
     """Facts about an agent, read from its code.
 
     `lines`: those that are not blank, in all of the file; `helpers`: the same of the modules of its folder and of
-    `durable` that it imports, without the one that all import; `context`: the module of `restate_context()`, or how else
-    the tool comes by Restate's context; `claim`: the object in which the tool finds the submitted claim; `session`: the
+    `durable` that it imports, without the one that all import; `context`: the module of `restate_context()`, or how
+    else the tool comes by Restate's context; `claim`: the object in which the tool finds the submitted claim; `session`: the
     service that keeps it.
     """
 
@@ -108,13 +108,14 @@ def facts(framework: Framework) -> Facts:
         if isinstance(node, ast.ImportFrom)
         for name in node.names
     }
-    helpers = re.findall(rf"^(?:from|import) ((?:{framework.name}|durable)\.\w+)", source, re.MULTILINE)
+    modules = re.findall(rf"^(?:from|import) ((?:{framework.name}|durable)\.\w+)", source, re.MULTILINE)
+    helpers = [(ROOT / module.replace(".", "/")).with_suffix(".py") for module in modules if module != SHARED_BY_ALL]
     sessions = [name for name in imports if name.endswith("SessionService")]
     context = imports.get("restate_context")
     tool = functions["calculate_metrics"]
     return Facts(
         lines=_lines(framework.entrypoint),
-        helpers=sum(_lines((ROOT / module.replace(".", "/")).with_suffix(".py")) for module in helpers if module != SHARED_BY_ALL),
+        helpers=sum(map(_lines, helpers)),
         service="Virtual Object" if "restate.VirtualObject" in attributes else "Service",
         context=context or "an argument",
         claim=next(
