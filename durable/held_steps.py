@@ -23,7 +23,6 @@ from restate.exceptions import SdkInternalBaseException
 from restate.extensions import current_context
 from restate.serde import BytesSerde, Serde
 from restate.server_context import DisconnectedException, ServerDurableFuture, ServerInvocationContext
-from restate.vm import SingleUnresolvedFuture, UnresolvedFuture
 
 import durable.quick_gather  # noqa: F401 - a wide fan-out costs less CPU
 from durable.versions import require_versions
@@ -44,7 +43,7 @@ async def hold_failures() -> AsyncIterator[None]:
         yield
     except Exception as error:
         if not any(isinstance(cause, NOT_HELD) for cause in causes(error)):
-            await steps.settled()
+            await steps.finished()
         raise
 
 
@@ -60,40 +59,26 @@ def holding(context: Context) -> "HoldingContext":
 
 
 class Steps:
-    """The steps of one attempt whose results are not in the journal."""
+    """The steps in flight in one attempt: they have started, and Restate has not been sent their results."""
 
     def __init__(self) -> None:
-        self.made: set[int] = set()
-        self.started: set[int] = set()
-        self.awaited: dict[int, UnresolvedFuture] = {}
-        self._changed = asyncio.Event()
+        self._in_flight: set[int] = set()
+        self._ended = asyncio.Event()
 
-    def changed(self) -> None:
-        """Another step has ended, or other futures are awaited now."""
-        self._changed.set()
+    def begin(self, handle: int) -> None:
+        """The step is in flight."""
+        self._in_flight.add(handle)
 
     def end(self, handle: int) -> None:
         """The step has a result, or has failed."""
-        self.made.discard(handle)
-        self.started.discard(handle)
-        self.changed()
+        self._in_flight.discard(handle)
+        self._ended.set()
 
-    async def settled(self) -> None:
+    async def finished(self) -> None:
         """Wait until no step is in flight."""
-        await self._until(lambda: not self.started)
-
-    async def others_finished(self) -> None:
-        """Wait until no step is in flight or about to start: Restate starts each step that is awaited."""
-        await self._until(lambda: not self.started and self.made.isdisjoint(self._awaited_handles()))
-
-    async def _until(self, reached: Callable[[], bool]) -> None:
-        while not reached():
-            self._changed.clear()
-            await self._changed.wait()
-
-    def _awaited_handles(self) -> Iterator[int]:
-        for awaited in self.awaited.values():
-            yield from _handles(awaited)
+        while self._in_flight:
+            self._ended.clear()
+            await self._ended.wait()
 
 
 class HoldingContext(ServerInvocationContext):
@@ -114,10 +99,9 @@ class HoldingContext(ServerInvocationContext):
             context = contextvars.copy_context()
 
             def start() -> Awaitable[None]:
-                self.steps.started.add(handle)
+                self.steps.begin(handle)  # before any step that starts beside it can fail, which takes a turn more
                 return asyncio.create_task(cast(Any, run)(), context=context)
 
-            self.steps.made.add(handle)
             self.run_coros_to_execute[handle] = start
         return step
 
@@ -129,7 +113,7 @@ class HoldingContext(ServerInvocationContext):
                 raise
             except Exception:
                 self.steps.end(handle)
-                await self.steps.others_finished()
+                await self.steps.finished()
                 raise
 
         try:
@@ -137,29 +121,12 @@ class HoldingContext(ServerInvocationContext):
         finally:
             self.steps.end(handle)  # Restate has been sent its result: before that, nothing that waits may fail
 
-    async def create_poll_or_cancel_coroutine(self, unresolved_future: UnresolvedFuture) -> None:
-        key = id(unresolved_future)
-        self.steps.awaited[key] = unresolved_future
-        try:
-            await super().create_poll_or_cancel_coroutine(unresolved_future)
-        finally:
-            del self.steps.awaited[key]
-            self.steps.changed()
-
 
 def causes(error: BaseException | None) -> Iterator[BaseException]:
     """The error, what it was raised from, and so on."""
     while error is not None:
         yield error
         error = error.__cause__
-
-
-def _handles(awaited: UnresolvedFuture) -> Iterator[int]:
-    if isinstance(awaited, SingleUnresolvedFuture):
-        yield awaited.handle
-    else:
-        for child in awaited.children:
-            yield from _handles(child)
 
 
 async def _result(action: Callable[[], Any]) -> Any:

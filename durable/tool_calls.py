@@ -9,10 +9,9 @@ SDK lists first. Here the tool calls of a turn share one *turn*:
 * when all of them wait, Restate is asked for the first completion, and the call that awaits it gets the turn.
 
 So which call runs depends on the journal alone, while the steps, timers and calls that they wait for overlap. A step
-that fails is held back until the steps in flight beside it have finished, see `held_steps`; so is a tool that raises.
+that fails is held back until the steps in flight beside it have finished (`held_steps`); so is a tool that raises.
 
-A call gets a Restate context of its own, and what it awaits with that takes part in
-this. Tools find it with their integration's `restate_context()`.
+Each call has a Restate context of its own, which tools get from their integration's `restate_context()`.
 """
 
 import asyncio
@@ -141,7 +140,7 @@ class ToolCalls:
             await released
         else:
             self._raising = id
-            await self.ctx.steps.settled()
+            await self.ctx.steps.finished()
 
     async def wait(self, id: str, awaited: UnresolvedFuture) -> None:
         """Pass the turn on until Restate has completed what this call awaits."""

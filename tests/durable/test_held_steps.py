@@ -152,6 +152,13 @@ async def test_select_and_a_step_that_fails_at_once(jobs: Jobs) -> None:
     assert job.started == {"bad": 3, "slow": 1}
 
 
+async def test_a_terminal_error_is_not_held_back(jobs: Jobs) -> None:
+    job = await jobs.run(Fault("slow", "delay", 5), Fault("end", "terminal", 418), steps=["slow", "end"], how="select")
+    assert await job.answer() == (418, "end: planned by the lab")
+    ended = [(entry.step, entry.detail) for entry in jobs.lab.ledger(invocations=[job.id]) if entry.event == "end"]
+    assert ("slow", "ok") not in ended
+
+
 async def test_the_handler_raises_while_a_step_is_in_flight(jobs: Jobs) -> None:
     job = await jobs.run(Fault("slow", "delay", 1), Fault("body", "fail", times=2), steps=["slow"], how="raise")
     assert await job.answer() == (200, ["body", "slow"])
