@@ -28,6 +28,7 @@ PAGES = [
     ROOT / "README.md",
     *sorted(ROOT.glob("docs/*.md")),
     *(ROOT / framework.name / "README.md" for framework in FRAMEWORKS),
+    ROOT / "durable" / "README.md",
     *sorted(path for path in ROOT.glob("workshop/**/*.md") if "mine" not in path.parts),
 ]
 """Every page whose links are followed, and whose commands are run."""

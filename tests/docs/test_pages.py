@@ -63,7 +63,9 @@ INSTEAD = {
         "600 MB; the tests have a smaller collector", test="tests/tracing/test_traces.py::test_one_trace_per_claim"
     ),
     "PORT=9180 uv run …": Instead("… is the reader's", run="PORT=9180 uv run restate_loop/weather_agent.py"),
-    "uv run tour register URL": Instead("URL is the reader's", run="uv run tour register http://localhost:9080"),
+    "uv run tour register URL": Instead(
+        "URL is the reader's; here `tour up` runs", run="uv run tour register http://localhost:9081"
+    ),
     "uv run tour workshop check N": Instead("N is the reader's; each chapter has its own", run="uv run tour workshop"),
     "uv run tour --sample NAME": Instead(
         "NAME is the reader's", run="uv run tour --sample tooth-filling --only langchain_agent"
