@@ -1,0 +1,106 @@
+"""The house stays in order: imports go down only, no file is long, and each folder says what lives there."""
+
+import ast
+import re
+import subprocess
+from collections import defaultdict
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+from tour.runtime.frameworks import FRAMEWORKS, ROOT
+
+AGENTS = {framework.name for framework in FRAMEWORKS}
+BELOW: dict[str, set[str]] = {
+    "lab": set(),
+    "durable": set(),
+    "offline_model": {"lab"},
+    "tracing": {"lab"},
+    "shared": {"durable", "lab", "offline_model", "tracing"},
+    **{agent: {"durable", "shared"} for agent in AGENTS},
+    "tour": {"lab", "offline_model", "shared"},
+    "bench": {"durable", "lab", "shared", "tour", *AGENTS},
+    "deploy": {"bench", "durable", "shared", "tour", *AGENTS},
+    "workshop": {"durable", "lab", "offline_model", "shared", "tour"},
+}
+"""The folders that each folder may import: those below it."""
+
+LONGEST = 400
+"""Lines of a file that is written by hand."""
+
+FILES = [
+    ROOT / line
+    for line in subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True
+    ).stdout.splitlines()
+]
+MODULES = {
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+    for path in FILES
+    if path.suffix == ".py" and path.relative_to(ROOT).parts[0] in BELOW and path.exists()
+}
+
+
+def imported(path: Path) -> set[str]:
+    """The modules of the project that a file imports."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= names & MODULES.keys() or {node.module}
+    return found & MODULES.keys()
+
+
+@pytest.mark.parametrize("folder", BELOW)
+def test_a_folder_imports_only_those_below_it(folder: str) -> None:
+    upwards = {
+        f"{module} imports {other}"
+        for module, path in MODULES.items()
+        if module.partition(".")[0] == folder
+        for other in imported(path)
+        if other.partition(".")[0] not in BELOW[folder] | {folder}
+    }
+    assert upwards == set()
+
+
+def test_no_two_modules_import_each_other() -> None:
+    TopologicalSorter({module: imported(path) - {module} for module, path in MODULES.items()}).prepare()
+    folders = defaultdict(set)
+    for folder, below in BELOW.items():
+        folders[folder] = below
+    TopologicalSorter(folders).prepare()
+
+
+def test_a_durable_module_imports_one_agent_sdk_at_most() -> None:
+    sdks = {"agents", "google", "pydantic_ai", "langchain", "langchain_core", "langgraph"}
+    for path in (ROOT / "durable").rglob("*.py"):
+        roots = set(re.findall(r"^\s*(?:from|import) (\w+)", path.read_text(), re.MULTILINE))
+        assert len({"langchain" if sdk.startswith("lang") else sdk for sdk in roots & sdks}) <= 1, path
+
+
+def test_no_file_is_long() -> None:
+    written = {".py", ".md", ".html", ".css", ".yaml", ".toml", ".ts", ""}
+    generated = {ROOT / "workshop" / "slides.html"}
+    lines = {
+        path.relative_to(ROOT).as_posix(): len(path.read_text().splitlines())
+        for path in FILES
+        if path.suffix in written and path.exists() and path not in generated
+    }
+    assert {file: count for file, count in lines.items() if count > LONGEST} == {}
+
+
+@pytest.mark.parametrize("agent", sorted(AGENTS))
+def test_a_framework_s_folder_is_read_in_one_go(agent: str) -> None:
+    files = [path.name for path in FILES if path.parent == ROOT / agent and path.exists()]
+    assert len([name for name in files if name != "__init__.py"]) <= 7, files
+
+
+def test_each_package_says_what_lives_there() -> None:
+    for module, path in MODULES.items():
+        if path.name == "__init__.py" and not module.startswith("workshop.ch"):  # a chapter has a page
+            said = ast.get_docstring(ast.parse(path.read_text())) or ""
+            assert said.endswith("."), f"{path} says nothing"
+            assert "\n" not in said, f"{path} says it in one sentence"
