@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 from bench.measuring import PARTS, Extent
-from tour.runtime import frameworks
+from tour import options
 from tour.runtime.errors import TourError
 from tour.runtime.frameworks import Framework
 from tour.runtime.run import until_done
@@ -21,7 +21,7 @@ console = Console()
 
 @cli.callback(invoke_without_command=True)
 def bench(
-    only: frameworks.Only = "",
+    only: options.Only = "",
     parts: Annotated[str, typer.Option(help="Only these parts, with commas between.")] = ",".join(PARTS),
     claims: Annotated[int, typer.Option(min=5, help="How many claims a block has, at least.")] = 40,
     out: Annotated[Path, typer.Option(help="The folder for the raw figures and the plot.")] = Path(".tour/bench"),
@@ -30,7 +30,7 @@ def bench(
     chosen = tuple(part.strip() for part in parts.split(","))
     if unknown := [part for part in chosen if part not in PARTS]:
         raise TourError(f"There is no part {', '.join(unknown)}.", f"Choose from: {', '.join(PARTS)}")
-    until_done(_bench(frameworks.chosen(only), chosen, Extent(claims=claims), out))
+    until_done(_bench(options.frameworks(only), chosen, Extent(claims=claims), out))
 
 
 async def _bench(chosen: tuple[Framework, ...], parts: Sequence[str], extent: Extent, out: Path) -> None:

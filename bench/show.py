@@ -1,14 +1,11 @@
-"""What the benchmark shows: tables that fit 80 columns, and a plot."""
+"""The figures of the benchmark as tables and as a plot."""
 
 import itertools
 import math
 import statistics
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
-
-from rich import box
-from rich.table import Table
 
 from bench.against_peers import Peers
 from bench.durability import Cost
@@ -16,10 +13,11 @@ from bench.growth import STEP, Growth, around, exponents
 from bench.measuring import agent_cpu_of, cpu, median, p50, p95, rate, server_cpu_of, spread
 from bench.run import Bench
 from bench.starting import Start
+from tour.tables import FittedTable
 
 
-def tables(bench: Bench) -> Iterator[Table]:
-    """The tables of the parts that were measured."""
+def tables(bench: Bench) -> Iterator[FittedTable]:
+    """The tables of each part that was measured."""
     if bench.durability:
         yield from _durability(bench.durability)
     if bench.peers:
@@ -30,8 +28,8 @@ def tables(bench: Bench) -> Iterator[Table]:
         yield _start(bench.start)
 
 
-def _durability(costs: Sequence[Cost]) -> Iterator[Table]:
-    """A ratio is durable over plain, with its least and most."""
+def _durability(costs: Sequence[Cost]) -> Iterator[FittedTable]:
+    """Durable against plain; a ratio is durable over plain, with the least and the greatest."""
     alone = [cost for cost in costs if cost.concurrency == 1]
     yield _table(
         "one claim at a time: latency in ms, p50 and p95",
@@ -74,12 +72,12 @@ def _concurrency(costs: Sequence[Cost]) -> list[int]:
     return list(dict.fromkeys(cost.concurrency for cost in costs))
 
 
-def _peers(peers: Peers) -> Iterator[Table]:
-    """A ratio is the peer over Restate's agent on the same SDK: above 1, Restate is ahead in latency."""
+def _peers(peers: Peers) -> Iterator[FittedTable]:
+    """A ratio is the peer over Restate's agent on the same SDK: above 1, Restate has the lower latency."""
     for concurrency in dict.fromkeys(versus.concurrency for versus in peers.versus):
         yield _table(
             f"{concurrency} at a time: p50 in ms, the peer's and Restate's on the same SDK",
-            ("peer", "Restate", "ratio of p50", "claims/s"),
+            ("p50", "Restate's", "ratio of p50", "claims/s"),
             {
                 versus.title: [
                     f"{median(versus.theirs, p50):.1f}",
@@ -93,7 +91,7 @@ def _peers(peers: Peers) -> Iterator[Table]:
             rows_are="peer",
         )
     yield _table(
-        "kill -9 in the middle of a claim: done again; seconds until ready, answered",
+        "kill -9 in the middle of a claim: the work done again, and seconds from the kill",
         ("checks", "model calls", "ready", "answered", "beyond", "right"),
         {
             recovery.title: [
@@ -110,10 +108,10 @@ def _peers(peers: Peers) -> Iterator[Table]:
     )
 
 
-def _growth(growth: Growth) -> Iterator[Table]:
-    """An exponent is that from the line above: 1 is linear."""
+def _growth(growth: Growth) -> Iterator[FittedTable]:
+    """The exponent of a row is that of the growth since the row above: 1 is linear."""
     yield _table(
-        f"a fan-out of so many steps, in ms: of no time, and of {STEP:g} s",
+        f"a fan-out, in ms: of steps that take no time, and of steps of {STEP:g} s",
         ("instant", "exponent", f"of {STEP:g} s", f"over {STEP:g} s"),
         {
             str(point.steps): [
@@ -131,7 +129,7 @@ def _growth(growth: Growth) -> Iterator[Table]:
         rows_are="steps",
     )
     yield _table(
-        "a payload of so many bytes, journaled four times: latency in ms",
+        "a payload that is journaled four times: latency in ms",
         ("median", "least", "most", "exponent"),
         {
             f"{point.size:,}": [
@@ -151,7 +149,7 @@ def _growth(growth: Growth) -> Iterator[Table]:
         turns = list(same[0].stored)
         points = [(turn, [around(session, turn) for session in same]) for turn in turns]
         yield _table(
-            f"{title}, the turn of a session: latency in ms, and the session's size in kB",
+            f"{title}, the turns of a session: latency in ms, and the session's size in kB",
             ("median", "least", "most", "exponent", "stored"),
             {
                 str(turn): [
@@ -173,33 +171,29 @@ def _exponents(points: Sequence[tuple[float, float]]) -> list[str]:
     return ["", *(f"{exponent:.2f}" for exponent in exponents(points))]
 
 
-def _start(starts: Sequence[Start]) -> Table:
+def _start(starts: Sequence[Start]) -> FittedTable:
     return _table(
-        "a start: the import, memory after it, and from its command until it answers",
+        "a start: the import, the memory after it, and the time from the command until it answers",
         ("import, s", "MiB", "ready, s"),
         {
             start.title: [
                 f"{statistics.median(start.imports):.2f}",
                 f"{statistics.median(start.memory):.0f}",
-                f"{statistics.median(start.ready):.2f} ({min(start.ready):.2f}-{max(start.ready):.2f})",
+                spread(start.ready),
             ]
             for start in starts
         },
     )
 
 
-def _table(title: str, columns: Iterable[str], rows: Mapping[str, Sequence[str]], rows_are: str = "framework") -> Table:
-    shown = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", padding=0, collapse_padding=True)
-    shown.add_column(rows_are, no_wrap=True)
-    for column in columns:
-        shown.add_column(column, justify="right", no_wrap=True)
-    for name, row in rows.items():
-        shown.add_row(name, *row)
-    return shown
+def _table(
+    title: str, columns: Sequence[str], rows: Mapping[str, Sequence[str]], rows_are: str = "framework"
+) -> FittedTable:
+    return FittedTable([rows_are, *columns], [(name, *row) for name, row in rows.items()], title)
 
 
 def plot(bench: Bench, file: Path) -> None:
-    """Draw the parts that were measured; the file's name says the format."""
+    """Draw the parts that were measured. The file's suffix chooses the format. Needs matplotlib."""
     import matplotlib.pyplot as plt  # it takes half a second to import
 
     drawings = [

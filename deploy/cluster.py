@@ -13,21 +13,22 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import httpx
 import typer
 import yaml
+from rich.console import Console
 
 from deploy import identity
 from deploy.identity import Identity
 from shared.claims import sample_claims
 from tour.runtime import restate_server, stack
 from tour.runtime.errors import TourError
-from tour.runtime.frameworks import FRAMEWORKS, ROOT, Framework, Pattern
+from tour.runtime.frameworks import BY_NAME, FRAMEWORKS, ROOT, Framework, Pattern
 from tour.runtime.processes import Process, free_port, start
 from tour.runtime.restate_server import SETTINGS, Ports, Program
-from tour.runtime.run import until_done
+from tour.runtime.run import command_line, until_done
 from tour.runtime.stack import Say
 
 REMOTE_CHECKS = Pattern(
@@ -277,30 +278,24 @@ def envoy() -> Path:
     return binary
 
 
-def main(
-    agent: Annotated[str, typer.Option(help="which of the five")] = "openai_agents",
-    replicas: Annotated[int, typer.Option(help="how many processes of the agent", min=1)] = 2,
-    checks: Annotated[int, typer.Option(help="how many processes of the checks", min=1)] = 2,
+cli = typer.Typer(add_completion=False)
+
+
+@cli.command()
+def cluster(
+    agent: Annotated[str, typer.Option(help="The framework whose agent runs, by folder name.")] = "openai_agents",
+    replicas: Annotated[int, typer.Option(help="The number of processes of the agent.", min=1)] = 2,
+    checks: Annotated[int, typer.Option(help="The number of processes of the checks.", min=1)] = 2,
 ) -> None:
     """Run a cluster on this machine until Ctrl-C."""
-    try:
-        until_done(_stay(chosen(agent), replicas, checks))
-    except TourError as error:
-        explain(error)
+    until_done(_stay(chosen(agent), replicas, checks))
 
 
 def chosen(name: str) -> Framework:
     """The framework of this name. Raises: typer.BadParameter."""
-    found = {framework.name: framework for framework in FRAMEWORKS}.get(name)
-    if not found:
-        raise typer.BadParameter(f"{name} is none of {', '.join(framework.name for framework in FRAMEWORKS)}")
-    return found
-
-
-def explain(error: TourError) -> NoReturn:
-    """Say what is wrong and what to do about it, and exit with 1."""
-    print(f"{error.problem}\n{error.remedy}", file=sys.stderr)
-    sys.exit(1)
+    if name not in BY_NAME:
+        raise typer.BadParameter(f"{name} is none of {', '.join(BY_NAME)}")
+    return BY_NAME[name]
 
 
 async def _stay(framework: Framework, replicas: int, checks: int) -> None:
@@ -329,4 +324,4 @@ def show(cluster: Cluster) -> None:
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    command_line(cli, Console(stderr=True))

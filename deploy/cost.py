@@ -12,7 +12,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,19 +21,17 @@ from typing import Annotated
 import httpx
 import psutil
 import typer
-from rich import box
 from rich.console import Console
-from rich.table import Table
 
 from bench.measuring import cpu_time
 from deploy import cluster as deploy
 from deploy.cluster import REMOTE_CHECKS, Cluster
 from shared.claims import sample_claims
 from tour.runtime import journal, processes
-from tour.runtime.errors import TourError
 from tour.runtime.frameworks import FAN_OUT, Framework, Pattern
 from tour.runtime.processes import Process, free_port
-from tour.runtime.run import until_done
+from tour.runtime.run import command_line, until_done
+from tour.tables import FittedTable
 
 IDLE = 5.0
 """Seconds in which the CPU of idle processes is measured."""
@@ -183,55 +181,54 @@ async def run(framework: Framework, claims: int, opened: int, console: Console) 
                 )
                 costs[pattern, nodes] = await measure(cluster, claims)
         in_agent, in_restate = await open_claims(framework, opened, Path(folder, "open"))
-    shown = Table(box=box.SIMPLE_HEAD, title=f"{framework.title}: a claim, of {claims}")
-    shown.add_column("checks")
-    for name in (
-        "nodes",
-        "Restate ms",
-        "agent ms",
-        "checks ms",
-        "Envoy ms",
-        "alone s",
-        "disk kB",
-        "written kB",
-        "journal kB",
-    ):
-        shown.add_column(name, justify="right")
-    shown.add_column("idle cores", justify="right")
-    shown.add_column("memory MB", justify="right")
-    for (pattern, nodes), cost in costs.items():
-        milliseconds = (f"{each:.1f}" for each in (cost.restate, cost.agent, cost.checks, cost.envoy))
-        kilobytes = (f"{each / 1000:.1f}" for each in (cost.disk, cost.written, cost.journal))
-        shown.add_row(
-            pattern.title,
-            str(nodes),
-            *milliseconds,
-            f"{cost.alone:.2f}",
-            *kilobytes,
-            f"{cost.idle:.2f}",
-            f"{cost.memory / 1e6:.0f}",
-        )
-    console.print(shown)
-    for pattern in (FAN_OUT, REMOTE_CHECKS):
-        ratio = costs[pattern, deploy.NODES].restate / costs[pattern, 1].restate
-        console.print(f"Restate's CPU, {deploy.NODES} nodes to one, {pattern.title}: {ratio:.2f} x", highlight=False)
+    for shown in results(framework, costs, claims):
+        console.print(shown, highlight=False)
     console.print(
         f"An open claim, of {opened}: {in_agent / 1000:.0f} kB in the agent, {in_restate / 1000:.0f} kB in Restate",
         highlight=False,
     )
 
 
-def main(
-    agent: Annotated[str, typer.Option(help="which of the five")] = "openai_agents",
-    claims: Annotated[int, typer.Option(help="how many, each way", min=8)] = 300,
-    opened: Annotated[int, typer.Option("--open", help="how many wait for the model at the same time", min=1)] = 200,
+def results(
+    framework: Framework, costs: Mapping[tuple[Pattern, int], Cost], claims: int
+) -> Iterator[FittedTable | str]:
+    """The costs as a table with a column for each pattern and number of nodes, and lines that compare the nodes."""
+    figures: dict[str, Callable[[Cost], str]] = {
+        "CPU of Restate, ms": lambda cost: f"{cost.restate:.1f}",
+        "CPU of the agent, ms": lambda cost: f"{cost.agent:.1f}",
+        "CPU of the checks, ms": lambda cost: f"{cost.checks:.1f}",
+        "CPU of Envoy, ms": lambda cost: f"{cost.envoy:.1f}",
+        "latency alone, s": lambda cost: f"{cost.alone:.2f}",
+        "growth of the logs, kB": lambda cost: f"{cost.disk / 1000:.1f}",
+        "written to disk, kB": lambda cost: f"{cost.written / 1000:.1f}",
+        "journal, kB": lambda cost: f"{cost.journal / 1000:.1f}",
+        "idle Restate, cores": lambda cost: f"{cost.idle:.2f}",
+        "memory of Restate, MB": lambda cost: f"{cost.memory / 1e6:.0f}",
+    }
+    yield FittedTable(
+        ["", *(f"{pattern.title}, {nodes} node{'s' * (nodes > 1)}" for pattern, nodes in costs)],
+        [(name, *(figure(cost) for cost in costs.values())) for name, figure in figures.items()],
+        title=f"{framework.title}: one claim, the average of {claims}",
+    )
+    for pattern in (FAN_OUT, REMOTE_CHECKS):
+        ratio = costs[pattern, deploy.NODES].restate / costs[pattern, 1].restate
+        yield f"Restate's CPU, {deploy.NODES} nodes to one, {pattern.title}: {ratio:.2f} x"
+
+
+cli = typer.Typer(add_completion=False)
+
+
+@cli.command()
+def cost(
+    agent: Annotated[str, typer.Option(help="The framework whose agent runs, by folder name.")] = "openai_agents",
+    claims: Annotated[int, typer.Option(help="The number of claims to measure, each way.", min=8)] = 300,
+    opened: Annotated[
+        int, typer.Option("--open", help="The number of claims that wait for the model at the same time.", min=1)
+    ] = 200,
 ) -> None:
-    """Measure what a claim costs on one node, and on three."""
-    try:
-        until_done(run(deploy.chosen(agent), claims, opened, Console()))
-    except TourError as error:
-        deploy.explain(error)
+    """Measure the CPU, memory and disk that a claim takes on one node, and on three."""
+    until_done(run(deploy.chosen(agent), claims, opened, Console()))
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    command_line(cli, Console(stderr=True))

@@ -7,28 +7,33 @@ wrong to tell.
 
 import asyncio
 import contextlib
+import os
 import random
+import shutil
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import httpx
-from rich import box
+import typer
 from rich.console import Console
 from rich.live import Live
-from rich.table import Table
 from rich.text import Text
 
 from lab.ledger import Entry, Fault
 from shared.checks import check_eligibility, check_fraud, compare_to_standard_rates
 from shared.claims import InsuranceClaim, sample_claims
 from tour import compare
-from tour.runtime import evidence, journal
+from tour.boot import say
+from tour.runtime import evidence, journal, stack
 from tour.runtime.errors import TourError
 from tour.runtime.frameworks import FRAMEWORKS, Framework
 from tour.runtime.journal import Invocation
 from tour.runtime.stack import CHECKS, Stack
+from tour.tables import FittedTable
 
 IN_FLIGHT = 10
 """How many claims are under way at once."""
@@ -37,6 +42,9 @@ IN_TIME = 120.0
 """Seconds after which a claim without an answer counts as lost."""
 
 SERVER = "restate"
+
+COUNTS = ("claims", "right", "steps run", "retried", "interrupted", "kills", "repeated", "redone")
+"""The columns of the verdict's table: a number for each framework."""
 
 MODEL_FAULTS = [fault for name, fault in compare.MODEL_FAULTS.items() if name != "truncate"]
 """Those that the SDKs' clients try again by themselves. A truncated answer uses up one of a model call's three
@@ -63,6 +71,26 @@ class Storm:
     def faults(self) -> int:
         """How many faults are to be injected; delays are none."""
         return sum(fault.times for order in self.orders for fault in order.faults if fault.kind != "delay")
+
+
+async def run(claims: int, seed: int, console: Console) -> None:
+    """Let the storm of this seed loose on a stack of its own, and show the verdict.
+
+    Raises: TourError; typer.Exit with code 1, logs and journals kept, when the promise was broken or too little failed.
+    """
+    if os.environ.get("RESTATE_ADMIN_URL"):
+        raise TourError("The storm kills the Restate server.", "Unset RESTATE_ADMIN_URL: it uses one of its own.")
+    folder = Path(tempfile.mkdtemp(prefix="tour-chaos-"))
+    storm = plan(claims, seed)
+    console.print(f"{claims} claims, seed {seed}: {storm.faults} faults, {len(storm.kills)} kills", highlight=False)
+    async with stack.running(folder, say=say(console)) as running:
+        seen = await rage(running, storm, console)
+    verdict = await judge(storm, seen)
+    show(verdict, seen.seconds, console)
+    if not (verdict.kept and verdict.enough):
+        console.print(f"Logs, journals and ledger: {folder}", highlight=False, soft_wrap=True)
+        raise typer.Exit(1)
+    shutil.rmtree(folder)
 
 
 def plan(claims: int, seed: int) -> Storm:
@@ -129,7 +157,7 @@ class Verdict:
     injected: int
     kills_planned: int
     kills: int
-    table: list[tuple[str, ...]]
+    table: Sequence[Sequence[str]]
 
     @property
     def kept(self) -> bool:
@@ -158,14 +186,16 @@ async def judge(storm: Storm, seen: Witnessed) -> Verdict:
         else:
             once.append(f"{outcome.id} ({outcome.order.framework.name}): {first}")
         for step, runs in evidence.runs(invocation, seen.ledger, seen.outages).items() if invocation else ():
-            row.update(starts=runs.starts, retried=runs.retried, interrupted=runs.interrupted)
-            row.update(repeated=runs.repeated, redone=runs.redone)
+            row.update({"steps run": runs.starts, "retried": runs.retried, "interrupted": runs.interrupted})
+            row.update({"repeated": runs.repeated, "redone": runs.redone})
             redone += [f"{outcome.id}: {step}"] * bool(runs.redone)
             repeated += [f"{outcome.id}: {step}"] * bool(runs.repeated)
     if seen.invocations != len(seen.outcomes):
         once.append(f"{seen.invocations} invocations of {len(seen.outcomes)} claims")
     crashes = Counter(entry.framework for entry in seen.ledger if entry.detail.startswith("crash-"))
     kills = Counter(seen.kills)
+    for framework in FRAMEWORKS:
+        rows[framework.name]["kills"] = kills[framework.name] + crashes[framework.prefix()]
     return Verdict(
         violations={
             "every claim answered exactly once, and rightly": once,
@@ -177,22 +207,14 @@ async def judge(storm: Storm, seen: Witnessed) -> Verdict:
         injected=sum(entry.event == "injected" for entry in seen.ledger),
         kills_planned=len(storm.kills),
         kills=len(seen.kills),
-        table=[
-            (
-                framework.title,
-                *(str(rows[framework.name][name]) for name in ("claims", "right", "starts", "retried", "interrupted")),
-                str(kills[framework.name] + crashes[framework.prefix()]),
-                *(str(rows[framework.name][name]) for name in ("repeated", "redone")),
-            )
-            for framework in FRAMEWORKS
-        ],
+        table=[(framework.title, *(str(rows[framework.name][count]) for count in COUNTS)) for framework in FRAMEWORKS],
     )
 
 
-async def rage(stack: Stack, storm: Storm, console: Console) -> Witnessed:
+async def rage(running: Stack, storm: Storm, console: Console) -> Witnessed:
     """Let the storm loose on a stack of all frameworks, and collect what the witnesses say."""
     began, outages, kills = time.monotonic(), list[tuple[float, float]](), list[str]()
-    stack.lab.plan(*(fault for order in storm.orders for fault in order.faults))
+    running.lab.plan(*(fault for order in storm.orders for fault in order.faults))
     answered, turn = 0, asyncio.Semaphore(IN_FLIGHT)
     progressed = asyncio.Condition()
 
@@ -200,10 +222,10 @@ async def rage(stack: Stack, storm: Storm, console: Console) -> Witnessed:
         nonlocal answered
         async with turn:
             reason = order.claim.reason
-            id = await _patient(lambda: stack.submit(order.framework, order.claim, reason, "storm", reason))
+            id = await _patient(lambda: running.submit(order.framework, order.claim, reason, "storm", reason))
             answer = None
             with contextlib.suppress(TimeoutError):
-                answer = await asyncio.wait_for(_patient(lambda: stack.answer(id)), IN_TIME)
+                answer = await asyncio.wait_for(_patient(lambda: running.answer(id)), IN_TIME)
         async with progressed:
             answered += 1
             progressed.notify_all()
@@ -215,16 +237,16 @@ async def rage(stack: Stack, storm: Storm, console: Console) -> Witnessed:
                 await progressed.wait_for(lambda after=after: answered >= after)  # type: ignore[misc]
             if victim == SERVER:
                 gone = time.time()
-                await stack.restate.restart()
+                await running.restate.restart()
                 outages.append((gone, time.time()))
             else:
-                await stack.agents[victim].process.kill()  # it is started again by `agents_kept`
+                await running.agents[victim].process.kill()  # it is started again by `agents_kept`
             kills.append(victim)
 
     async def report() -> None:
         with Live(console=console, transient=True, refresh_per_second=4) as live:
             while True:
-                injected = stack.lab.injected()
+                injected = running.lab.injected()
                 live.update(
                     f"{answered} of {len(storm.orders)} claims answered, {injected} of {storm.faults} faults injected, "
                     f"{len(kills)} of {len(storm.kills)} kills"
@@ -233,7 +255,7 @@ async def rage(stack: Stack, storm: Storm, console: Console) -> Witnessed:
 
     reporting = asyncio.create_task(report())
     try:
-        async with stack.agents_kept(), asyncio.TaskGroup() as group:
+        async with running.agents_kept(), asyncio.TaskGroup() as group:
             group.create_task(strike())
             serving = [group.create_task(serve(order)) for order in storm.orders]
     finally:
@@ -242,15 +264,15 @@ async def rage(stack: Stack, storm: Storm, console: Console) -> Witnessed:
     outcomes = [task.result() for task in serving]
     for at, outcome in enumerate(outcomes):
         if outcome.answers[0] is not None:
-            outcomes[at] = replace(outcome, answers=(outcome.answers[0], await stack.answer(outcome.id)))
-    heads = await journal.query(stack.admin, "SELECT id, status FROM sys_invocation")
+            outcomes[at] = replace(outcome, answers=(outcome.answers[0], await running.answer(outcome.id)))
+    heads = await journal.query(running.admin, "SELECT id, status FROM sys_invocation")
     journals: dict[str, Invocation] = {}
     for at in range(0, len(outcomes), 50):
-        journals |= await journal.read(stack.admin, *(outcome.id for outcome in outcomes[at : at + 50]))
+        journals |= await journal.read(running.admin, *(outcome.id for outcome in outcomes[at : at + 50]))
     return Witnessed(
         outcomes=outcomes,
         journal=journals,
-        ledger=stack.lab.ledger(),
+        ledger=running.lab.ledger(),
         invocations=len(heads),
         left=[head["id"] for head in heads if head["status"] != "completed"],
         outages=outages,
@@ -274,13 +296,7 @@ async def _patient(ask: Callable[[], Awaitable[str]]) -> str:
 
 def show(verdict: Verdict, seconds: float, console: Console) -> None:
     """The verdict as a table and a line for each statement."""
-    shown = Table(box=box.SIMPLE_HEAD)
-    shown.add_column("framework", no_wrap=True)
-    for name in ("claims", "right", "steps run", "retried", "interrupted", "kills", "repeated", "redone"):
-        shown.add_column(name, justify="right")
-    for row in verdict.table:
-        shown.add_row(*row)
-    console.print(shown)
+    console.print(FittedTable(["framework", *COUNTS], verdict.table))
     for statement, violations in verdict.violations.items():
         console.print(Text("violated  " if violations else "holds     ", "bold red" if violations else "green"), end="")
         console.print(statement, highlight=False)

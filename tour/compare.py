@@ -1,22 +1,27 @@
-"""One claim to all frameworks at once, as often as asked, with the faults that were planned."""
+"""`tour compare`: one claim to all frameworks at once, with planned faults, and the results."""
 
 import asyncio
 import contextlib
 import time
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
+import typer
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
 from lab.ledger import Fault, Kind
 from shared.claims import InsuranceClaim
-from tour import report
-from tour.report import Run
+from tour import report, show
+from tour.boot import booted, say
+from tour.report import Report, Run
 from tour.runtime import journal
 from tour.runtime.errors import TourError
-from tour.runtime.frameworks import FAN_OUT, Framework, Pattern
+from tour.runtime.frameworks import FAN_OUT, PATTERNS, Framework, Pattern
 from tour.runtime.journal import Invocation
+from tour.runtime.restate_server import Ports
 from tour.runtime.stack import CHECKS, Stack
 
 MODEL_FAULTS: dict[str, tuple[Kind, float]] = {
@@ -36,10 +41,10 @@ def faults(
     delay: Iterable[str] = (),
     model: Iterable[str] = (),
 ) -> list[Fault]:
-    """The faults that these options of the command line ask for.
+    """The faults that these options of the command line plan.
 
-    `fraud=2` or `fraud` (fail, model), `cost` (crash, crash_after), `cost=422` (terminal), `1s` for all checks or
-    `fraud=1.5` (delay). Raises: TourError that names the option.
+    Each value is of the form `fraud` or `fraud=2` (fail), `500` or `500=2` (model), `cost` (crash, crash_after),
+    `cost=422` (terminal), `1s` for all checks or `fraud=1.5` for one (delay). Raises: TourError that names the option.
     """
     planned = []
     for option in delay:
@@ -53,7 +58,7 @@ def faults(
         step, _, status = option.partition("=")
         value = _number("--terminal", option, status or "500")
         if not 400 <= value < 600:
-            raise TourError(f"--terminal {option}: {status} is no HTTP status of an error.", "Such as cost=422.")
+            raise TourError(f"--terminal {option}: {status} is not the HTTP status of an error.", "Such as cost=422.")
         planned.append(Fault(_check("--terminal", step), "terminal", value))
     planned += [Fault(_check("--crash", step), "crash-before") for step in crash]
     planned += [Fault(_check("--crash-after", step), "crash-after") for step in crash_after]
@@ -78,7 +83,97 @@ def _number(option: str, given: str, number: str) -> float:
     with contextlib.suppress(ValueError):
         if 0 <= (value := float(number)) < 3600:
             return value
-    raise TourError(f"{option} {given}: {number!r} is no number of this option.", "Such as fraud=2, or 1.5s.")
+    raise TourError(f"{option} {given}: {number!r} is not a number that it takes.", "Such as fraud=2, or 1.5s.")
+
+
+@dataclass(frozen=True)
+class Files:
+    """The files to which a comparison is written, if named; `json` may be `-` for standard output."""
+
+    json: str = ""
+    html: Path | None = None
+    findings: Path | None = None
+
+
+async def side_by_side(
+    frameworks: Sequence[Framework],
+    claim: InsuranceClaim,
+    model_latency: float,
+    step_latency: float,
+    console: Console,
+    faults: Sequence[Fault] = (),
+    repeat: int = 1,
+    files: Files = Files(),
+    *,
+    details: bool = False,
+) -> None:
+    """Compare the frameworks on a stack of their own, and show the results; latencies in seconds.
+
+    `details` adds the facts from their code. Raises: TourError; typer.Exit with code 1 when a claim ends with an error
+    although no fault is planned.
+    """
+    async with booted(frameworks, model_latency, step_latency, console) as running:
+        model = running.model
+        console.print(f"Claim: {claim.model_dump_json()}", soft_wrap=True, highlight=False)
+        running.lab.plan(*faults)
+        runs = await compare(running, frameworks, claim, repeat, console)
+    made = report.report_of(
+        runs, claim=claim, model=model, model_latency=model_latency, step_latency=step_latency, faults=faults
+    )
+    console.print(show.figures(made))
+    if faults:
+        console.print(show.faults(made))
+    console.print(show.timelines({f.title: f.runs[-1] for f in made.frameworks}, console.width))
+    if repeat == 1:
+        console.print("First claims of fresh processes: `--repeat 3` shows warm ones.", style="dim")
+    if details:
+        console.print(show.read_from_the_code(made))
+    show.answers(made, console)
+    if running.restate.process and running.restate.admin.endswith(f":{Ports().admin}"):
+        console.print("The pages of the Restate UI open while `uv run tour up` runs: the journals are kept.")
+    elif running.restate.process:
+        console.print("Restate's usual ports were not taken: this run's journals, and so its pages, are gone.")
+    _write(made, files, console)
+    if not faults and any(run.verdict == "error" for framework in made.frameworks for run in framework.runs):
+        raise typer.Exit(1)
+
+
+def _write(made: Report, files: Files, console: Console) -> None:
+    figures = made.model_dump_json(indent=2) + "\n"
+    if files.json == "-":
+        print(figures, end="")
+    elif files.json:
+        Path(files.json).write_text(figures)
+    if files.html:
+        files.html.write_text(report.html(made))
+        console.print(f"Report: {files.html}", soft_wrap=True, highlight=False)
+    if files.findings:
+        files.findings.write_text(report.findings(made))
+        console.print(f"Findings: {files.findings}", soft_wrap=True, highlight=False)
+
+
+async def three_ways(
+    frameworks: Sequence[Framework],
+    claim: InsuranceClaim,
+    model_latency: float,
+    step_latency: float,
+    console: Console,
+    faults: Sequence[Fault],
+) -> None:
+    """Send the claim to the agents of each pattern, and show each framework's timelines: of its second, warm claim.
+
+    Latencies in seconds. Raises: TourError.
+    """
+    runs: dict[str, dict[Framework, list[Run]]] = {}
+    async with booted(frameworks, model_latency, step_latency, console) as running:
+        running.lab.plan(*faults)
+        for pattern in PATTERNS:
+            say(console)(f"{pattern.title}: {pattern.file}")
+            await running.add(pattern)
+            runs[pattern.title] = await compare(running, frameworks, claim, 2, console, pattern)
+    for framework in frameworks:
+        console.print(f"\n{framework.title}", style="bold")
+        console.print(show.timelines({title: made[framework][-1] for title, made in runs.items()}, console.width))
 
 
 async def compare(
@@ -89,9 +184,9 @@ async def compare(
     console: Console,
     pattern: Pattern = FAN_OUT,
 ) -> dict[Framework, list[Run]]:
-    """Send the claim to each framework's agent of a pattern at the same moment, `repeat` times; shows how they get on.
+    """Send the claim to each framework's agent of a pattern at the same moment, `repeat` times; shows the progress.
 
-    An agent whose process ends meanwhile, as by a planned crash, is started again.
+    An agent whose process ends, as after a planned crash, is started again. Returns the runs in the order made.
     """
     runs: dict[Framework, list[Run]] = {framework: [] for framework in frameworks}
     async with stack.agents_kept():
@@ -120,7 +215,7 @@ async def _once(
         while True:
             done = all(task.done() for task in answers)  # before reading: the last reading is complete
             invocations = await journal.read(stack.admin, *ids)
-            live.update(_progress(title, frameworks, [invocations.get(id) for id in ids]))
+            live.update(progress(title, frameworks, [invocations.get(id) for id in ids]))
             if done:
                 break
             await asyncio.wait(answers, timeout=0.1)
@@ -132,7 +227,8 @@ async def _once(
     ]
 
 
-def _progress(title: str, frameworks: Sequence[Framework], invocations: Sequence[Invocation | None]) -> Table:
+def progress(title: str, frameworks: Sequence[Framework], invocations: Sequence[Invocation | None]) -> Table:
+    """A line for each framework: the steps that are running, or the state of its invocation; None: not yet seen."""
     shown = Table.grid(padding=(0, 2))
     for framework, invocation in zip(frameworks, invocations, strict=True):
         shown.add_row(title, framework.title, _state(invocation))

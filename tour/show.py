@@ -1,11 +1,11 @@
 """A report in the terminal: tables, and a timeline for each framework."""
 
 import statistics
+import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from rich import box
 from rich.console import Console, Group, RenderableType
-from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -13,20 +13,19 @@ from tour import code
 from tour.report import TERMS, FrameworkReport, Report, Run, Step
 from tour.runtime.frameworks import Framework
 from tour.runtime.stack import CHECKS
+from tour.tables import FittedTable
 
 VERDICT_STYLES = {"Approved": "green", "Rejected": "red", "Needs review": "yellow", "error": "bold red"}
 
+Columns = Mapping[str, Callable[[FrameworkReport], str | Text]]
+"""The heading of each column, and its cell in the row of a framework."""
 
-LESS_IMPORTANT = ("entries", "tokens", "journal")
-"""The columns of `figures` that a narrow terminal goes without, in this order."""
 
-
-def figures(report: Report, width: int) -> Table:
-    """What the claims cost: of several runs the median, with the least and the most of the totals.
-
-    Where the terminal's `width` is too small for all columns, those that matter less are left out.
-    """
-    columns: dict[str, Callable[[FrameworkReport], str]] = {
+def figures(report: Report) -> FittedTable:
+    """The figures of the runs: of several runs the median, with the least and the greatest total."""
+    columns: Columns = {
+        "framework": lambda f: f.title,
+        "decision": lambda f: _verdict(f.runs[-1]),
         "total": lambda f: _seconds([run.total for run in f.runs], spread=True),
         "model calls": lambda f: (
             f"{_median(run.model_calls for run in f.runs)} x, {_seconds([run.model_time for run in f.runs])}"
@@ -37,80 +36,64 @@ def figures(report: Report, width: int) -> Table:
         "entries": lambda f: _median(run.entries for run in f.runs),
         "journal": lambda f: f"{statistics.median(run.journal_bytes for run in f.runs) / 1000:.1f} kB",
     }
-    shown = _figures(report, columns)
-    for name in LESS_IMPORTANT:
-        if Measurement.get(console := Console(width=1_000), console.options, shown).maximum > width:
-            del columns[name]
-            shown = _figures(report, columns)
-    return shown
-
-
-def _figures(report: Report, columns: Mapping[str, Callable[[FrameworkReport], str]]) -> Table:
-    shown = Table(box=box.SIMPLE_HEAD, padding=0, collapse_padding=True)
-    shown.add_column("framework", no_wrap=True)
-    shown.add_column("decision", min_width=12)
-    for name in columns:
-        shown.add_column(name, justify="right", no_wrap=True)
-    for framework in report.frameworks:
-        shown.add_row(
-            framework.title, _verdict(framework.runs[-1]), *(column(framework) for column in columns.values())
-        )
-    return shown
+    return _by_framework(report, columns, left=("decision",), expendable=("entries", "tokens", "journal"))
 
 
 def faults(report: Report) -> RenderableType:
     """How often each check ran, and why more than once; summed over the runs."""
-    shown = Table(box=box.SIMPLE_HEAD)
-    shown.add_column("framework", no_wrap=True)
-    for name in (*(f"{check} ran" for check in CHECKS), "retried", "interrupted", "repeated", "recovery"):
-        shown.add_column(name, justify="right")
+    rows: list[Sequence[str | Text]] = []
     for framework in report.frameworks:
         every = [(check, runs) for run in framework.runs for check, runs in run.runs.items()]
         recoveries = [run.recovery for run in framework.runs if run.recovery is not None]
         repeated = sum(runs.needless for _, runs in every)
-        shown.add_row(
-            framework.title,
-            *(f"{sum(runs.starts for check, runs in every if check == name)} x" for name in CHECKS),
-            str(sum(runs.retried for _, runs in every)),
-            str(sum(runs.interrupted for _, runs in every)),
-            Text(str(repeated), style="bold red" if repeated else "green"),
-            f"{statistics.median(recoveries):.2f} s" if recoveries else "",
+        rows.append(
+            (
+                framework.title,
+                *(f"{sum(runs.starts for check, runs in every if check == name)} x" for name in CHECKS),
+                str(sum(runs.retried for _, runs in every)),
+                str(sum(runs.interrupted for _, runs in every)),
+                Text(str(repeated), style="bold red" if repeated else "green"),
+                f"{statistics.median(recoveries):.2f} s" if recoveries else "",
+            )
         )
+    ran = [f"{check} ran" for check in CHECKS]
+    shown = FittedTable(["framework", *ran, "retried", "interrupted", "repeated", "recovery"], rows)
     note = f"Planned: {', '.join(report.faults)}.\n{TERMS}"
     return Group(shown, Text(note, style="dim"))
 
 
-def read_from_the_code(report: Report) -> Table:
-    """What the agents' files tell."""
-    shown = Table(box=box.SIMPLE_HEAD)
-    for name in ("framework", "lines", "helpers", "model's wire", "service", "context", "submitted claim", "session"):
-        shown.add_column(name, justify="right" if name in ("lines", "helpers") else "left", no_wrap=name == "framework")
-    for framework in report.frameworks:
-        facts = framework.code
-        shown.add_row(
-            framework.title,
-            str(facts.lines),
-            str(facts.helpers),
-            framework.wire,
-            facts.service,
-            facts.context,
-            facts.claim,
-            facts.session,
-        )
-    return shown
+def read_from_the_code(report: Report) -> FittedTable:
+    """The facts that the agents' files tell."""
+    columns: Columns = {
+        "framework": lambda f: f.title,
+        "lines": lambda f: str(f.code.lines),
+        "helpers": lambda f: str(f.code.helpers),
+        "model's wire": lambda f: f.wire,
+        "session": lambda f: f.code.session,
+        "service": lambda f: f.code.service,
+        "context": lambda f: f.code.context,
+        "submitted claim": lambda f: f.code.claim,
+    }
+    return _by_framework(report, columns, left=("model's wire", "session", "service", "context", "submitted claim"))
+
+
+def _by_framework(report: Report, columns: Columns, left: Sequence[str], expendable: Sequence[str] = ()) -> FittedTable:
+    rows = [[cell(framework) for cell in columns.values()] for framework in report.frameworks]
+    return FittedTable(list(columns), rows, left=left, expendable=expendable)
 
 
 def timelines(runs: Mapping[str, Run], width: int) -> Table:
     """When each step of these runs ran, on one scale: a row for each check, since they run in parallel."""
     longest = max(run.total for run in runs.values()) or 1.0
-    bar = max(20, width - max(map(len, runs)) - len("eligibility") - 3)
+    names = [check.name for run in runs.values() for check in run.steps if check.kind == "check"]
+    bar = max(20, width - max(map(len, runs)) - max(map(len, ["eligibility", *names])) - 3)
     shown = Table.grid(padding=(0, 1))
     shown.add_row("", "", Text(f"0{f'{longest / 1000:.2f} s':>{bar - 1}}", style="dim", no_wrap=True))
     for title, run in runs.items():
         checks = [step for step in run.steps if step.kind == "check"]
         for number, check in enumerate(checks or (None,)):
             line = _bar(run, check, not number, longest, bar)
-            shown.add_row("" if number else title, Text(check.name[:11] if check else "", style="dim"), line)
+            shown.add_row("" if number else title, Text(check.name if check else "", style="dim"), line)
     failed = any(run.failures for run in runs.values())
     legend = f"█ model call  ━ check{'  ✗ failed attempt' if failed else ''}"
     shown.add_row("", "", Text(legend, style="dim", no_wrap=True))
@@ -164,7 +147,7 @@ def side_by_side(frameworks: Sequence[Framework], only_region: str, width: int) 
         if fits:
             shown = Table(box=box.SIMPLE_HEAD, expand=True)
             for title in listings:
-                shown.add_column(title, ratio=1)
+                shown.add_column(title, ratio=1, overflow="fold")
             shown.add_row(*listings.values())
             yield shown
         else:
@@ -182,7 +165,9 @@ def answers(report: Report, console: Console) -> None:
 
 
 def _verdict(run: Run) -> Text:
-    return Text(run.verdict if run.verdict in VERDICT_STYLES else run.answer[:60], VERDICT_STYLES.get(run.verdict, ""))
+    if run.verdict in VERDICT_STYLES:
+        return Text(run.verdict, VERDICT_STYLES[run.verdict])
+    return Text(textwrap.fill(run.answer[:60], len("Needs review")))
 
 
 def _seconds(values: Sequence[float], *, spread: bool = False) -> str:

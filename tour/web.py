@@ -10,6 +10,7 @@ import contextlib
 import secrets
 import socket
 import time
+import webbrowser
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -19,12 +20,14 @@ import uvicorn
 from fastapi import FastAPI
 from nicegui import ui
 from pydantic import ValidationError
+from rich.console import Console
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from lab.ledger import Entry, Fault
 from offline_model.sockets import listen
 from shared.claims import InsuranceClaim, sample_claims
 from tour import code, report
+from tour.boot import booted
 from tour.report import TEMPLATES
 from tour.runtime import journal
 from tour.runtime.errors import TourError
@@ -61,6 +64,17 @@ FIELDS = {
     "placeOfService": "Place of service",
 }
 VERDICT_COLORS = {"Approved": "positive", "Rejected": "negative", "Needs review": "warning", "error": "negative"}
+
+
+async def run(port: int, model_latency: float, step_latency: float, console: Console, *, in_browser: bool) -> None:
+    """Serve the page on a stack of its own until cancelled; latencies in seconds. Raises: TourError."""
+    listener = port_of_page(port)
+    async with booted(FRAMEWORKS, model_latency, step_latency, console) as running:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        console.print(f"The page: {url}   Ctrl-C stops everything.", highlight=False)
+        if in_browser and not webbrowser.open(url):
+            console.print("No browser can be opened from here: open that address yourself.")
+        await serve(running, listener)
 
 
 async def serve(stack: Stack, listener: socket.socket) -> None:

@@ -3,12 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any
-
-import typer
+from typing import Any
 
 from shared.claims import InsuranceClaim
-from tour.runtime.errors import TourError
 
 ROOT = Path(__file__).parent.parent.parent
 FIRST_PORT = 9081
@@ -86,14 +83,4 @@ FRAMEWORKS = (
     Framework("restate_loop", "a loop of our own", "OpenAI Chat", alias="own_loop"),
 )
 
-Only = Annotated[str, typer.Option(help="Only these frameworks, by folder name, with commas between.")]
-"""The option that chooses frameworks, for every command that has it."""
-
-
-def chosen(only: str) -> tuple[Framework, ...]:
-    """The frameworks that the option `Only` names; all of them when it is empty. Raises: TourError."""
-    known = {framework.name: framework for framework in FRAMEWORKS}
-    names = [name.strip() for name in only.split(",") if name.strip()] or list(known)
-    if unknown := [name for name in names if name not in known]:
-        raise TourError(f"There is no framework {', '.join(unknown)}.", f"Choose from: {', '.join(known)}")
-    return tuple(known[name] for name in names)
+BY_NAME = {framework.name: framework for framework in FRAMEWORKS}

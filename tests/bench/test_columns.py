@@ -1,0 +1,113 @@
+"""At 80 columns no table of the benchmark, or of the cluster's costs, is cut."""
+
+import itertools
+from io import StringIO
+
+from rich.console import Console, RenderableType
+
+from bench import show
+from bench.against_peers import Peers, Versus
+from bench.contenders import PEERS, Recovery
+from bench.durability import Cost
+from bench.growth import AROUND, Growth, Payload, Session, Steps
+from bench.measuring import Block, Extent
+from bench.run import Bench
+from bench.starting import Start
+from deploy import cost
+from deploy.cluster import NODES, REMOTE_CHECKS
+from tour.report import Machine
+from tour.runtime.frameworks import FAN_OUT, FRAMEWORKS
+
+TITLES = [framework.title for framework in FRAMEWORKS]
+EXTENT = Extent()
+
+
+def blocks(latency: float) -> list[Block]:
+    """One fast block and one slow one; a latency of 0.5 ms makes a rate of four digits."""
+    return [
+        Block(latencies=[latency * factor] * 40, seconds=latency * factor / 25, agent_cpu=120.4, server_cpu=110.2)
+        for factor in (1, 12)
+    ]
+
+
+def recovery(title: str) -> Recovery:
+    return Recovery(
+        name=title,
+        title=title,
+        ready=12.34,
+        answered=45.67,
+        repeated_checks=["cost"],
+        repeated_model_calls=1,
+        right=True,
+    )
+
+
+BENCH = Bench(
+    machine=Machine(system="Linux", cores=2, memory_gib=1.0, python="3.11"),
+    versions={},
+    durability=[
+        Cost(framework=title, title=title, concurrency=concurrency, durable=blocks(123.4), plain=blocks(0.5))
+        for title in TITLES
+        for concurrency in EXTENT.concurrency
+    ],
+    peers=Peers(
+        versus=[
+            Versus(
+                peer=peer.name,
+                title=peer.title,
+                restate="Pydantic AI",
+                concurrency=concurrency,
+                theirs=blocks(1234.5),
+                ours=blocks(12.3),
+            )
+            for peer in PEERS
+            for concurrency in EXTENT.against
+        ],
+        recoveries=[recovery(title) for title in [*(peer.title for peer in PEERS), *(f"Restate, {t}" for t in TITLES)]],
+    ),
+    growth=Growth(
+        steps=[Steps(steps=steps, instant=[1.0 * steps], slow=[100.0 + 12 * steps]) for steps in EXTENT.steps],
+        payloads=[Payload(size=size, latencies=[size / 100, size / 50]) for size in EXTENT.payloads],
+        sessions=[
+            Session(
+                framework="google_adk",
+                title="Google ADK",
+                latencies=[1234.5] * (max(EXTENT.turns) + AROUND),
+                stored={turn: turn * 12_345 for turn in EXTENT.turns},
+            )
+        ],
+        refused="400: invalid claim: reason: too long",
+    ),
+    start=[
+        Start(framework=title, title=title, imports=[12.34] * 5, memory=[1234.5] * 5, ready=[12.3, 45.6])
+        for title in TITLES
+    ],
+)
+
+
+def printed(part: RenderableType) -> str:
+    """What a terminal of 80 columns shows."""
+    console = Console(file=StringIO(), width=80)
+    console.print(part)
+    said: str = console.file.getvalue()  # type: ignore[attr-defined]
+    assert max(map(len, said.splitlines())) <= 80
+    assert "…" not in said
+    return said
+
+
+def test_the_tables_of_the_benchmark() -> None:
+    tables = list(show.tables(BENCH))
+    assert len(tables) == 3 + len(EXTENT.against) + 1 + 3 + 1
+    for table in tables:
+        words = printed(table).split()
+        assert len(set(table.headings)) == len(table.headings)
+        for text in (*table.headings, table.title, *(str(cell) for row in table.rows for cell in row)):
+            assert [word for word in text.split() if word not in words] == [], table.title
+
+
+def test_the_costs_of_a_claim_on_a_cluster() -> None:
+    figures = cost.Cost(123.4, 123.4, 12.3, 12.3, 12.34, 123_456, 1_234_567, 12_345, 0.12, 1_234e6)
+    costs = {key: figures for key in itertools.product((FAN_OUT, REMOTE_CHECKS), (1, NODES))}
+    said = "".join(printed(part) for part in cost.results(FRAMEWORKS[0], costs, 300))
+    for text in (f"{FAN_OUT.title},", f"{REMOTE_CHECKS.title},", "1 node", "CPU of Restate, ms", "1234.6", "1234"):
+        assert [word for word in text.split() if word not in said.split()] == []

@@ -1,0 +1,104 @@
+"""Booting for the command line: on the usual ports or on free ones, for one command or until Ctrl-C."""
+
+import asyncio
+import json
+import os
+import tempfile
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+
+import httpx
+import platformdirs
+from rich.console import Console
+
+from shared.claims import sample_claims
+from tour.runtime import restate_server, stack
+from tour.runtime.errors import TourError
+from tour.runtime.frameworks import Framework
+from tour.runtime.restate_server import Ports
+from tour.runtime.stack import Say, Stack
+
+
+@asynccontextmanager
+async def booted(
+    frameworks: Sequence[Framework], model_latency: float, step_latency: float, console: Console
+) -> AsyncIterator[Stack]:
+    """The stack of a command, for as long as the block runs; latencies in seconds. Raises: TourError.
+
+    It takes the usual ports and keeps its journals. If another program has one of these ports, or `TOUR_PORTS` is
+    `free`, it takes free ports, and its journals go with it.
+    """
+    wanted = os.environ.get("TOUR_PORTS") != "free" and not os.environ.get("RESTATE_ADMIN_URL")
+    usual = wanted and not Ports().holders()
+    with tempfile.TemporaryDirectory(prefix="tour-") as folder:
+        async with stack.running(
+            Path(folder),
+            data=home() / "restate" if usual else None,
+            frameworks=frameworks,
+            usual_ports=usual,
+            model_latency=model_latency,
+            step_latency=step_latency,
+            say=say(console),
+        ) as running:
+            console.print(f"Model: {running.model}. Each check is slowed down by {step_latency:g} s.", highlight=False)
+            yield running
+
+
+async def up(frameworks: Sequence[Framework], model_latency: float, step_latency: float, console: Console) -> None:
+    """Run the stack on the usual ports until cancelled; prints a curl line for each agent. Raises: TourError."""
+    async with stack.running(
+        home() / "up",
+        data=home() / "restate",
+        frameworks=frameworks,
+        usual_ports=True,
+        model_latency=model_latency,
+        step_latency=step_latency,
+        say=say(console),
+    ) as running:
+        claim = sample_claims()["broken-leg"]
+        console.print(f"Model: {running.model}. Logs: {running.folder}", highlight=False, soft_wrap=True)
+        console.print(f"Restate UI: {running.restate.admin}/ui\n", highlight=False)
+        for framework in frameworks:
+            console.print(
+                f"curl {running.restate.ingress}/restate/call/{framework.path()} "
+                f"--json '{json.dumps(framework.body(claim))}'\n",
+                soft_wrap=True,
+                highlight=False,
+                markup=False,
+            )
+        console.print("Ctrl-C stops everything; the journals are kept.")
+        await asyncio.Event().wait()
+
+
+async def server(console: Console) -> None:
+    """Run only Restate, on the usual ports, until cancelled. Raises: TourError when it does not start, or ends."""
+    home().mkdir(parents=True, exist_ok=True)
+    async with restate_server.serving(home() / "restate", home() / "restate.log", say(console)) as running:
+        console.print(f"Restate: ingress {running.ingress}, admin and UI {running.admin}/ui", highlight=False)
+        console.print("Register an agent with: uv run tour register http://localhost:9080")
+        assert running.process
+        await running.process.child.wait()
+        raise TourError(f"Restate ended:\n{running.process.log_tail()}", f"Its log: {running.process.log}")
+
+
+async def register(url: str, console: Console) -> None:
+    """Register the agent at this address with the Restate of `RESTATE_ADMIN_URL`, or of `tour server`.
+
+    Raises: TourError when one of them does not answer.
+    """
+    admin = os.environ.get("RESTATE_ADMIN_URL", f"http://127.0.0.1:{Ports().admin}")
+    async with httpx.AsyncClient(base_url=admin, timeout=30) as client:
+        for name in await stack.register(client, url):
+            console.print(f"registered {name}", highlight=False)
+
+
+def home() -> Path:
+    """The folder for journals and logs: `TOUR_HOME`, or the user's data folder."""
+    return Path(os.environ.get("TOUR_HOME") or platformdirs.user_data_path("tour-of-agents"))
+
+
+def say(console: Console) -> Say:
+    """Prints the progress of a start, one line at a time."""
+    return partial(console.print, style="dim", soft_wrap=True, highlight=False)

@@ -1,0 +1,55 @@
+"""The options that several commands have: the claim, the frameworks, the latencies, the picture."""
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from pydantic import ValidationError
+
+from shared.claims import InsuranceClaim, invalid, sample_claims
+from tour.runtime.errors import TourError
+from tour.runtime.frameworks import BY_NAME, Framework
+
+Only = Annotated[str, typer.Option(help="Only these frameworks: folder names, separated by commas.")]
+Sample = Annotated[str, typer.Option(help="A claim of shared/samples, by name.")]
+ClaimFile = Annotated[str, typer.Option(help="A file with a claim as JSON; `-` reads standard input.")]
+ModelLatency = Annotated[float, typer.Option(min=0, help="Seconds that the offline model takes for an answer.")]
+StepLatency = Annotated[float, typer.Option(min=0, help="Seconds that are added to each check.")]
+Svg = Annotated[Path | None, typer.Option(help="Save the output as a picture in this SVG file.")]
+
+
+def frameworks(only: str) -> tuple[Framework, ...]:
+    """The frameworks that the option `Only` names; all of them when it is empty. Raises: TourError."""
+    names = [name.strip() for name in only.split(",") if name.strip()] or list(BY_NAME)
+    if unknown := [name for name in names if name not in BY_NAME]:
+        raise TourError(f"There is no framework {', '.join(unknown)}.", f"Choose from: {', '.join(BY_NAME)}")
+    return tuple(BY_NAME[name] for name in names)
+
+
+def claim(sample: str, file: str, changed: Mapping[str, Any] = {}) -> InsuranceClaim:
+    """The claim in `file` (`-`: standard input), or the sample when `file` is empty, with the fields in `changed`.
+
+    Raises: TourError when there is no such sample or file, or the claim is not valid.
+    """
+    samples = sample_claims()
+    if sample not in samples:
+        raise TourError(f"There is no sample {sample}.", f"Choose from: {', '.join(samples)}")
+    try:
+        text = as_json(samples[sample]) if not file else sys.stdin.read() if file == "-" else Path(file).read_text()
+        given = json.loads(text)
+        return InsuranceClaim.model_validate({**given, **changed} if isinstance(given, dict) else given)
+    except OSError as error:
+        raise TourError(f"The claim cannot be read: {error}", "Name a file with a claim as JSON, or `-`.") from error
+    except ValueError as error:
+        problem = invalid(error) if isinstance(error, ValidationError) else f"not JSON: {error}"
+        raise TourError(
+            f"The claim is not valid: {problem}", f"An example: {as_json(samples['broken-leg'])}"
+        ) from error
+
+
+def as_json(claim: InsuranceClaim) -> str:
+    """The claim on one line."""
+    return json.dumps(claim.model_dump(mode="json"))
