@@ -1,7 +1,14 @@
-"""What needs packages that the tour does without is left out where they are missing, with a line that says so."""
+"""How the tests start programs, and which are left out where packages are missing that the tour does without."""
 
 import importlib.util
 import os
+import shutil
+import tempfile
+from collections.abc import Generator
+
+import pytest
+
+from tests import forking
 
 NEEDS = {
     "bench/test_bench.py": "dbos",
@@ -17,3 +24,22 @@ collect_ignore = (
 
 def pytest_report_header() -> str | None:
     return f"{', '.join(collect_ignore)} left out: run `uv run --all-groups pytest`" if collect_ignore else None
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):  # pytest-xdist's workers have it: they inherit the variable
+        os.environ[forking.HOME] = tempfile.mkdtemp(prefix=f"{os.getpid()}-")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):
+        shutil.rmtree(os.environ.pop(forking.HOME))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, bool, bool]:
+    """Programs are forked, but where the test is about how they start."""
+    if item.get_closest_marker("real_starts"):
+        return (yield)
+    with forking.forking():
+        return (yield)

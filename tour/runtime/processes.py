@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 import httpx
 import psutil
@@ -23,6 +24,18 @@ POLL = 0.02
 """Seconds between two looks at a process that has no way of telling when it is ready."""
 
 
+class Child(Protocol):
+    """What is needed of an `asyncio.subprocess.Process`."""
+
+    @property
+    def pid(self) -> int: ...
+    @property
+    def returncode(self) -> int | None: ...
+    async def wait(self) -> int: ...
+    def send_signal(self, signum: int, /) -> None: ...
+    def terminate(self) -> None: ...
+
+
 @dataclass
 class Process:
     """A child process; its output goes to the file `log`."""
@@ -31,7 +44,7 @@ class Process:
     command: Sequence[str | Path]
     log: Path
     env: Mapping[str, str]
-    child: asyncio.subprocess.Process
+    child: Child
 
     @property
     def pid(self) -> int:
@@ -116,21 +129,30 @@ async def start(name: str, command: Sequence[str | Path], log: Path, env: Mappin
     Raises: TourError when the command cannot be run. Cancelled half-way, it leaves no process.
     """
     try:
-        with log.open("ab") as output:
-            child = await asyncio.create_subprocess_exec(
-                *command,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                env={**os.environ, **(env or {})},
-                process_group=0,  # a Ctrl-C in the terminal reaches only us, and we end the children in order
-                preexec_fn=partial(_end_with, os.getpid()) if _PRCTL else None,
-            )
+        child = await spawn(command, log, env or {})
     except OSError as error:
         raise TourError(
             f"{name} cannot be started: {error}", "Make sure that this file is there, and allowed."
         ) from error
     return Process(name, command, log, env or {}, child)
+
+
+async def spawn_process(command: Sequence[str | Path], log: Path, env: Mapping[str, str]) -> Child:
+    """Start a child process that ends with us. Raises: OSError."""
+    with log.open("ab") as output:
+        return await asyncio.create_subprocess_exec(
+            *command,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env={**os.environ, **env},
+            process_group=0,  # a Ctrl-C in the terminal reaches only us, and we end the children in order
+            preexec_fn=partial(_end_with, os.getpid()) if _PRCTL else None,
+        )
+
+
+spawn = spawn_process
+"""What starts a child; the tests put something quicker here."""
 
 
 # Looked up before the fork: between fork and exec a child had better not load anything.
