@@ -1,9 +1,9 @@
 """Makes wide fan-outs cheap: the futures that a handler awaits are converted once instead of at every poll.
 
 restate-sdk 1.3.0 polls its core three times per step, and each time makes a native object of every future that is
-awaited: for 2000 steps, 12 million objects. It offers no setting for it, so its function for that is replaced by one
-that keeps what it made; importing this module is enough. What is left grows with the square of the steps, too, but
-inside the core (`PyVM.do_progress` looks at every awaited future), where it shows from about 1000 steps on.
+awaited: for 2000 steps, 12 million objects. No setting avoids this, so its function is replaced by one that keeps the
+object it makes. Importing this module is enough. The core itself still does work that grows with the square of the
+steps (`PyVM.do_progress` looks at every awaited future); it shows from about 1000 steps on.
 """
 
 import functools
@@ -18,7 +18,7 @@ _convert = vars(vm)["_unresolved_future_to_pyo3"]
 
 @functools.wraps(_convert)
 def _converted(future: vm.UnresolvedFuture) -> Any:
-    kept = vars(future)  # not a cache by value: comparing 1000 children is what is to be saved
+    kept = vars(future)  # not a cache by value, which would compare 1000 children
     if "_converted" not in kept:
         kept["_converted"] = _convert(future)
     return kept["_converted"]

@@ -1,8 +1,8 @@
 """Makes Restate's Pydantic AI integration cheap: one TypeAdapter per type instead of one per model call.
 
 `restate.ext.pydantic` 1.3.0 builds a new adapter each time it writes a model's answer to the journal, which takes
-21 ms of CPU where the writing itself takes 0.01 ms. It offers no setting for it, so its name for `TypeAdapter` is
-replaced by a cached one; importing this module is enough.
+21 ms of CPU where the writing itself takes 0.01 ms. No setting avoids this, so its name for
+`TypeAdapter` is replaced by a cached one. Importing this module is enough.
 """
 
 import functools

@@ -60,7 +60,7 @@ class ToolCalls:
         self._expected = list(ids)  # not begun
         self._active: set[str] = set()  # begun, not ended
         self._running: str | None = None  # the active call whose turn it is; the others are parked, or ready
-        self._parked: dict[str, UnresolvedFuture] = {}  # what each of them waits for
+        self._parked: dict[str, UnresolvedFuture] = {}  # the future that each of them waits for
         self._ready: deque[str] = deque()  # those whose wait is over, in the order of the journal
         self._polling = False  # Restate is being asked for the next completion
         self._cancelled: TerminalError | None = None
@@ -143,7 +143,7 @@ class ToolCalls:
             await self.ctx.steps.finished()
 
     async def wait(self, id: str, awaited: UnresolvedFuture) -> None:
-        """Pass the turn on until Restate has completed what this call awaits."""
+        """Pass the turn on until Restate completes the future that this call awaits."""
         if id not in self._active:  # it has ended, and its context is still in use
             await self.ctx.create_poll_or_cancel_coroutine(awaited)
             return

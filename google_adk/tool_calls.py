@@ -1,4 +1,4 @@
-"""What ADK needs so that a model's wrong tool call is told to the model, and nothing hangs."""
+"""Settings that let ADK tell the model about a wrong tool call, where it would hang."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Faults to inject and a ledger of what ran, in one SQLite file that survives `kill -9`."""
+"""Faults to inject, and a ledger of every run of a step, in one SQLite file that survives `kill -9`."""
 
 import json
 import os
@@ -16,7 +16,7 @@ Event = Literal["start", "end", "injected"]
 
 @dataclass(frozen=True)
 class Fault:
-    """One planned fault: what happens to which step.
+    """One planned fault of one step.
 
     A step obeys `delay` (`value` seconds, every time), `fail` (a retryable error), `terminal` (an error with HTTP
     status `value`), `crash-before` and `crash-after` (the process kills itself with SIGKILL before or after the

@@ -1,8 +1,8 @@
-"""What the lab does to a step: it is written down, and obeys the faults that were planned for it.
+"""Steps under observation: each run is in the ledger, and obeys the faults that are planned for it.
 
-A function that a step runs is decorated once with `observed`. With `TOUR_LAB` set to the file's path, each run
-of it is written down (the ledger is evidence from outside Restate) and obeys the faults that were planned for it.
-Without `TOUR_LAB` the decorator returns the function as it is: nothing is recorded, and no file is touched.
+The function of a step is decorated once with `observed`. With `TOUR_LAB` set to the path of the lab's file, each run is
+recorded there: evidence from outside Restate. Without `TOUR_LAB` the decorator returns the function as it is: nothing is
+recorded, and no file is touched.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ class InjectedFailure(Exception):
 
 
 invocation: ContextVar[str] = ContextVar("invocation", default="")
-"""What stands for the invocation in the ledger of an agent without Restate, which has to set it."""
+"""The name of the invocation in the ledger of an agent without Restate, which has to set it."""
 
 
 def framework() -> str:
@@ -80,16 +80,16 @@ def observed(
 
 
 def _invocation() -> str:
-    """The id of the invocation that this is part of; without Restate, what the agent calls it."""
+    """The id of the current invocation; without Restate, the name that the agent gives it."""
     context = handler_context()
     return context.request().id if context else invocation.get()
 
 
 def handler_context() -> Context | None:
-    """The Restate context of the handler that this is part of; None outside of one."""
+    """The Restate context of the current handler; None outside of one."""
     try:
         return current_context()
-    except LookupError:  # what the SDK raises where it says None
+    except LookupError:  # the SDK raises it where its type says None
         return None
 
 

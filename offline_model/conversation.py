@@ -1,4 +1,4 @@
-"""What is said between a caller and a model, whatever the wire: messages, tools and the model's turns."""
+"""A conversation between a caller and a model, over any wire: messages, tools and the model's turns."""
 
 import itertools
 import re
@@ -20,7 +20,7 @@ class ToolCall:
 
 @dataclass(frozen=True)
 class Turn:
-    """What the model says once: text, tool calls, both, a refusal, or nothing at all."""
+    """One turn of the model: text, tool calls, both, a refusal, or nothing at all."""
 
     text: str | None = None
     calls: tuple[ToolCall, ...] = ()
@@ -69,7 +69,7 @@ class Tool:
 
 @dataclass(frozen=True)
 class Conversation:
-    """A request of any wire: who asks, over which wire, and what was said and done so far, in order."""
+    """A request over any wire: the caller, the wire, and all messages so far, in order."""
 
     caller: str
     wire: str
@@ -106,7 +106,7 @@ class Conversation:
 
 
 class BadRequest(ValueError):
-    """A request that the real API would refuse too, or that this model cannot answer; says what is wrong."""
+    """A request that the real API would refuse too, or that this model cannot answer. The message names the cause."""
 
     def __init__(self, message: str, status: int = 400) -> None:
         super().__init__(message)

@@ -1,4 +1,4 @@
-"""What the model says: a turn computed from the conversation, and from nothing else."""
+"""The model's decision: a turn computed from the conversation, and from nothing else."""
 
 import ast
 import json
@@ -122,7 +122,7 @@ def _arguments(tool: Tool, prompt: str) -> list[dict[str, Any]]:
 
 
 def _objects(prompt: str) -> list[dict[str, Any]]:
-    """The outermost JSON objects in a prompt. What their strings hold, JSON or not, stays data."""
+    """The outermost JSON objects in a prompt. Their strings stay data, even if they hold JSON."""
     decoder = json.JSONDecoder(parse_constant=not_a_number)
     objects, at = [], 0
     while (at := prompt.find("{", at)) >= 0:
@@ -150,14 +150,14 @@ def _cities(question: str) -> list[str]:
 
 
 def _summary(history: str) -> str:
-    """Of a conversation as ADK writes it down, an author and what was said on each line."""
+    """The summary of a conversation as ADK writes it down: an author and a text on each line."""
     said = [line.partition(": ") for line in history.splitlines()]
     decided = sum(_decided_in(text) for author, _, text in said if author != "user")
     return f"Conversation language: English. {decided} {_SO_FAR}."
 
 
 def _decided_in(text: str) -> int:
-    """How many claims are decided in what the model said: in a decision, one; in a summary, as many as it says."""
+    """The number of claims that a text of the model decides: one in a decision; in a summary, the number it gives."""
     summary = re.search(rf"(\d+) {_SO_FAR}", text)
     return int(summary[1]) if summary else int(text.startswith(VERDICTS))
 

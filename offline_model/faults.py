@@ -1,4 +1,4 @@
-"""What can go wrong with an answer: planned in the lab as faults of the step `model`, with a ledger line per answer."""
+"""Faults of an answer, planned in the lab as faults of the step `model`; the ledger has a line per answer."""
 
 import hashlib
 import json
@@ -21,7 +21,7 @@ class Status:
 
 @dataclass(frozen=True)
 class Hang:
-    """Says nothing for so many seconds, then answers; ends early when the client or the server goes."""
+    """Says nothing for `seconds`, then answers; ends early when the client or the server goes."""
 
     seconds: float
 
@@ -45,7 +45,7 @@ class Say:
 
 @dataclass(frozen=True)
 class Delay:
-    """Answers, or does `then`, so many seconds later."""
+    """Answers, or does `then`, after `seconds`."""
 
     seconds: float
     then: "Fault | None" = None
@@ -55,22 +55,22 @@ Fault: TypeAlias = Status | Hang | Cut | Truncated | Say | Delay
 
 
 class Director(Protocol):
-    """Decides what goes wrong. It is asked once per request, in a worker thread: it may block."""
+    """Decides which fault an answer has. It is asked once per request, in a worker thread: it may block."""
 
     def direct(self, conversation: Conversation, turn: int) -> Fault | None:
-        """What happens to this answer; `turn` counts the model's turns since the latest user text, from 0."""
+        """The fault of this answer, if any; `turn` counts the model's turns since the latest user text, from 0."""
 
 
 STEP = "model"
 
 
 def digest(prompt: str) -> str:
-    """What stands for the invocation in the ledger's lines of the model, which sees no more than the prompt."""
+    """The name of the invocation in the ledger's lines of the model, which sees only the prompt."""
     return hashlib.sha256(prompt.encode()).hexdigest()[:16]
 
 
 class LabDirector:
-    """Asks the lab what to do with each request of a model call."""
+    """Asks the lab for the fault of each model call."""
 
     def __init__(self, lab: Lab) -> None:
         self._lab = lab

@@ -1,4 +1,4 @@
-"""What the OpenAI Agents SDK needs so that a tool's terminal error ends the claim, and keeps its status code."""
+"""A tool's terminal error ends the claim with its own status code."""
 
 from typing import Any
 

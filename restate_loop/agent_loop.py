@@ -26,7 +26,7 @@ Given = TypeVar("Given")
 
 @dataclass(frozen=True)
 class Call(Generic[Given]):
-    """What a tool has at hand: Restate's context, and what the run was given."""
+    """The context of a tool call: Restate's context, and the value that the run was given."""
 
     ctx: restate.Context
     given: Given

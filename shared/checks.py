@@ -21,7 +21,7 @@ STANDARD_RATES = {
     "physiotherapy": 400.0,
     "vision": 300.0,
 }
-"""What a treatment of each covered category usually costs, in US dollars."""
+"""The usual cost of a treatment of each covered category, in US dollars; other categories are not covered."""
 
 TOLERANCE = 0.2
 """A claim may exceed its standard rate by this share and is still reasonable."""
@@ -33,7 +33,7 @@ PLACES = {
     "riverside dental practice": "practice",
     "main street practice": "practice",
 }
-"""The places under contract, and what kind of place each is."""
+"""The places under contract, and the kind of each."""
 
 TREATED_AT = {
     "cardiology": {"hospital"},

@@ -46,7 +46,7 @@ class InsuranceClaim(BaseModel):
     place_of_service: ShortText
 
     def mismatch_with(self, given: "InsuranceClaim") -> str | None:
-        """What to tell a model that calls a tool with `given` when this claim was submitted; None if they are equal."""
+        """The message for a model that calls a tool with `given`, where this claim was submitted; None if they are equal."""
         changed = [to_camel(name) for name in type(self).model_fields if getattr(self, name) != getattr(given, name)]
         if not changed:
             return None
@@ -65,7 +65,7 @@ class SessionClaim(InsuranceClaim):
 
 
 def invalid(error: ValidationError) -> str:
-    """What is wrong with a claim: each field's name and problem, on one line, without the values."""
+    """The problems of a claim on one line: each field's name and problem, without the values."""
     return "; ".join(
         f"{'.'.join(map(str, problem['loc'])) or 'body'}: {problem['msg']}"
         for problem in error.errors(include_url=False, include_input=False, include_context=False)

@@ -23,8 +23,8 @@ RETRIES: RunOptions[Any] = RunOptions(
 """Every durable model call: three attempts, then a terminal error. Without it Restate would retry for ever.
 
 Within an attempt the SDK's own client tries up to three times, on errors that may pass (429, 5xx, a lost connection).
-That matters after a crash: Restate counts the attempts in which the agent was not there, too, so by itself a claim that
-waited for its agent would have none left for a model that is overloaded just then.
+That matters after a crash. Restate also counts the attempts in which the agent is away, so a claim that waits for its
+agent may have no attempt left for a model that is overloaded.
 """
 
 MODEL_TIMEOUT = float(os.environ.get("MODEL_TIMEOUT") or 120)
@@ -48,7 +48,7 @@ THREE_TOOLS_INSTRUCTIONS = _INSTRUCTIONS.format(
 
 
 def answer(*texts: str | None, problem: str = "") -> str:
-    """What the model said: the first text that is not empty. Raises: TerminalError (500) when it said nothing."""
+    """The model's answer: the first text that is not empty. Raises: TerminalError (500) when all are empty."""
     for text in texts:
         if text:
             return text
@@ -72,9 +72,9 @@ def _retry_after(response: httpx2.Response) -> float:
 
 
 def gemini_client() -> dict[str, Any]:
-    """The arguments of ADK's Gemini that let its client do what OpenAI's does unasked.
+    """Arguments for ADK's Gemini that give its client the behaviour of OpenAI's.
 
-    It has the timeout, tries a call again when its error may pass, and waits as long as an overloaded provider asks.
+    It has the timeout, tries a call again after an error that may pass, and waits as long as an overloaded provider asks.
     """
     client = httpx2.AsyncClient(
         timeout=httpx2.Timeout(MODEL_TIMEOUT, connect=10),

@@ -67,7 +67,7 @@ def serve(*services: restate.Service | restate.VirtualObject) -> None:
 
 
 def serve_plain(run: Callable[[Any], Awaitable[str]]) -> None:
-    """Serve an agent without Restate, by the same server: POST /run takes what `run` is annotated to take, as JSON."""
+    """Serve an agent without Restate, by the same server: POST /run takes the type that `run` is annotated with, as JSON."""
     from starlette.applications import Starlette
     from starlette.requests import Request
     from starlette.responses import JSONResponse
@@ -90,7 +90,7 @@ def serve_plain(run: Callable[[Any], Awaitable[str]]) -> None:
 
 
 def serve_app(app: Any, *names: str) -> None:
-    """Serve any ASGI app as `serve` does; `names` are what it says that it serves."""
+    """Serve any ASGI app as `serve` does; `names` are printed with the address."""
     listener = _listen(os.environ.get("HOST", "127.0.0.1"), os.environ.get("PORT", "9080"))
     config = Config()
     config.bind = [f"fd://{listener.fileno()}"]

@@ -1,10 +1,12 @@
 """Restate's tracer, corrected in three cases; imported only when tracing is on.
 
-`RestateTracer` makes each span a child of Restate's span of the attempt, and none on a replay. What is a replay it
-takes from a context variable: a task that awaits a tool in another task does not see there that the replay is over, and
-the next model call would have no span. And outside of a handler it raises an error, which a library that makes a span
-in the background would not expect. And a Restate that exports no spans sends no parent: each span would be a trace of
-its own.
+`RestateTracer` makes each span a child of Restate's span of the attempt, and none on a replay. Three
+corrections:
+
+* A context variable tells it whether this is a replay. A task that awaits a tool in another task does not see there that
+  the replay is over, so the next model call would have no span.
+* Outside of a handler it raises an error, which a library that makes a span in the background does not expect.
+* A Restate that exports no spans sends no parent, so each span would be a trace of its own.
 """
 
 import hashlib
@@ -28,7 +30,7 @@ from lab.observed import handler_context
 
 
 def parent(request: Any) -> Context:
-    """What the spans of an invocation are children of, from its request: Restate's span of the attempt.
+    """The parent of an invocation's spans, from its request: Restate's span of the attempt.
 
     Else the caller's span; else one that does not exist, whose ids follow from the invocation's.
     """

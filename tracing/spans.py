@@ -30,7 +30,7 @@ FLUSH = 1.0
 """Seconds that spans not yet sent get when the process ends."""
 
 DELAY = "500"
-"""Milliseconds between two exports, unless `OTEL_BSP_SCHEDULE_DELAY` says otherwise; a kill loses what waits."""
+"""Milliseconds between two exports, unless `OTEL_BSP_SCHEDULE_DELAY` says otherwise; a kill loses the spans that wait."""
 
 INSTRUMENTATION = {
     "agents": "openai_agents",
@@ -52,8 +52,8 @@ def wanted() -> bool:
 def install(name: str) -> None:
     """Export the spans of this process, which serves the service `name`, if the environment names a collector.
 
-    A collector that is away costs one line on stderr, and no claim. Exits with what to install when a package is
-    missing, and with what is known when the protocol is not.
+    A collector that is away costs one line on stderr, and no claim. When a package is missing, it exits and names
+    the one to install; when the protocol is unknown, it exits and names those it knows.
     """
     global _tracer
     if not wanted() or _tracer:
@@ -74,8 +74,8 @@ def install(name: str) -> None:
     atexit.register(_flush, provider.shutdown)
     _tracer = provider.get_tracer("tour-of-agents")
     contents = os.environ.get("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT", "").lower() in ("true", "1")
-    for what in ("INPUTS", "OUTPUTS"):  # OpenInference's instrumentations have no other setting for it
-        os.environ.setdefault(f"OPENINFERENCE_HIDE_{what}", str(not contents).lower())
+    for side in ("INPUTS", "OUTPUTS"):  # OpenInference's instrumentations have no other setting for it
+        os.environ.setdefault(f"OPENINFERENCE_HIDE_{side}", str(not contents).lower())
     try:
         for module in (module for sdk, module in INSTRUMENTATION.items() if sdk in sys.modules):
             part = importlib.import_module(f"tracing.instrumentation.{module}")
@@ -148,7 +148,7 @@ def _exporter() -> Any:
 def _missing(error: ImportError, more: str = "") -> Any:
     sys.exit(
         f"OTEL_EXPORTER_OTLP_ENDPOINT is set, but {error.name or error} is not installed.\n"
-        f"Install what tracing takes with `uv sync --group tracing`{more}, or unset the variable."
+        f"Install the packages for tracing with `uv sync --group tracing`{more}, or unset the variable."
     )
 
 

@@ -47,7 +47,7 @@ class _DurableModelCalls(DurableModelCalls):
 
 
 class _DurableModel(Model):
-    """Restate's durable model; what it asks for is expected as tool calls."""
+    """Restate's durable model; the function calls in its response are expected as tool calls."""
 
     def __init__(self, model: Model, limit: int | None) -> None:
         self._model = model
@@ -55,7 +55,7 @@ class _DurableModel(Model):
 
     async def get_response(self, *args: Any, **kwargs: Any) -> ModelResponse:
         response = await self._model.get_response(*args, **kwargs)
-        tools = {tool.name for tool in kwargs["tools"] if isinstance(tool, FunctionTool)}  # a handoff is none
+        tools = {tool.name for tool in kwargs["tools"] if isinstance(tool, FunctionTool)}  # a handoff is not one
         calls = [item for item in response.output if item.type == "function_call" and item.name in tools]
         if calls:
             ToolCalls(restate_context(), [call.call_id for call in calls], self._limit)

@@ -16,7 +16,7 @@ require_versions(pydantic_ai_slim="2.68.")
 
 
 class ParallelToolCalls(AbstractCapability[Any]):
-    """Lets the tool calls of a turn overlap: those whose arguments fit, as just these are executed."""
+    """Lets the tool calls of a turn overlap. Calls whose arguments do not fit are left out: they are not executed."""
 
     def __init__(self) -> None:
         self._valid: dict[str, ToolDefinition] = {}

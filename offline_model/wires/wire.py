@@ -1,4 +1,4 @@
-"""One wire: how an API asks, how it is answered; and what the three have in common."""
+"""A wire: how an API asks and is answered; and the code that the three wires share."""
 
 import hashlib
 import json
@@ -31,7 +31,7 @@ CHARACTERS_PER_TOKEN = 4
 
 @dataclass(frozen=True)
 class Wire:
-    """One API: how it asks, how it is answered, and what its errors look like."""
+    """One API: its requests, its responses, and its errors."""
 
     parse: Callable[[dict[str, str], dict[str, Any]], Conversation]
     """Parameters of the path, JSON body -> conversation. Raises: BadRequest."""
@@ -51,7 +51,7 @@ Said: TypeAlias = Message | System
 
 
 def openai_conversation(wire: str, path: dict[str, str], body: dict[str, Any], said: list[Said]) -> Conversation:
-    """What OpenAI's two wires have in common. A tool that is no function runs at OpenAI, hence not here."""
+    """The part that OpenAI's two wires share. A tool that is not a function runs at OpenAI, so it is left out here."""
     if body.get("stream"):
         raise BadRequest("stream: the offline model does not stream; send stream=false")
     if not isinstance(body.get("model"), str):
