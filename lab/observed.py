@@ -1,8 +1,8 @@
 """Steps under observation: each run is in the ledger, and obeys the faults that are planned for it.
 
 The function of a step is decorated once with `observed`. With `TOUR_LAB` set to the path of the lab's file, each run is
-recorded there: evidence from outside Restate. Without `TOUR_LAB` the decorator returns the function as it is: nothing is
-recorded, and no file is touched.
+recorded there: evidence from outside Restate. Without it the decorator returns the function as it is, and nothing is
+recorded.
 """
 
 import asyncio

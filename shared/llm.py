@@ -74,7 +74,7 @@ def _retry_after(response: httpx2.Response) -> float:
 def gemini_client() -> dict[str, Any]:
     """Arguments for ADK's Gemini that give its client the behaviour of OpenAI's.
 
-    It has the timeout, tries a call again after an error that may pass, and waits as long as an overloaded provider asks.
+    The timeout; another try after an error that may pass; and as long a pause as an overloaded provider asks for.
     """
     client = httpx2.AsyncClient(
         timeout=httpx2.Timeout(MODEL_TIMEOUT, connect=10),

@@ -67,7 +67,7 @@ def serve(*services: restate.Service | restate.VirtualObject) -> None:
 
 
 def serve_plain(run: Callable[[Any], Awaitable[str]]) -> None:
-    """Serve an agent without Restate, by the same server: POST /run takes the type that `run` is annotated with, as JSON."""
+    """Serve an agent without Restate, by the same server: POST /run takes the claim that `run` takes, as JSON."""
     from starlette.applications import Starlette
     from starlette.requests import Request
     from starlette.responses import JSONResponse

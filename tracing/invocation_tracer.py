@@ -3,8 +3,8 @@
 `RestateTracer` makes each span a child of Restate's span of the attempt, and none on a replay. Three
 corrections:
 
-* A context variable tells it whether this is a replay. A task that awaits a tool in another task does not see there that
-  the replay is over, so the next model call would have no span.
+* A context variable tells it whether this is a replay. A task that awaits a tool in another task does not see there
+  that the replay is over, so the next model call would have no span.
 * Outside of a handler it raises an error, which a library that makes a span in the background does not expect.
 * A Restate that exports no spans sends no parent, so each span would be a trace of its own.
 """

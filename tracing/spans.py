@@ -30,7 +30,7 @@ FLUSH = 1.0
 """Seconds that spans not yet sent get when the process ends."""
 
 DELAY = "500"
-"""Milliseconds between two exports, unless `OTEL_BSP_SCHEDULE_DELAY` says otherwise; a kill loses the spans that wait."""
+"""Milliseconds between two exports, unless `OTEL_BSP_SCHEDULE_DELAY` is set. A kill loses the spans that wait."""
 
 INSTRUMENTATION = {
     "agents": "openai_agents",
