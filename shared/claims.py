@@ -46,7 +46,7 @@ class InsuranceClaim(BaseModel):
     place_of_service: ShortText
 
     def mismatch_with(self, given: "InsuranceClaim") -> str | None:
-        """The message for a model that calls a tool with another claim than the submitted one; None if they are equal."""
+        """The message for a model that calls a tool with another claim than the submitted one; else None."""
         changed = [to_camel(name) for name in type(self).model_fields if getattr(self, name) != getattr(given, name)]
         if not changed:
             return None
