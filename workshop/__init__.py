@@ -1,1 +1,1 @@
-"""The workshop: a chapter per folder, each with an exercise, its solution and a check."""
+"""The workshop: one folder for each chapter, with an exercise, its solution and a check."""

@@ -1,7 +1,7 @@
-"""One attempt at an exercise: the learner's file as a real process on a real Restate, and what its journal tells.
+"""One attempt at an exercise: the learner's file runs as a process on a real Restate server.
 
-A chapter's check drives an `Attempt`: it starts the file, plans faults, kills the process, and says either what
-`holds` or raises `Wrong` with the lines of the journal or the ledger that show it.
+A chapter's check drives an `Attempt`: it starts the file, plans faults, and kills the process. It reports each thing
+that `holds`, or raises `Wrong` with the lines of the journal or the ledger that show the mistake.
 """
 
 import ast
@@ -33,11 +33,11 @@ from tour.runtime.processes import Process
 from tour.runtime.stack import CHECKS, Agent, Stack
 
 PATIENCE = 30.0
-"""Seconds that a claim may take, all faults included, before the check gives up on it."""
+"""How many seconds a claim may take, faults included, before the check gives up."""
 
 
 class Wrong(Exception):
-    """The exercise is not solved: what is wrong, in the learner's terms, and the lines that show it."""
+    """The exercise is not solved: the problem in the learner's terms, and the lines that show it."""
 
     def __init__(self, problem: str, *shown: str) -> None:
         super().__init__(problem)
@@ -47,7 +47,7 @@ class Wrong(Exception):
 
 @dataclass(frozen=True)
 class Claim:
-    """What became of one claim. `runs`: how often each step and each turn of the model (`model 0`) was started."""
+    """The outcome of one claim. `runs`: how often each step and each turn of the model (`model 0`) was started."""
 
     answer: str
     invocation: Invocation
@@ -55,7 +55,7 @@ class Claim:
     ledger: tuple[Entry, ...]
 
     def line(self, step: Step, note: str = "") -> str:
-        """The step's line of the journal, times in seconds since the claim came."""
+        """The step's line of the journal, with times in seconds since the claim arrived."""
         ended = f"{self._since(step.end)}" if step.end else "no result"
         width = max([14, *(len(json.dumps(other.name)) for other in self.invocation.steps)])
         line = f"journal #{step.index:<2} run {json.dumps(step.name):<{width}} {self._since(step.start)} → {ended}"
@@ -65,49 +65,54 @@ class Claim:
         return f"{(moment - self.invocation.created) / 1000:.2f} s"
 
     def lines(self, **notes: str) -> list[str]:
-        """The lines of all steps, with notes on some by name."""
+        """The lines of all steps; `notes` are appended to the steps with these names."""
         lines = [self.line(step, notes.get(step.name, "")) for step in self.invocation.steps]
-        return lines or [f"journal: {self.invocation.entries} entries, and no step among them"]
+        return lines or [f"journal: {self.invocation.entries} entries, none of them a step"]
 
     def checks(self) -> tuple[Step, ...]:
         """The steps of the three checks, in the order of the journal. Raises: Wrong when one is missing."""
         found = {step.name: step for step in self.invocation.steps}
         for name in CHECKS:
             if name not in found:
-                raise Wrong(f"{name} is no durable step: it is not in the journal.", *self.lines())
+                raise Wrong(f"{name} is not a durable step: it is not in the journal.", *self.lines())
         return tuple(step for step in self.invocation.steps if step.name in CHECKS)
 
     def at_once(self, *steps: str) -> int:
-        """How many runs of these steps were under way at the same time, at the most: their work, by the ledger.
+        """How many of these steps worked at the same time, at most, according to the ledger.
 
-        The journal does not tell: a step is in it when it is made, and its work begins when it is awaited. Not for an
-        invocation whose process was killed: what was under way then has no end.
+        The journal cannot tell: it has the step from the moment of its creation, but its work starts when it is
+        awaited. Not for an invocation whose process was killed: in its ledger, the steps in flight never end.
         """
         changes = [{"start": 1, "end": -1}.get(entry.event, 0) for entry in self.ledger if entry.step in steps]
         return max(accumulate(changes), default=0)
 
     def starts(self, step: str) -> list[str]:
-        """The lines of the ledger on the runs of a step: each start, and how it ended."""
+        """The ledger's lines on a step: each start, and how it ended."""
         return ledger_lines([entry for entry in self.ledger if entry.step == step])
 
 
 def same_answer(attempt: "Attempt", claim: Claim) -> None:
-    """Say what was decided on the claim `broken-leg`. Raises: Wrong when it is not what the checks say."""
+    """Report the decision on the claim `broken-leg`. Raises: Wrong when it disagrees with the checks."""
     if not claim.answer.startswith("Approved: eligible; reasonable"):
-        raise Wrong(f"The broken leg should be approved, and the answer is: {claim.answer or 'empty'}", *claim.lines())
+        raise Wrong(f"The broken leg should be approved, but the answer is: {claim.answer or 'empty'}", *claim.lines())
     attempt.holds(f"the answer: {claim.answer}")
 
 
+def times(number: int) -> str:
+    """The number as an adverb: once, twice, 3 times."""
+    return {1: "once", 2: "twice"}.get(number, f"{number} times")
+
+
 def ledger_lines(entries: Sequence[Entry]) -> list[str]:
-    """The ledger's lines, times in seconds since the first."""
+    """The ledger's lines, with times in seconds since the first."""
     return [
-        f"ledger {entry.at - entries[0].at:5.2f} s  {_what(entry)} {entry.event}"
+        f"ledger {entry.at - entries[0].at:5.2f} s  {_name(entry)} {entry.event}"
         + (f" ({entry.detail})" if entry.detail and entry.step != MODEL else f", pid {entry.pid}")
         for entry in entries
     ]
 
 
-def _what(entry: Entry) -> str:
+def _name(entry: Entry) -> str:
     """The step, or the turn of the model: `model 0`."""
     if entry.step != MODEL or entry.event != "start":
         return entry.step
@@ -123,17 +128,17 @@ class Running:
     attempt: "Attempt"
 
     def plan(self, *faults: Fault) -> None:
-        """Faults of the lab, in place of those planned before."""
+        """Plan these faults, in place of those planned before."""
         self.stack.lab.clear_plan()
         self.stack.lab.plan(*faults)
 
     async def kind(self) -> str:
-        """What the service is: `Service` or `VirtualObject`; empty when it has another name."""
+        """The kind of the service: `Service` or `VirtualObject`; empty if no service has the expected name."""
         response = await self.stack.admin.get(f"/services/{self.agent.framework.service(self.stack.pattern)}")
         return str(response.json().get("ty", ""))
 
     async def send(self, body: Any, key: str = "") -> str:
-        """Send a request to the handler `run`; returns the id of its invocation. Raises: Wrong when it is refused."""
+        """Send a request to the handler `run`, and return its invocation id. Raises: Wrong when Restate refuses it."""
         path = self.agent.framework.path(key, self.stack.pattern)
         response = await self.stack.ingress.post(f"/restate/send/{path}", json=body)
         if response.status_code >= 300:
@@ -142,7 +147,7 @@ class Running:
         return id
 
     async def ended(self, id: str, prompt: str = "") -> Claim:
-        """Wait for the answer of an invocation. Raises: Wrong when the learner's code fails, or never ends."""
+        """Wait for the answer of an invocation. Raises: Wrong when the learner's code fails or never ends."""
         answering = asyncio.create_task(self.stack.answer(id))
         try:
             async with asyncio.timeout(PATIENCE):
@@ -158,13 +163,13 @@ class Running:
         return await self.look(id, answering.result(), prompt)
 
     async def look(self, id: str, answer: str = "", prompt: str = "") -> Claim:
-        """What the journal and the ledger tell of an invocation by now."""
+        """What the journal and the ledger say about an invocation so far."""
         invocation = (await journal.read(self.stack.admin, id))[id]
         entries = tuple(self.stack.lab.ledger(invocations=[id, digest(prompt)]))
         return Claim(answer, invocation, starts(entries), entries)
 
     async def until(self, id: str, seen: Callable[[Claim], bool], what: str, prompt: str = "") -> Claim:
-        """Wait until the journal or the ledger shows it. Raises: Wrong when it does not, or has ended before."""
+        """Wait until `seen` holds. Raises: Wrong when it does not in time, or the invocation ends first."""
         claim = await self.look(id, prompt=prompt)
         for _ in range(int(PATIENCE / 0.05)):
             if seen(claim):
@@ -177,28 +182,28 @@ class Running:
         raise Wrong(f"Never seen: {what}.", *claim.lines())
 
     async def kill(self) -> None:
-        """`kill -9` of the learner's process, and a new one in its place."""
+        """Kill the learner's process with `kill -9`, and start it again."""
         self.attempt.say(f"kill -9 {self.agent.process.pid}")
         await self.agent.process.kill()
         await self.agent.restart()
 
     async def until_killed(self) -> None:
-        """Wait until a planned crash has killed the learner's process, and start it again. Raises: Wrong."""
+        """Wait until a planned crash kills the learner's process, and start it again. Raises: Wrong."""
         pid = self.agent.process.pid
         try:
             async with asyncio.timeout(PATIENCE):
                 await self.agent.process.child.wait()
         except TimeoutError:
-            raise Wrong("Your agent never came to the step at which it is killed.") from None
+            raise Wrong("Your agent never reached the step at which it is killed.") from None
         self.attempt.say(f"kill -9 {pid}")
         await self.agent.restart()
 
     def draw(self, title: str, claim: Claim) -> None:
-        """The claim's timeline."""
+        """Draw the claim's timeline."""
         self.draw_all({title: claim})
 
     def draw_all(self, claims: Mapping[str, Claim]) -> None:
-        """The timelines of claims that came at the same time, on one scale."""
+        """Draw the timelines of claims that arrived at the same time, on one scale."""
         runs = {
             title: report.run_of(claim.answer, claim.invocation, claim.ledger, (0, 0), "")
             for title, claim in claims.items()
@@ -206,7 +211,7 @@ class Running:
         self.attempt.console.print(show.timelines(runs, self.attempt.console.width))
 
     def _watch_for_errors(self, invocation: Invocation | None) -> None:
-        """Errors of the learner's own code would be retried for ever; the lab's and a killed process pass."""
+        """Raises: Wrong for an error of the learner's own code, which would be retried forever. Planned faults pass."""
         if not invocation:
             return
         _watch_for_mismatch(invocation)
@@ -217,14 +222,14 @@ class Running:
         where = [f"{self.attempt.file.name}, {at}: {code}" for at, code in re.findall(in_file, own[-1].trace, re.M)]
         raise Wrong(
             f"Your code raises {own[-1].message}"
-            + (": a future in place of its value; await it." if "DurableFuture" in own[-1].message else ""),
+            + (": this is a future, not its value; await it." if "DurableFuture" in own[-1].message else ""),
             *where[-1:],
             f"journal: attempt failed with {own[-1].code}: {own[-1].message.strip().splitlines()[0]}",
         )
 
 
 def _watch_for_mismatch(invocation: Invocation) -> None:
-    """Raises: Wrong when a replay has met another journal. It has no traceback, and each retry would meet it again."""
+    """Raises: Wrong when a replay does not match the journal. Such an error has no traceback, and no retry can pass."""
     found = next((failure.message for failure in invocation.failures if failure.code == 570), None)
     if found is None:
         return
@@ -233,15 +238,15 @@ def _watch_for_mismatch(invocation: Invocation) -> None:
     raise Wrong(
         f"A replay asks for {names[2]} where the journal has {names[1]}."
         if names
-        else "A replay meets another journal than the first attempt wrote.",
+        else "A replay does not match the journal of the first attempt.",
         *Claim("", invocation, {}, ()).lines(**({names[1]: f"the replay asks for {names[2]}"} if names else {})),
         f"journal: attempt failed with 570: {difference}",
     )
 
 
 def starts(entries: Sequence[Entry]) -> Mapping[str, int]:
-    """How often each step was started; of the model, how often each turn was asked for (`model 0`)."""
-    return Counter(_what(entry) for entry in entries if entry.event == "start")
+    """How often each step was started, and each turn of the model (`model 0`)."""
+    return Counter(_name(entry) for entry in entries if entry.event == "start")
 
 
 @dataclass
@@ -255,7 +260,7 @@ class Attempt:
         self.console.print(line, style="dim", soft_wrap=True, highlight=False)
 
     def holds(self, what: str) -> None:
-        """Say that one thing is as it should be."""
+        """Report one thing that is as it should be."""
         self.console.print(f"[green]✓[/] {what}", soft_wrap=True, highlight=False)
 
     @asynccontextmanager
@@ -264,9 +269,9 @@ class Attempt:
         service: str = FAN_OUT.service,
         framework: Framework = FRAMEWORKS[0],
     ) -> AsyncIterator[Running]:
-        """Restate, the offline model, and the learner's file, which serves `service`.
+        """Run Restate, the offline model, and the learner's file, which serves `service`.
 
-        Raises: Wrong when the file cannot be run, or serves another name.
+        Raises: Wrong when the file does not run, or serves another name.
         """
         self._compile()
         pattern = Pattern("exercise", "your agent", str(self.file.resolve()), service)
@@ -288,9 +293,9 @@ class Attempt:
 
     @asynccontextmanager
     async def script(self) -> AsyncIterator[tuple[Stack, Process]]:
-        """The learner's file as a plain program that a person starts, with the offline model and the lab; no agent.
+        """Run the learner's file as a plain program, with the offline model and the lab, but without an agent.
 
-        Raises: Wrong when the file cannot be run.
+        Raises: Wrong when the file does not run.
         """
         self._compile()
         with tempfile.TemporaryDirectory(prefix="tour-workshop-") as folder:
@@ -302,7 +307,7 @@ class Attempt:
                     yield running, process
 
     def constant(self, name: str) -> Any:
-        """What the file assigns to `name`, a literal; it is not run. Raises: Wrong."""
+        """The literal that the file assigns to `name`; the file is not run. Raises: Wrong."""
         for node in self._compile().body:
             target = (
                 node.targets[0]
@@ -315,11 +320,13 @@ class Attempt:
                 try:
                     return ast.literal_eval(node.value)  # type: ignore[attr-defined]
                 except ValueError:
-                    raise Wrong(f"{name} should hold plain values.", f"{self.file.name}, line {node.lineno}") from None
-        raise Wrong(f"{self.file.name} has no {name} any more.")
+                    raise Wrong(
+                        f"{name} should hold only plain values.", f"{self.file.name}, line {node.lineno}"
+                    ) from None
+        raise Wrong(f"{self.file.name} no longer has {name}.")
 
     def imports(self) -> set[str]:
-        """The modules that the file imports, and what it imports from them; it is not run. Raises: Wrong."""
+        """The modules and names that the file imports; the file is not run. Raises: Wrong."""
         found = set()
         for node in ast.walk(self._compile()):
             if isinstance(node, ast.Import):
@@ -332,4 +339,4 @@ class Attempt:
         try:
             return ast.parse(self.file.read_text(), self.file.name)
         except SyntaxError as error:
-            raise Wrong("This is not Python yet.", *traceback.format_exception_only(error)) from None
+            raise Wrong("This is not valid Python.", *traceback.format_exception_only(error)) from None

@@ -1,8 +1,8 @@
 """The chapters of the workshop, and the learner's own copies of their exercises.
 
-A chapter is a folder: `README.md` (the idea, the exercise, what will be seen, hints), `exercise.py` (with a gap),
-`solution.py`, and `check.py`. The learner works on a copy, in `workshop/mine/`,
-or in the folder that `TOUR_WORKSHOP` names.
+A chapter is a folder with `README.md` (the idea, the exercise, hints, the expected output), `exercise.py` (with a gap),
+`solution.py` and `check.py`. The learner works on a copy, in `workshop/mine/` or in the folder that `TOUR_WORKSHOP`
+names.
 """
 
 import itertools
@@ -24,14 +24,14 @@ HOME = ROOT / "workshop"
 
 @dataclass(frozen=True)
 class Chapter:
-    """One chapter. `minutes`: what it takes a class, reading included."""
+    """One chapter. `minutes`: the time that a class needs, reading included."""
 
     number: int
     name: str
     title: str
     minutes: int
     solved_by: str = ""
-    """The file of the repository that solves it; empty: the chapter's own."""
+    """The file of the repository that solves it; if empty, the chapter has a solution of its own."""
 
     @property
     def folder(self) -> Path:
@@ -47,12 +47,12 @@ class Chapter:
 
     @property
     def mine(self) -> Path:
-        """The learner's file, whether it is there or not."""
+        """The learner's file, whether it exists or not."""
         return _mine() / f"{self.folder.name}.py"
 
     @property
     def check(self) -> ModuleType:
-        """Its module `check`, which has a coroutine of the same name."""
+        """Its module `check`, which has a coroutine function of the same name."""
         return import_module(f"workshop.{self.folder.name}.check")
 
 
@@ -75,13 +75,13 @@ def chapter(number: int) -> Chapter:
     """The chapter with this number. Raises: TourError."""
     if not 0 <= number < len(CHAPTERS):
         raise TourError(
-            f"There is no chapter {number}.", f"They go from 0 to {len(CHAPTERS) - 1}: `uv run tour workshop`"
+            f"There is no chapter {number}.", f"They go from 0 to {len(CHAPTERS) - 1}; list them: uv run tour workshop"
         )
     return CHAPTERS[number]
 
 
 def start(chapter: Chapter) -> bool:
-    """Copy the exercise for the learner; False if there is a copy already, which is left as it is."""
+    """Copy the exercise for the learner. If there is a copy already, leave it as it is and return False."""
     if chapter.mine.exists():
         return False
     chapter.mine.parent.mkdir(parents=True, exist_ok=True)
@@ -90,9 +90,9 @@ def start(chapter: Chapter) -> bool:
 
 
 def put(chapter: Chapter, source: Path) -> Path | None:
-    """Put `source` in the place of the learner's file, which is kept under another name; returns that name.
+    """Replace the learner's file by `source`. The old file is kept under another name, which is returned.
 
-    None if there was no file, or the same.
+    Returns None if there was no file, or if it was the same.
     """
     chapter.mine.parent.mkdir(parents=True, exist_ok=True)
     kept = None
@@ -105,7 +105,7 @@ def put(chapter: Chapter, source: Path) -> Path | None:
 
 
 def done() -> Mapping[int, datetime]:
-    """When each chapter's check was passed, of those that were."""
+    """The chapters whose check has passed, with the time."""
     file = _progress()
     if not file.exists():
         return {}
@@ -113,12 +113,12 @@ def done() -> Mapping[int, datetime]:
         return {int(number): datetime.fromisoformat(at) for number, at in json.loads(file.read_text()).items()}
     except (ValueError, AttributeError, TypeError) as error:
         raise TourError(
-            f"Your progress cannot be read: {error}", f"Mend or remove {file}; nothing else is in it."
+            f"Your progress cannot be read: {error}", f"Repair or remove {file}; it contains nothing else."
         ) from error
 
 
 def mark(chapter: Chapter, passed: bool) -> None:
-    """Keep that the chapter's check was passed now; or, with `passed` False, that it is to be passed again."""
+    """Record that the chapter's check has passed now; with `passed` False, forget that it has."""
     times = {str(number): at.isoformat(timespec="seconds") for number, at in done().items()}
     times.pop(str(chapter.number), None)
     if passed:

@@ -1,4 +1,4 @@
-"""`tour workshop`: the chapters, and the learner's way through them."""
+"""`tour workshop`: list, start, check and solve the chapters."""
 
 import os
 import webbrowser
@@ -20,9 +20,7 @@ from workshop import slides as slides_
 from workshop.attempt import Attempt, Wrong
 from workshop.chapters import CHAPTERS, Chapter
 
-cli = typer.Typer(
-    help="A class learns durable parallel agents in 90 minutes. Without a command: chapters and progress."
-)
+cli = typer.Typer(help="Learn durable parallel agents in 90 minutes. Without a command: chapters and progress.")
 console = Console()
 
 Number = Annotated[int, typer.Argument(help="The chapter's number.")]
@@ -30,11 +28,14 @@ Number = Annotated[int, typer.Argument(help="The chapter's number.")]
 
 @cli.callback(invoke_without_command=True)
 def workshop(context: typer.Context) -> None:
-    """List the chapters, and how far you are."""
+    """List the chapters and your progress."""
     if context.invoked_subcommand:
         return
     done = chapters.done()
     shown = Table.grid(padding=(0, 2))
+    for _ in ("mark", "number", "title", "minutes"):
+        shown.add_column(no_wrap=True)
+    shown.add_column(overflow="fold")  # only a long path is broken
     for chapter in CHAPTERS:
         mark = "[green]✓[/]" if chapter.number in done else "▸" if chapter.mine.exists() else " "
         where = _shown(chapter) if chapter.mine.exists() else ""
@@ -45,17 +46,17 @@ def workshop(context: typer.Context) -> None:
 
 @cli.command()
 def start(number: Number) -> None:
-    """Begin a chapter: copies its exercise to a file of yours."""
+    """Start a chapter: copy its exercise to a file of your own."""
     chapter = chapters.chapter(number)
     fresh = chapters.start(chapter)
     _say(f"Read   {chapter.folder.relative_to(ROOT)}/README.md")
-    _say(f"Edit   {_shown(chapter)}{'' if fresh else ' (yours, as you left it)'}")
+    _say(f"Edit   {_shown(chapter)}{'' if fresh else ' (your file, unchanged)'}")
     _say(f"Check  uv run tour workshop check {number}")
 
 
 @cli.command()
 def check(number: Number) -> None:
-    """Run your file on a real Restate, and say what holds and what is wrong."""
+    """Run your file on a real Restate server, and report what holds and what is wrong."""
     chapter = _started(number)
     until_done(_check(chapter))
 
@@ -63,9 +64,9 @@ def check(number: Number) -> None:
 @cli.command()
 def solution(
     number: Number,
-    write: Annotated[bool, typer.Option("--write", help="Put it in your file's place; yours is kept.")] = False,
+    write: Annotated[bool, typer.Option("--write", help="Replace your file by it; yours is kept.")] = False,
 ) -> None:
-    """Show the solution, or put it in your file's place."""
+    """Show the solution, or replace your file by it."""
     chapter = chapters.chapter(number)
     if write:
         _replaced(chapter, chapters.put(chapter, chapter.solution), "the solution")
@@ -75,7 +76,7 @@ def solution(
 
 @cli.command()
 def reset(number: Number) -> None:
-    """Begin a chapter again; your file is kept under another name."""
+    """Start a chapter again; your file is kept under another name."""
     chapter = _started(number)
     _replaced(chapter, chapters.put(chapter, chapter.exercise), "the exercise")
     chapters.mark(chapter, passed=False)
@@ -85,7 +86,7 @@ def reset(number: Number) -> None:
 def slides(
     open_: Annotated[bool, typer.Option("--open", help="Open them in the browser.")] = False,
 ) -> None:
-    """Render the teacher's slides to one HTML page that stands alone."""
+    """Render the teacher's slides to one self-contained HTML page."""
     until_done(_slides(open_))
 
 
@@ -93,17 +94,17 @@ async def _slides(open_: bool) -> None:
     try:
         await slides_.render(slides_.PAGE, _say)
     except TourError as error:
-        raise TourError(error.problem, f"The page as it was rendered last: {slides_.PAGE}") from error
+        raise TourError(error.problem, f"The slides as they were last rendered: {slides_.PAGE}") from error
     _say(f"The slides: {slides_.PAGE}")
     if open_ and not webbrowser.open(slides_.PAGE.as_uri()):
-        _say("No browser can be opened from here: open that file yourself.")
+        _say("Cannot open a browser from here: open that file yourself.")
 
 
 NOT_HERE = (
     *("OPENAI_API_KEY", "OPENAI_BASE_URL", "GOOGLE_API_KEY", "GEMINI_API_KEY", "GOOGLE_GEMINI_BASE_URL"),
     *("RESTATE_INGRESS_URL", "RESTATE_ADMIN_URL"),
 )
-"""Variables that a check goes without: it expects what the offline model says, which costs nothing."""
+"""Variables that a check ignores: it expects the answers of the offline model, which cost nothing."""
 
 
 async def _check(chapter: Chapter) -> None:
@@ -126,14 +127,14 @@ async def _check(chapter: Chapter) -> None:
 def _started(number: int) -> Chapter:
     chapter = chapters.chapter(number)
     if not chapter.mine.exists():
-        raise TourError(f"Chapter {number} is not started.", f"Start it: uv run tour workshop start {number}")
+        raise TourError(f"You have not started chapter {number}.", f"Start it: uv run tour workshop start {number}")
     return chapter
 
 
 def _replaced(chapter: Chapter, kept: Path | None, what: str) -> None:
-    _say(f"{_shown(chapter)} is {what} now.")
+    _say(f"{_shown(chapter)} is now {what}.")
     if kept:
-        _say(f"What was there is kept in {kept}")
+        _say(f"Your previous file is kept as {kept}")
 
 
 def _shown(chapter: Chapter) -> str:

@@ -1,6 +1,6 @@
-"""The insurer's registry: it stands in for any system of others in which a step leaves something behind.
+"""The insurer's registry: it stands for any external system that a step changes.
 
-It keeps one entry for each number, in the SQLite file `<TOUR_LAB>.registry`: entering the same number again changes
+It keeps one entry for each number, in the SQLite file `<TOUR_LAB>.registry`. Entering the same number again changes
 nothing, as with an idempotency key. Without `TOUR_LAB` nothing is kept.
 """
 
@@ -22,7 +22,7 @@ async def enter(claim: InsuranceClaim, number: str) -> None:
 
 
 def entries(lab: Path) -> list[tuple[str, str]]:
-    """Number and reason of each claim that was entered, by the file of the lab, in the order of their coming."""
+    """The number and the reason of each claim in the registry beside this file of the lab, in order of arrival."""
     with closing(_open(lab)) as registry:
         return list(registry.execute("SELECT number, reason FROM entry ORDER BY rowid"))
 

@@ -1,4 +1,4 @@
-"""What a learner sees when their program is wrong in a way that the chapter's page does not show."""
+"""A check tells learners of mistakes that the chapter's page does not show."""
 
 import asyncio
 import os
@@ -19,16 +19,21 @@ def patience(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(attempt, "PATIENCE", 3.0)
 
 
-async def wrong(tmp_path: Path, number: int, *changes: tuple[str, str]) -> str:
-    """What the check says of the chapter's solution, changed so that it is wrong."""
+async def checked(tmp_path: Path, number: int, *changes: tuple[str, str]) -> None:
+    """Run the check on the chapter's solution with these changes. Raises: Wrong."""
     program = chapter(number).solution.read_text()
     for old, new in changes:
         assert old in program
         program = program.replace(old, new)
     file = tmp_path / "mine.py"
     file.write_text(program)
+    await chapter(number).check.check(Attempt(file, Console(file=StringIO())))
+
+
+async def wrong(tmp_path: Path, number: int, *changes: tuple[str, str]) -> str:
+    """The lines of the check on the chapter's solution, which these changes spoil."""
     with pytest.raises(Wrong) as said:
-        await chapter(number).check.check(Attempt(file, Console(file=StringIO())))
+        await checked(tmp_path, number, *changes)
     return "\n".join([said.value.problem, *said.value.shown])
 
 
@@ -76,14 +81,14 @@ async def test_a_program_that_never_answers(tmp_path: Path, patience: None) -> N
     assert "no answer after 3 s" in said
 
 
-async def test_steps_that_are_made_at_once_and_awaited_one_by_one(tmp_path: Path) -> None:
+async def test_steps_that_are_created_together_and_awaited_one_by_one(tmp_path: Path) -> None:
     said = await wrong(tmp_path, 3, ("await restate.gather(", "("))
     assert "awaited one after the other" in said
 
 
 async def test_a_step_whose_number_is_new_in_each_attempt(tmp_path: Path) -> None:
     said = await wrong(tmp_path, 5, ("str(ctx.uuid())", "str(__import__('uuid').uuid4())"))
-    assert "each attempt of the step had a new number" in said
+    assert "each attempt of the step used a new one" in said
 
 
 async def test_an_entry_that_each_attempt_makes_anew(tmp_path: Path) -> None:
@@ -92,7 +97,27 @@ async def test_an_entry_that_each_attempt_makes_anew(tmp_path: Path) -> None:
     assert 'no step "registry"' in said
 
 
+HELD = "invocation_context_managers=[hold_failures]"
+
+
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [
+        ("invocation_context_managers=hold_failures", "put hold_failures in brackets"),
+        ("invocation_context_managers=[hold_failures()]", "write it without parentheses"),
+        ("[hold_failures]", "write invocation_context_managers=[…]"),
+    ],
+    ids=["no brackets", "called", "no keyword"],
+)
+async def test_a_slip_in_the_line_that_holds_failures(tmp_path: Path, written: str, told: str) -> None:
+    assert told in await wrong(tmp_path, 4, (HELD, written))
+
+
+async def test_failures_may_be_held_back_at_the_handler_too(tmp_path: Path) -> None:
+    await checked(tmp_path, 4, (f", {HELD}", ""), ("@claim_service.handler()", f"@claim_service.handler({HELD})"))
+
+
 async def test_checks_that_are_no_steps(tmp_path: Path) -> None:
     change = ('ctx.run_typed("fraud", check_fraud, claim=claim),', "")
     said = await wrong(tmp_path, 4, change)
-    assert "fraud is no durable step" in said
+    assert "fraud is not a durable step" in said

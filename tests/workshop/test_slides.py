@@ -1,4 +1,4 @@
-"""The slides' page is what Marp makes of the slides, and stands alone."""
+"""The page of slides is up to date with its source, and self-contained."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""The learner's files: nothing of theirs is lost, and progress is kept."""
+"""The learner's files are never lost, and their progress is kept."""
 
 import asyncio
 from io import StringIO
@@ -89,7 +89,7 @@ async def test_what_is_no_python_is_shown_with_its_line(mine: Path) -> None:
     with pytest.raises(Wrong) as wrong:
         async with attempt(mine, "import restate\nreturn [await\n").running():
             pass
-    assert "not Python" in wrong.value.problem
+    assert "not valid Python" in wrong.value.problem
     assert "line 2" in "".join(wrong.value.shown)
 
 
@@ -98,5 +98,5 @@ def test_a_constant_is_read_and_not_run(mine: Path) -> None:
     assert read.constant("STARTED") == {"cost": ...}
     with pytest.raises(Wrong, match="plain values"):
         read.constant("OTHER")
-    with pytest.raises(Wrong, match="no NUMBER"):
+    with pytest.raises(Wrong, match="no longer has NUMBER"):
         read.constant("NUMBER")

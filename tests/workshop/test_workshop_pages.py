@@ -1,4 +1,4 @@
-"""What the workshop's pages say of the chapters is so, and the code on the slides is the code of the files."""
+"""The workshop's pages agree with the chapters, and the code on the slides is the code of the files."""
 
 import re
 import textwrap
@@ -12,7 +12,7 @@ TEACHER = (HOME / "teacher.md").read_text()
 
 
 def rows_of(heading: str) -> list[tuple[str, str, str, str, str]]:
-    """The rows of a plan: from which minute to which, what is done, the chapter's number if it is one, the minutes."""
+    """The rows of a plan: first and last minute, the activity, its chapter's number if it has one, the minutes."""
     _, _, rest = TEACHER.partition(f"\n## {heading}\n")
     plan, _, _ = rest.partition("\n## ")
     return re.findall(r"^\| (\d+)\u2013(\d+) \| ((\d+)?[^|]*) \| (\d+) \|", plan, re.MULTILINE)

@@ -1,4 +1,4 @@
-"""Chapter 0: set-up. A first durable handler, to see that everything works here.
+"""Chapter 0: set-up. A first handler, to see that everything works.
 
 uv run tour workshop check 0
 """

@@ -1,4 +1,4 @@
-"""Chapter 0: set-up. A first durable handler: its one step is in the journal.
+"""Chapter 0: set-up. A first handler with one durable step.
 
 uv run tour workshop check 0
 """

@@ -25,8 +25,8 @@ agent = Agent[InsuranceClaim](
     tools=[calculate_metrics],
 )
 
-# EXERCISE: the program is killed with `kill -9` while `fraud` runs, and started again. How often, in both runs
-# together, is each of these begun? Put a number in place of each `...`.
+# EXERCISE: the program is killed with `kill -9` while `fraud` runs, and started again. How often is each of these
+# started, in both runs together? Replace each `...` by a number.
 STARTED = {
     "model 0": ...,  # the model asks for the tool
     "eligibility": ...,

@@ -25,7 +25,7 @@ agent = Agent[InsuranceClaim](
     tools=[calculate_metrics],
 )
 
-# The program is killed with `kill -9` while `fraud` runs, and started again. So often is each of these begun:
+# The program is killed with `kill -9` while `fraud` runs, and started again. Each of these is started this often:
 STARTED = {
     "model 0": 2,  # the model asks for the tool
     "eligibility": 2,

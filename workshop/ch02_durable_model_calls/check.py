@@ -1,8 +1,8 @@
-"""Is a model call that was answered kept when the process is killed?"""
+"""Is the model's answer kept when the process is killed?"""
 
 from lab.ledger import Fault
 from shared.claims import sample_claims
-from workshop.attempt import Attempt, Wrong, same_answer
+from workshop.attempt import Attempt, Wrong, same_answer, times
 
 
 async def check(attempt: Attempt) -> None:
@@ -19,14 +19,14 @@ async def check(attempt: Attempt) -> None:
 
     if len(seen.invocation.model_calls) < 2:
         raise Wrong(
-            f"The model's first answer was paid for {seen.runs['model 0']} times: no model call is in the journal.",
+            f"The first model call was made {times(seen.runs['model 0'])}: no model call is in the journal.",
             *seen.lines(),
             *seen.starts("model"),
         )
     if seen.runs["model 0"] > 1:
-        raise Wrong("A model call that was answered is made again.", *seen.lines(), *seen.starts("model"))
-    attempt.holds("each model call was made once, though the process was killed between them")
+        raise Wrong("The first model call was answered, but made again.", *seen.lines(), *seen.starts("model"))
+    attempt.holds("each model call was made once, although the process was killed between them")
     for step in seen.invocation.model_calls:
         attempt.say(f"    {seen.line(step)}")
-    attempt.holds(f"the checks are not in the journal yet: eligibility ran {seen.runs['eligibility']} times")
+    attempt.holds(f"the checks are not in the journal yet: eligibility ran {times(seen.runs['eligibility'])}")
     same_answer(attempt, seen)

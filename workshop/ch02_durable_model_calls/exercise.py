@@ -1,4 +1,4 @@
-"""Chapter 2: durable model calls. The agent is served by Restate now, but its journal holds no model call.
+"""Chapter 2: durable model calls. The agent is a Restate service now, but its model calls are not in the journal.
 
 uv run tour workshop check 2
 """
@@ -31,7 +31,7 @@ claim_service = restate.Service(service_name("ParallelToolClaimAgent"))
 @claim_service.handler()
 async def run(ctx: restate.Context, claim: InsuranceClaim) -> str:
     prompt = f"Claim: {claim.model_dump_json()}"
-    # EXERCISE: run the agent with Restate's `DurableRunner`, and `llm.RETRIES` as its `run_options`.
+    # EXERCISE: run the agent with Restate's `DurableRunner`, with `llm.RETRIES` as its `run_options`.
     result = await Runner.run(agent, prompt, context=claim)
     return llm.answer(result.final_output)
 

@@ -1,4 +1,4 @@
-"""Chapter 2: durable model calls. Each of them is in the journal, and is made and paid for once.
+"""Chapter 2: durable model calls. Each one is in the journal, and is made and paid for once.
 
 uv run tour workshop check 2
 """

@@ -9,7 +9,7 @@ from workshop.attempt import Attempt, Wrong, same_answer
 
 
 async def check(attempt: Attempt) -> None:
-    """Each check takes 0.5 s; the journal tells when each began and ended. Raises: Wrong."""
+    """Each check takes 0.5 s; the journal has the start and the end of each. Raises: Wrong."""
     async with attempt.running() as running:
         running.plan(*(Fault(check, "delay", 0.5) for check in CHECKS))
         claim = sample_claims()["broken-leg"]
@@ -20,14 +20,14 @@ async def check(attempt: Attempt) -> None:
     for before, after in pairwise(steps):
         if before.end and after.start >= before.end:
             raise Wrong(
-                f"{after.name} does not start before {before.name} has ended: the checks run one after the other.",
+                f"{after.name} starts only after {before.name} has ended: the checks run one after the other.",
                 seen.line(before),
                 seen.line(after, f"starts {after.start - before.end:.0f} ms after the end of {before.name}"),
             )
     if seen.at_once(*CHECKS) < len(CHECKS):
         raise Wrong(
-            "The steps are made at once, but the work of a step begins when it is awaited, and here they are awaited "
-            "one after the other.",
+            "The steps are created together, but the work of a step starts when it is awaited, and here they are "
+            "awaited one after the other.",
             *(line for step in CHECKS for line in seen.starts(step)),
         )
     attempt.holds(f"the checks overlap: together they take {seen.invocation.span / 1000:.2f} s, not 1.5 s")

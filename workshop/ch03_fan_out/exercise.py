@@ -1,4 +1,4 @@
-"""Chapter 3: fan out. Every check is a durable step already, but each waits for the one before it.
+"""Chapter 3: fan out. The three checks are durable steps already, but each waits for the one before it.
 
 uv run tour workshop check 3
 """
@@ -17,7 +17,7 @@ from shared.serving import serve, service_name
 async def calculate_metrics(tool_context: RunContextWrapper[InsuranceClaim], claim: InsuranceClaim) -> list[str]:
     """Check a claim: eligibility, cost against standard rates, fraud risk."""
     ctx = restate_context()
-    # EXERCISE: start all three steps first, then wait for them with `restate.gather`.
+    # EXERCISE: create all three steps first, then wait for them with `restate.gather`.
     return [
         await ctx.run_typed("eligibility", check_eligibility, claim=claim),
         await ctx.run_typed("cost", compare_to_standard_rates, claim=claim),

@@ -17,12 +17,12 @@ from shared.serving import serve, service_name
 async def calculate_metrics(tool_context: RunContextWrapper[InsuranceClaim], claim: InsuranceClaim) -> list[str]:
     """Check a claim: eligibility, cost against standard rates, fraud risk."""
     ctx = restate_context()
-    steps = await restate.gather(
+    checks = await restate.gather(
         ctx.run_typed("eligibility", check_eligibility, claim=claim),
         ctx.run_typed("cost", compare_to_standard_rates, claim=claim),
         ctx.run_typed("fraud", check_fraud, claim=claim),
     )
-    return [await step for step in steps]
+    return [await check for check in checks]
 
 
 agent = Agent[InsuranceClaim](

@@ -1,4 +1,4 @@
-"""Chapter 4: break a step. The three checks run at the same time, until one fails.
+"""Chapter 4: break a step. The three checks run at the same time; when one fails, the others run again.
 
 uv run tour workshop check 4
 """
@@ -32,7 +32,7 @@ agent = Agent[InsuranceClaim](
     tools=[calculate_metrics],
 )
 
-# EXERCISE: let the service hold a failing step back until its siblings have finished.
+# EXERCISE: hold failures back in every invocation of this service, with `hold_failures` of `durable.held_steps`.
 claim_service = restate.Service(service_name("ParallelToolClaimAgent"))
 
 

@@ -1,4 +1,4 @@
-"""Chapter 4: break a step. The three checks run at the same time, and one that fails is retried alone.
+"""Chapter 4: break a step. The three checks run at the same time; when one fails, it is retried alone.
 
 uv run tour workshop check 4
 """

@@ -1,13 +1,13 @@
-"""Does a `kill -9` leave a second entry behind, or run what was finished again?"""
+"""After `kill -9`: does one claim leave one entry, and are finished steps kept?"""
 
 from lab.ledger import Fault
 from shared.claims import sample_claims
-from workshop.attempt import Attempt, Claim, Wrong, same_answer
+from workshop.attempt import Attempt, Claim, Wrong, same_answer, times
 from workshop.registry import entries
 
 
 async def check(attempt: Attempt) -> None:
-    """Killed after the work of `registry`, and again while `cost` runs and `eligibility` is done. Raises: Wrong."""
+    """Kill the agent after the work of `registry`, and again between `eligibility` and `cost`. Raises: Wrong."""
     async with attempt.running() as running:
         running.plan(Fault("registry", "crash-after"), Fault("cost", "delay", 1), Fault("fraud", "delay", 1))
         claim = sample_claims()["broken-leg"]
@@ -23,27 +23,27 @@ async def check(attempt: Attempt) -> None:
     if len(entered) > 1:
         step = next((step for step in seen.invocation.steps if step.name == "registry"), None)
         raise Wrong(
-            f"One claim, and {len(entered)} numbers in the registry: "
-            + ("each attempt of the step had a new number." if step else "each attempt has entered it anew."),
+            f"One claim has {len(entered)} numbers in the registry: "
+            + ("each attempt of the step used a new one." if step else "each attempt entered it again."),
             *entered,
             seen.line(step) if step else 'journal: no step "registry"',
         )
     if not any(step.name == "registry" for step in seen.invocation.steps):
         raise Wrong(
-            f"Each attempt asks the registry anew, {seen.runs['registry']} x: only the number was the same.",
+            f"The registry was called {times(seen.runs['registry'])}, once per attempt: only the number is the same.",
             *seen.starts("registry"),
             'journal: no step "registry"',
         )
     if not entered:
         raise Wrong("The claim is not in the registry.", *seen.lines())
     if entered[0].split()[1] not in seen.answer:
-        raise Wrong("The answer tells another number than the registry.", *entered, seen.answer)
-    attempt.holds(f"one claim, one entry, though `enter` was begun {seen.runs['registry']} x")
+        raise Wrong("The number in the answer is not the number in the registry.", *entered, seen.answer)
+    attempt.holds(f"one claim, one entry, although `enter` was started {times(seen.runs['registry'])}")
     for done in ("model 0", "eligibility"):
         if seen.runs[done] != 1:
-            raise Wrong(f"{done} was finished before the kill, and began again.", *seen.lines(), *seen.starts(done))
-    attempt.holds("the model's first answer and eligibility were finished: begun once")
-    attempt.holds("cost and fraud were in flight: begun 2 x")
+            raise Wrong(f"{done} had finished before the kill, but ran again.", *seen.lines(), *seen.starts(done))
+    attempt.holds("the first model call and eligibility had finished: each was started once")
+    attempt.holds("cost and fraud were in flight: each was started twice")
     for line in seen.starts("cost"):
         attempt.say(f"    {line}")
     same_answer(attempt, seen)

@@ -1,4 +1,4 @@
-"""Chapter 5: kill the process. Each claim is entered in the insurer's registry, and then decided on.
+"""Chapter 5: kill the process. Each claim is entered in the insurer's registry, and then decided.
 
 uv run tour workshop check 5
 """
@@ -41,7 +41,7 @@ claim_service = restate.Service(service_name("ParallelToolClaimAgent"), invocati
 
 @claim_service.handler()
 async def run(ctx: restate.Context, claim: InsuranceClaim) -> str:
-    # EXERCISE: after a crash this runs again, from the top. Let it enter each claim once, under one number.
+    # EXERCISE: after a crash, the handler runs again from the top. Enter each claim once, under one number.
     number = str(uuid.uuid4())
     await enter(claim, number)
     prompt = f"Claim: {claim.model_dump_json()}"

@@ -1,4 +1,4 @@
-"""Chapter 5: kill the process. Each claim is entered once in the insurer's registry, whatever is killed.
+"""Chapter 5: kill the process. Each claim has one entry in the insurer's registry, whatever is killed.
 
 uv run tour workshop check 5
 """

@@ -1,4 +1,4 @@
-"""Is the order of the steps the same on a replay, and do the two experts still work at the same time?"""
+"""Does a replay create the steps in the same order, and do the two experts still work at the same time?"""
 
 from lab.ledger import Fault
 from tour.runtime.frameworks import FRAMEWORKS
@@ -6,11 +6,11 @@ from tour.runtime.journal import Step
 from workshop.attempt import Attempt, Claim, Wrong
 
 DELAYS = {"visit": {"a": 0.9, "b": 0.3}, "estimate": {"a": 0.4, "b": 0.8}}
-"""How long each step takes, in seconds: `b` is the first to have seen the damage."""
+"""How long each step takes, in seconds: `b` finishes the visit first."""
 
 
 async def check(attempt: Attempt) -> None:
-    """`settle` fails once, after the visits have ended out of order; so all of it is replayed. Raises: Wrong."""
+    """`settle` fails once, after the visits have ended out of order: all is replayed. Raises: Wrong."""
     async with attempt.running("DamageService", FRAMEWORKS[-1]) as running:
         running.plan(
             *(
@@ -23,47 +23,47 @@ async def check(attempt: Attempt) -> None:
         seen = await running.ended(await running.send("burst pipe"))
 
     if "SDK created futures" in seen.answer:
-        raise Wrong("restate.gather takes the futures of ctx.run_typed, not coroutines of yours.", seen.answer)
+        raise Wrong("restate.gather takes the futures that ctx.run_typed returns, not coroutines.", seen.answer)
     if seen.invocation.error:
         raise Wrong(f"The handler ends with an error: {seen.answer}", *seen.lines())
     steps = {step.name: step for step in seen.invocation.steps}
     for name in (*(f"{step} {expert}" for step, experts in DELAYS.items() for expert in experts), "settle"):
         if name not in steps:
-            raise Wrong(f"{name} is no durable step: it is not in the journal.", *seen.lines())
+            raise Wrong(f"{name} is not a durable step: it is not in the journal.", *seen.lines())
     for work, experts in DELAYS.items():
         if seen.runs[work] > len(experts):
-            raise Wrong(f"{work} was started {seen.runs[work]} times, for two experts.", *seen.starts(work))
+            raise Wrong(f"{work} was started {seen.runs[work]} times for two experts.", *seen.starts(work))
         _overlap(seen, work, *sorted((steps[f"{work} {expert}"] for expert in experts), key=lambda step: step.index))
 
-    attempt.holds("a replay found the same journal: settle failed once, and nothing else was run again")
+    attempt.holds("the replay matched the journal: settle failed once, and nothing else ran again")
     for line in seen.starts("settle"):
         attempt.say(f"    {line}")
     attempt.holds("the visits overlap, and so do the estimates")
     for step in seen.invocation.steps:
         attempt.say(f"    {seen.line(step, _wait(step, steps))}")
     if seen.answer != "paid 1000 dollars":
-        raise Wrong(f"Two estimates should make 1000 dollars, and the answer is: {seen.answer}", *seen.lines())
+        raise Wrong(f"The mean of the estimates is 1000 dollars, but the answer is: {seen.answer}", *seen.lines())
     attempt.holds(f"the answer: {seen.answer}")
 
 
 def _overlap(seen: Claim, work: str, before: Step, after: Step) -> None:
-    deterministic = "That is deterministic, but no longer parallel"
+    deterministic = "This is deterministic, but no longer parallel"
     if before.end and after.start >= before.end:
         raise Wrong(
-            f"{deterministic}: {after.name} does not start before {before.name} has ended.",
+            f"{deterministic}: {after.name} starts only after {before.name} has ended.",
             seen.line(before),
-            seen.line(after, f"starts {after.start - before.end:.0f} ms after that"),
+            seen.line(after, f"starts {after.start - before.end:.0f} ms later"),
         )
     if seen.at_once(work) < 2:
         raise Wrong(
-            f"{deterministic}: the work of a step begins when it is awaited, and here one {work} is awaited after the "
-            "other.",
+            f"{deterministic}: the work of a step starts when it is awaited, and here one {work} is awaited after "
+            "the other.",
             *seen.starts(work),
         )
 
 
 def _wait(step: Step, steps: dict[str, Step]) -> str:
-    """What is to be said of an estimate that began long after its visit had ended."""
+    """A note on an estimate that started long after its visit had ended."""
     visit = steps.get(step.name.replace("estimate", "visit"))
     if visit is None or visit is step or not visit.end or step.start - visit.end < 200:
         return ""

@@ -1,4 +1,4 @@
-"""Chapter 6: why not asyncio.gather. Two experts work at the same time, each in two steps; then the damage is paid.
+"""Chapter 6: why not asyncio.gather. Two experts work at the same time, in two steps each; then the damage is paid.
 
 uv run tour workshop check 6
 """
@@ -20,7 +20,7 @@ async def expert(ctx: restate.Context, name: str, damage: str) -> int:
 
 @damage_service.handler()
 async def run(ctx: restate.Context, damage: str) -> str:
-    # EXERCISE: both visits with one `restate.gather`, then both estimates with another.
+    # EXERCISE: make both visits with one `restate.gather`, then both estimates with another.
     estimates = await asyncio.gather(expert(ctx, "a", damage), expert(ctx, "b", damage))
     return await ctx.run_typed("settle", settle, estimates=estimates)
 

@@ -1,4 +1,4 @@
-"""What an expert does, and the insurer: the work of the steps of chapter 6. The lab may make it slow or fail."""
+"""The work of the steps of chapter 6. The lab may slow it down, or let it fail."""
 
 from collections.abc import Sequence
 
@@ -15,7 +15,7 @@ async def visit(expert: str, damage: str) -> str:
 
 @observed("estimate")
 async def estimate(expert: str, report: str) -> int:
-    """The expert says what a repair costs, from what was seen on the visit."""
+    """The expert estimates the cost of the repair, from the report of the visit."""
     if not report.startswith(f"{expert} has seen"):
         raise ValueError(f"{expert} cannot estimate from another expert's visit: {report}")
     return COSTS[expert]

@@ -1,4 +1,4 @@
-"""Chapter 7: a loop of your own. The model may ask for several tool calls in one turn; each is a durable step.
+"""Chapter 7: a loop of your own. The model asks for several tool calls in one turn; each is a durable step.
 
 uv run tour workshop check 7
 """
@@ -36,7 +36,7 @@ async def run(ctx: restate.Context, request: WeatherRequest) -> str:
         if not answer.tool_calls:
             return llm.answer(answer.content, answer.refusal)
         messages.append(answer.model_dump(exclude_none=True))
-        # EXERCISE: start the steps of all calls first, then wait for them with `restate.gather`.
+        # EXERCISE: create the steps of all calls first, then wait for them with `restate.gather`.
         for call in answer.tool_calls:
             city = City.model_validate_json(call.function.arguments).city
             report = await ctx.run_typed(f"weather in {city}", get_weather, city=city)

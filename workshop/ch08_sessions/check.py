@@ -1,4 +1,4 @@
-"""Are a user's claims decided in order, users kept apart, and sessions kept when the process is killed?"""
+"""Are a user's claims decided in order, users kept apart, and sessions kept after `kill -9`?"""
 
 import json
 import re
@@ -17,7 +17,7 @@ ADK = next(framework for framework in FRAMEWORKS if framework.name == "google_ad
 
 
 async def check(attempt: Attempt) -> None:
-    """Anna sends two claims at once and Berta one; the process is killed, and Anna sends more. Raises: Wrong."""
+    """Anna sends two claims at once, Berta one; after a kill, Anna sends more. Raises: Wrong."""
     async with attempt.running(framework=ADK) as running:
         if await running.kind() == "Service":  # its address has no key
             running.agent.framework = replace(ADK, keyed=False)
@@ -29,56 +29,56 @@ async def check(attempt: Attempt) -> None:
 
         running.plan()
         seen["berta 2"] = await _ended(running, await _send(running, "berta 2"))
-        _is_claim(2, "berta 2", seen, "The agent takes anna and berta for one user: it counts the claims of both.")
-        _is_claim(2, "anna 2", seen, "anna 2 came after anna 1 in the same session, and does not see it.")
+        _is_claim(2, "berta 2", seen, "The agent takes anna and berta for one user: it counts their claims together.")
+        _is_claim(2, "anna 2", seen, "anna 2 came after anna 1 in the same session, but does not see it.")
         attempt.holds("anna 2 is claim 2 of anna's session, and berta 2 of berta's")
 
         await running.kill()
         seen["anna 3"] = await _ended(running, await _send(running, "anna 3"))
         session = await _session(running, "anna")
         kept = f"state of anna: {_outline(session)}"
-        _is_claim(3, "anna 3", seen, "anna's session has ended with the process.", kept)
+        _is_claim(3, "anna 3", seen, "anna's session ended with the process.", kept)
         seen["anna 4"] = await _ended(running, await _send(running, "anna 4", session="tuesday"))
-        _is_claim(1, "anna 4", seen, "anna 4 is of another session, and sees the claims of the first.")
+        _is_claim(1, "anna 4", seen, "anna 4 belongs to another session, but sees the claims of the first.")
         if not session:
             raise Wrong("anna's session was kept, but not by Restate.", kept)
         if session["user_id"] != "anna":
-            raise Wrong("ADK was told another user than the key of the object.", kept)
-        attempt.holds("anna 3 is claim 3, though the process was killed before it")
+            raise Wrong("The user that ADK was given is not the key of the object.", kept)
+        attempt.holds("anna 3 is claim 3 of the session, although the process was killed before it")
         attempt.say(f"    {kept}")
-        attempt.holds("anna 4, of another session, is claim 1 there")
+        attempt.holds("anna 4 belongs to another session, and is claim 1 there")
     same_answer(attempt, seen["anna 3"])
 
 
 def _in_order(attempt: Attempt, seen: Mapping[str, Claim]) -> None:
-    """Say that anna's second claim waits for her first, and berta's for neither. Raises: Wrong."""
+    """Report that anna's second claim waits for her first, and berta's for neither. Raises: Wrong."""
     came = seen["anna 1"].invocation.created
-    begins = {name: _begins(claim) - came for name, claim in seen.items()}
+    starts = {name: _start(claim) - came for name, claim in seen.items()}
     ends = {name: (claim.invocation.completed or 0) - came for name, claim in seen.items()}
-    lines = {name: f"journal: {name:<8} {begins[name] / 1000:.2f} s → {ends[name] / 1000:.2f} s" for name in seen}
-    if begins["anna 2"] < ends["anna 1"]:
+    lines = {name: f"journal: {name:<8} {starts[name] / 1000:.2f} s → {ends[name] / 1000:.2f} s" for name in seen}
+    if starts["anna 2"] < ends["anna 1"]:
         raise Wrong(
-            "anna 2 begins before anna 1 is decided: nothing tells Restate that they belong together.",
+            "anna 2 starts before anna 1 is decided: nothing tells Restate that they belong together.",
             lines["anna 1"],
-            f"{lines['anna 2']}   ← begins {(ends['anna 1'] - begins['anna 2']) / 1000:.2f} s too early",
+            f"{lines['anna 2']}   ← starts {(ends['anna 1'] - starts['anna 2']) / 1000:.2f} s too early",
             f"the answer to anna 2: {seen['anna 2'].answer}   ← it does not see anna 1",
         )
-    if begins["berta 1"] >= ends["anna 1"]:
+    if starts["berta 1"] >= ends["anna 1"]:
         raise Wrong("berta waits for anna.", lines["anna 1"], lines["berta 1"])
-    attempt.holds("anna 2 begins when anna 1 is decided, and berta waits for neither")
+    attempt.holds("anna 2 starts when anna 1 is decided, and berta waits for neither")
     for line in lines.values():
         attempt.say(f"    {line}")
 
 
-def _begins(claim: Claim) -> float:
-    """When its first step began. Raises: Wrong when it has none."""
+def _start(claim: Claim) -> float:
+    """The start of its first step. Raises: Wrong when it has none."""
     if not claim.invocation.steps:
-        raise Wrong("A claim left no step in the journal.", *claim.lines(), f"the answer: {claim.answer}")
+        raise Wrong("A claim has no step in the journal.", *claim.lines(), f"the answer: {claim.answer}")
     return claim.invocation.steps[0].start
 
 
 def _is_claim(number: int, name: str, seen: Mapping[str, Claim], otherwise: str, *shown: str) -> None:
-    """Raises: Wrong with `otherwise` unless the model counted this claim as this number of its session."""
+    """Raises: Wrong, with the problem `otherwise`, unless the model counted the claim as this one of its session."""
     found = re.search(r"\(claim (\d+) in this session\)", seen[name].answer)
     if int(found[1] if found else 1) != number:
         raise Wrong(otherwise, *(f"the answer to {each}: {claim.answer}" for each, claim in seen.items()), *shown)
@@ -90,7 +90,7 @@ async def _send(running: Running, name: str, session: str = "monday") -> str:
 
 
 async def _ended(running: Running, id: str) -> Claim:
-    """The claim when it is decided. Raises: Wrong; at once when Restate keeps no state for such a handler."""
+    """The claim, once it is decided. Raises: Wrong; at once if Restate keeps no state for such a handler."""
 
     def refused(claim: Claim) -> list[str]:
         return [failure.message for failure in claim.invocation.failures if "cannot process command" in failure.message]
@@ -98,7 +98,7 @@ async def _ended(running: Running, id: str) -> Claim:
     claim = await running.until(id, lambda claim: bool(claim.invocation.completed or refused(claim)), "an answer")
     for message in refused(claim):
         raise Wrong(
-            "Restate keeps state for a Virtual Object only, in a handler that is not shared.", f"journal: {message}"
+            "Restate keeps state only for a Virtual Object, in a handler that is not shared.", f"journal: {message}"
         )
     claim = await running.ended(id)
     if not claim.answer.startswith("Approved:"):
@@ -107,7 +107,7 @@ async def _ended(running: Running, id: str) -> Claim:
 
 
 async def _session(running: Running, user: str) -> dict[str, Any]:
-    """The session `monday` in Restate's state of this user; empty when there is none."""
+    """The session `monday` in this user's state in Restate; empty if there is none."""
     rows = await journal.query(
         running.stack.admin, f"SELECT value_utf8 FROM state WHERE service_key = '{user}' AND key LIKE '%::monday'"
     )

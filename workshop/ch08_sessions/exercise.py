@@ -1,4 +1,4 @@
-"""Chapter 8: sessions. The agent remembers a session, until its process ends; and it takes all users for one.
+"""Chapter 8: sessions. The agent forgets each session when its process ends, and takes all users for one.
 
 uv run tour workshop check 8
 """
@@ -40,7 +40,7 @@ app = App(name="claims", root_agent=agent, plugins=[RestatePlugin(run_options=ll
 # EXERCISE: keep the sessions in Restate's state.
 runner = Runner(app=app, session_service=InMemorySessionService(), auto_create_session=True)
 
-# EXERCISE: a Virtual Object, whose key is the user. Its handlers get a `restate.ObjectContext`.
+# EXERCISE: make this a Virtual Object, keyed by the user. Its handlers take a `restate.ObjectContext`.
 claim_service = restate.Service(service_name("ParallelToolClaimAgent"), invocation_context_managers=[hold_failures])
 
 
@@ -49,7 +49,7 @@ async def run(ctx: restate.Context, claim: SessionClaim) -> str:
     prompt = f"Claim: {claim.claim.model_dump_json()}"
     message = types.Content(role="user", parts=[types.Part(text=prompt)])
     answer = ""
-    # EXERCISE: the user is the key of the object.
+    # EXERCISE: take the user from the key of the object.
     async for event in runner.run_async(user_id="somebody", session_id=claim.session_id, new_message=message):
         if event.is_final_response() and event.content and event.content.parts:
             answer = "".join(part.text or "" for part in event.content.parts)

@@ -1,4 +1,4 @@
-"""Chapter 8: sessions. A user's claims in order, users side by side, and a session that outlives the process.
+"""Chapter 8: sessions. One user's claims run in order, users run side by side, and a session outlives the process.
 
 uv run tour workshop check 8
 """

@@ -1,4 +1,4 @@
-"""Does the learner's port keep the promises? It is graded by the suite that the five agents of the tour pass."""
+"""Does the learner's port keep the promises? The suite that all five agents of the tour pass grades it."""
 
 import ast
 import asyncio
@@ -24,28 +24,28 @@ SDKS = {
     "langchain": "langchain_agent",
     "restate_loop": "restate_loop",
 }
-"""Which framework of the tour a file is of that imports this."""
+"""The framework of the tour for each import by which a file is recognised."""
 
 SUITE = ROOT / "tests" / "conformance"
 MODULES = ("test_claims", "test_promise", "test_model", "test_sessions")
 LEFT_OUT = ("replaying", "passing_fault", "as_soon_as", "every_point", "crash-after")
-"""The cases that take longest, by a part of their names: they run with the whole suite only."""
+"""The slowest cases, by a part of their names: they run only with the whole suite."""
 
 HANGS = 40
-"""Seconds that a case may take."""
+"""How many seconds a case may take."""
 
 LINES, WIDTH = 10, 240
-"""How much is shown of an assertion that failed."""
+"""How many lines and columns of a failed assertion are shown."""
 
 
 async def check(attempt: Attempt) -> None:
-    """One claim, and if it is decided, the cases of the suite, until the first that fails. Raises: Wrong."""
+    """Send one claim; if it is decided, run the suite until its first failure. Raises: Wrong."""
     framework = _framework(attempt)
     async with attempt.running(framework=framework) as running:
         expected = "VirtualObject" if framework.keyed else "Service"
         if (kind := await running.kind()) not in (expected, ""):
-            session = ", keyed by the user, and a claim has a session" if framework.keyed else ""
-            raise Wrong(f"For {framework.title} the service is to be a {expected}{session}; yours is a {kind}.")
+            session = ", keyed by the user, which takes a session with each claim" if framework.keyed else ""
+            raise Wrong(f"For {framework.title} the service must be a {expected}{session}; yours is a {kind}.")
         claim = sample_claims()["broken-leg"]
         seen = await running.ended(await running.send(framework.body(claim), key="anna"))
     same_answer(attempt, seen)
@@ -62,12 +62,12 @@ def _framework(attempt: Attempt) -> Framework:
         raise Wrong("Your file imports no SDK yet. Choose one:", *choice)
     others = [framework for framework in FRAMEWORKS[1:] if framework.name in found]
     if not others:
-        raise Wrong("This is the first SDK again. Choose another one:", *choice)
+        raise Wrong("This is the SDK of the earlier chapters. Choose another one:", *choice)
     return others[0]
 
 
 async def _suite(attempt: Attempt, framework: Framework) -> None:
-    """Say of each module of the suite that its cases pass. Raises: Wrong at the first case that does not."""
+    """Report each module of the suite whose cases pass. Raises: Wrong at the first case that fails."""
     modules = [SUITE / f"{name}.py" for name in MODULES if framework.keyed or name != "test_sessions"]
     with tempfile.TemporaryDirectory(prefix="tour-workshop-") as folder:
         result = Path(folder) / "result.xml"
@@ -83,7 +83,7 @@ async def _suite(attempt: Attempt, framework: Framework) -> None:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
             limit=2**24,
-            process_group=0,  # a Ctrl-C in the terminal reaches only us
+            process_group=0,  # a Ctrl-C in the terminal reaches only this process
         )
         try:
             with attempt.console.status("The conformance suite starts") as status:
@@ -101,13 +101,13 @@ async def _suite(attempt: Attempt, framework: Framework) -> None:
 
 
 def _env() -> dict[str, str]:
-    """The environment without what would change how pytest runs, and what it prints: in CI it shortens nothing."""
+    """The environment without the variables that change how pytest runs or what it prints."""
     theirs = ("CI", "BUILD_NUMBER", "PYTEST_")
     return {name: value for name, value in os.environ.items() if not name.startswith(theirs)}
 
 
 async def _follow(child: asyncio.subprocess.Process, attempt: Attempt, status: Status) -> list[str]:
-    """Tell how far pytest is, until it ends; returns what it said."""
+    """Show pytest's progress until it ends, and return its output."""
     assert child.stdout
     said, module, run = [], "", 0
     async for line in child.stdout:
@@ -123,7 +123,7 @@ async def _follow(child: asyncio.subprocess.Process, attempt: Attempt, status: S
 
 
 def _promise(module: str) -> str:
-    """What the cases of a module are about: the first line of its docstring."""
+    """The promise that the cases of a module test: the first line of its docstring."""
     return (ast.get_docstring(ast.parse((SUITE / f"{module}.py").read_text())) or module).splitlines()[0]
 
 
@@ -132,7 +132,7 @@ def _words(test: str) -> str:
 
 
 def _broken(result: Path, framework: Framework) -> Wrong:
-    """The case that failed, by pytest's report: what does not hold, the assertion, and what it found."""
+    """The case that failed, from pytest's report: its name, its assertion and the values that it found."""
     case = next(
         case for case in xml.parse(result).iter("testcase") if len(case) and case[0].tag in ("failure", "error")
     )
@@ -143,7 +143,7 @@ def _broken(result: Path, framework: Framework) -> Wrong:
     at = max((number for number, line in enumerate(lines) if line.startswith("tests/")), default=0)
     shown = [*lines[at : at + 2], *(line[1:] for line in lines[at:] if line.startswith("E "))]
     if any("Timeout" in line for line in shown):  # of pytest, or of the case itself
-        shown = ["no answer in time: it hangs, or is retried for ever"]
+        shown = ["no answer in time: it hangs, or is retried forever"]
     return Wrong(
         f"Broken: {_words(name)}{f' ({about})' if about else ''}.",
         *(line.strip()[:WIDTH] for line in shown[:LINES]),

@@ -1,4 +1,4 @@
-"""Chapter 9: the second SDK. What every SDK has in common is here; what each does its own way is missing.
+"""Chapter 9: the second SDK. The parts that all SDKs share are here; those that differ are missing.
 
 uv run tour workshop check 9
 """
@@ -12,7 +12,7 @@ from shared.claims import InsuranceClaim
 from shared.serving import serve, service_name, terminal_errors
 
 
-# EXERCISE: make this a tool of your SDK. The model fills in `claim` only; your SDK hands you the other two.
+# EXERCISE: make this a tool of your SDK. The model fills in only `claim`; the other two come from your SDK.
 async def calculate_metrics(claim: InsuranceClaim, ctx: restate.Context, submitted: InsuranceClaim) -> list[str]:
     """Check a claim: eligibility, cost against standard rates, fraud risk."""
     if mismatch := submitted.mismatch_with(claim):
@@ -25,10 +25,10 @@ async def calculate_metrics(claim: InsuranceClaim, ctx: restate.Context, submitt
     return [await check for check in checks]
 
 
-# EXERCISE: the agent, with `llm.INSTRUCTIONS`, your tool, a model, and Restate's part, which gets `llm.RETRIES`.
+# EXERCISE: make the agent, with `llm.INSTRUCTIONS`, your tool, a model, and Restate's part with `llm.RETRIES`.
 agent = None
 
-# EXERCISE: name the errors of your SDK, such as too many turns, in `terminal_errors(…)`.
+# EXERCISE: list the errors of your SDK, such as too many turns, in `terminal_errors(…)`.
 claim_service = restate.Service(
     service_name("ParallelToolClaimAgent"),
     invocation_context_managers=[hold_failures, terminal_errors()],
@@ -38,8 +38,8 @@ claim_service = restate.Service(
 @claim_service.handler()
 async def run(ctx: restate.Context, claim: InsuranceClaim) -> str:
     prompt = f"Claim: {claim.model_dump_json()}"
-    # EXERCISE: run the agent on the prompt, with `claim` for the tool, for `llm.MAX_TURNS` turns at most.
-    return llm.answer(problem=f"nobody was asked about {prompt}")
+    # EXERCISE: run the agent on the prompt, with `claim` for the tool, for at most `llm.MAX_TURNS` turns.
+    return llm.answer(problem=f"there is no agent yet to ask about {prompt}")
 
 
 if __name__ == "__main__":

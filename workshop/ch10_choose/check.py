@@ -1,4 +1,4 @@
-"""Are the answers read from the comparison the right ones?"""
+"""Are the learner's answers those of the comparison?"""
 
 import asyncio
 import json
@@ -17,7 +17,7 @@ from workshop.attempt import PATIENCE, Attempt, Wrong
 
 
 async def check(attempt: Attempt) -> None:
-    """All five decide a claim twice; the learner's program reads the report. Raises: Wrong."""
+    """All five agents decide a claim twice; the learner's program reads the report. Raises: Wrong."""
     with tempfile.TemporaryDirectory(prefix="tour-workshop-") as folder:
         made = await _compared(attempt, Path(folder))
         file = Path(folder) / "comparison.json"
@@ -29,13 +29,13 @@ async def check(attempt: Attempt) -> None:
     for question, expected in _expected(made).items():
         if answers.get(question) != expected:
             raise Wrong(
-                f"Not so: {json.dumps(answers.get(question))} for {question!r}.",
+                f"Wrong answer to {question!r}: {json.dumps(answers.get(question))}.",
                 *(f"{f.name}: {_figures(f)}" for f in made.frameworks),
             )
         attempt.holds(f"{question}: {expected if isinstance(expected, str) else ', '.join(expected)}")
     names = [framework.name for framework in FRAMEWORKS]
     if answers.get("my choice") not in names:
-        raise Wrong(f"Your choice is none of the five: {answers.get('my choice')}", *names)
+        raise Wrong(f"Your choice is not one of the five: {answers.get('my choice')}", *names)
     attempt.holds(f"your choice: {answers['my choice']}, because {answers.get('because')}")
 
 
@@ -76,5 +76,5 @@ async def _answers(attempt: Attempt, file: Path) -> dict[str, object]:
     except ValueError:
         answers = None
     if not isinstance(answers, dict):
-        raise Wrong("Your program should print one object as JSON.", *said.decode().splitlines()[:5])
+        raise Wrong("Your program should print one JSON object.", *said.decode().splitlines()[:5])
     return answers

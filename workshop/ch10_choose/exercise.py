@@ -1,4 +1,4 @@
-"""Chapter 10: choose. Read the comparison of all five, and choose by what matters to you.
+"""Chapter 10: choose. Read the comparison of all five agents, and choose by your own criteria.
 
 uv run tour workshop check 10
 """
@@ -11,8 +11,8 @@ from tour.report import Report
 
 
 def choose(report: Report) -> dict[str, object]:
-    """The answers, from the report of a run; frameworks are named by their folders (`framework.name`)."""
-    # EXERCISE: an answer in place of each None. `tour/report.py` says what is in a report.
+    """Answer from the report of a run; name each framework by its folder (`framework.name`)."""
+    # EXERCISE: replace each None by an answer. `tour/report.py` describes the report.
     return {
         "remember a user's last claim": None,  # a list of names: those whose code keeps a session
         "writes the most into its journal": None,  # one name: by the bytes of its last run

@@ -1,4 +1,4 @@
-"""Chapter 10: choose. Read the comparison of all five, and choose by what matters to you.
+"""Chapter 10: choose. Read the comparison of all five agents, and choose by your own criteria.
 
 uv run tour workshop check 10
 """
@@ -11,7 +11,7 @@ from tour.report import Report
 
 
 def choose(report: Report) -> dict[str, object]:
-    """The answers, from the report of a run; frameworks are named by their folders (`framework.name`)."""
+    """Answer from the report of a run; name each framework by its folder (`framework.name`)."""
     last = {framework.name: framework.runs[-1] for framework in report.frameworks}
     return {
         "remember a user's last claim": [f.name for f in report.frameworks if f.code.session != "none"],
