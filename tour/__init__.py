@@ -1,1 +1,1 @@
-"""The command `tour`: all agents side by side on one Restate, compared, watched and disturbed."""
+"""The command `tour`: it runs all agents side by side on one Restate, compares them, and breaks them on purpose."""

@@ -1,8 +1,8 @@
-"""A seeded storm over all frameworks, and the verdict of two witnesses: Restate's journal and the lab's ledger.
+"""`tour chaos`: a seeded storm over all frameworks, and the verdict of Restate's journal and the lab's ledger.
 
-Checks fail, the model is overloaded or hangs up, agents and the Restate server are killed and started again. The plan
-is made from the seed before anything runs; the verdict then says whether the promise was kept, and whether enough went
-wrong to tell.
+Checks fail, the model is overloaded or hangs up, agents and the Restate server are killed and started again. The whole
+plan is made from the seed before anything runs. The verdict says whether the promise was kept, and whether enough
+faults struck to prove it.
 """
 
 import asyncio
@@ -36,7 +36,7 @@ from tour.runtime.stack import CHECKS, Stack
 from tour.tables import FittedTable
 
 IN_FLIGHT = 10
-"""How many claims are under way at once."""
+"""The number of claims in flight at the same time."""
 
 IN_TIME = 120.0
 """Seconds after which a claim without an answer counts as lost."""
@@ -47,13 +47,13 @@ COUNTS = ("claims", "right", "steps run", "retried", "interrupted", "kills", "re
 """The columns of the verdict's table: a number for each framework."""
 
 MODEL_FAULTS = [fault for name, fault in compare.MODEL_FAULTS.items() if name != "truncate"]
-"""Those that the SDKs' clients try again by themselves. A truncated answer uses up one of a model call's three
-attempts, and so does each in which the agent is not there: both together may end a claim."""
+"""The faults after which the SDKs' clients retry. A truncated answer is not among them: it takes one of a model call's
+three attempts, as does each kill of the agent, and both together may end a claim."""
 
 
 @dataclass(frozen=True)
 class Order:
-    """One claim of the storm. Its reason is in no other claim, so that its faults hit nothing else."""
+    """One claim of the storm. Its reason is unique, so that its faults hit no other claim."""
 
     framework: Framework
     claim: InsuranceClaim
@@ -62,14 +62,14 @@ class Order:
 
 @dataclass(frozen=True)
 class Storm:
-    """The plan. `kills`: after so many answers, a framework whose agent is killed, or `restate`."""
+    """The plan. Each of `kills` is a number of answers, and the process to kill then: a framework's, or `restate`."""
 
     orders: tuple[Order, ...]
     kills: tuple[tuple[int, str], ...]
 
     @property
     def faults(self) -> int:
-        """How many faults are to be injected; delays are none."""
+        """The number of faults to inject; delays do not count."""
         return sum(fault.times for order in self.orders for fault in order.faults if fault.kind != "delay")
 
 
@@ -79,7 +79,7 @@ async def run(claims: int, seed: int, console: Console) -> None:
     Raises: TourError; typer.Exit with code 1, logs and journals kept, when the promise was broken or too little failed.
     """
     if os.environ.get("RESTATE_ADMIN_URL"):
-        raise TourError("The storm kills the Restate server.", "Unset RESTATE_ADMIN_URL: it uses one of its own.")
+        raise TourError("The storm kills the Restate server.", "Unset RESTATE_ADMIN_URL: then it uses one of its own.")
     folder = Path(tempfile.mkdtemp(prefix="tour-chaos-"))
     storm = plan(claims, seed)
     console.print(f"{claims} claims, seed {seed}: {storm.faults} faults, {len(storm.kills)} kills", highlight=False)
@@ -94,14 +94,14 @@ async def run(claims: int, seed: int, console: Console) -> None:
 
 
 def plan(claims: int, seed: int) -> Storm:
-    """The storm of this seed: the same one every time."""
+    """The storm of this seed; the same seed and number of claims give the same storm."""
     rng = random.Random(seed)
     samples = sample_claims()
     orders = []
     for number in range(claims):
         reason = f"storm {seed}, claim {number}."
         claim = samples[rng.choice(sorted(samples))].model_copy(update={"reason": reason})
-        # One in 21 kills its agent: not more, as starting one takes seconds, and each framework's in turn.
+        # One in 21 kills its agent, which takes seconds to start again; 21 lets the frameworks take turns.
         kind = "crash" if number % 21 == 7 else rng.choices(("fail", "model", "none"), weights=(5, 3, 2))[0]
         faults = tuple(replace(fault, about=reason) for fault in _faults(kind, rng))
         orders.append(Order(FRAMEWORKS[number % len(FRAMEWORKS)], claim, faults))
@@ -127,7 +127,7 @@ def _faults(kind: str, rng: random.Random) -> list[Fault]:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of an order; `answers` are two readings of its answer, None where there was none in time."""
+    """The result of an order. `answers` are two readings of its answer; None when there was none in `IN_TIME`."""
 
     order: Order
     id: str
@@ -136,7 +136,11 @@ class Outcome:
 
 @dataclass
 class Witnessed:
-    """All that the verdict rests on. `invocations` counts those that Restate has, `left` names those not completed."""
+    """The evidence for the verdict.
+
+    `invocations` is the number of invocations that Restate has, `left` has the ids of those that are not completed;
+    `outages` are the times (s since the epoch) between which the server was down; `kills` names the killed processes.
+    """
 
     outcomes: Sequence[Outcome]
     journal: Mapping[str, Invocation]
@@ -150,7 +154,10 @@ class Witnessed:
 
 @dataclass
 class Verdict:
-    """Each statement with the claims for which it does not hold; and what went wrong on purpose."""
+    """The claims for which each statement does not hold, and the faults and kills planned and seen.
+
+    `table` has a row for each framework: its title, then the numbers of `COUNTS`.
+    """
 
     violations: dict[str, list[str]]
     planned: int
@@ -165,12 +172,12 @@ class Verdict:
 
     @property
     def enough(self) -> bool:
-        """Whether as much went wrong as was planned."""
+        """Whether all planned faults and kills took place."""
         return self.injected >= self.planned and self.kills >= self.kills_planned
 
 
 async def judge(storm: Storm, seen: Witnessed) -> Verdict:
-    """Compare what was seen with what was promised."""
+    """Compare the evidence with the promise."""
     once, redone, repeated = [], [], []
     rows: dict[str, Counter[str]] = {framework.name: Counter() for framework in FRAMEWORKS}
     for outcome in seen.outcomes:
@@ -198,7 +205,7 @@ async def judge(storm: Storm, seen: Witnessed) -> Verdict:
         rows[framework.name]["kills"] = kills[framework.name] + crashes[framework.prefix()]
     return Verdict(
         violations={
-            "every claim answered exactly once, and rightly": once,
+            "every claim answered exactly once, and correctly": once,
             "no finished step ran again": redone,
             "no sibling of a failing step ran again": repeated,
             "no invocation left": list(seen.left),
@@ -212,7 +219,7 @@ async def judge(storm: Storm, seen: Witnessed) -> Verdict:
 
 
 async def rage(running: Stack, storm: Storm, console: Console) -> Witnessed:
-    """Let the storm loose on a stack of all frameworks, and collect what the witnesses say."""
+    """Let the storm loose on a stack of all frameworks, and collect the evidence. Raises: TourError."""
     began, outages, kills = time.monotonic(), list[tuple[float, float]](), list[str]()
     running.lab.plan(*(fault for order in storm.orders for fault in order.faults))
     answered, turn = 0, asyncio.Semaphore(IN_FLIGHT)
@@ -282,11 +289,11 @@ async def rage(running: Stack, storm: Storm, console: Console) -> Witnessed:
 
 
 async def _patient(ask: Callable[[], Awaitable[str]]) -> str:
-    """What Restate answers, asked again while it is down. Raises: TourError when it refuses."""
+    """Restate's answer; while Restate is down, the question is repeated. Raises: TourError when it refuses."""
     while True:
         try:
             return await ask()
-        except (httpx.HTTPError, ValueError):  # a server that is just coming up may answer with no JSON
+        except (httpx.HTTPError, ValueError):  # while it starts, its answer may not be JSON
             await asyncio.sleep(0.2)
         except TourError as error:
             if "retry" not in error.problem and "unavailable" not in error.problem:
@@ -295,7 +302,7 @@ async def _patient(ask: Callable[[], Awaitable[str]]) -> str:
 
 
 def show(verdict: Verdict, seconds: float, console: Console) -> None:
-    """The verdict as a table and a line for each statement."""
+    """Print the verdict: a table, a line for each statement, and the claims that violate it."""
     console.print(FittedTable(["framework", *COUNTS], verdict.table))
     for statement, violations in verdict.violations.items():
         console.print(Text("violated  " if violations else "holds     ", "bold red" if violations else "green"), end="")
@@ -309,4 +316,4 @@ def show(verdict: Verdict, seconds: float, console: Console) -> None:
         highlight=False,
     )
     if not verdict.enough:
-        console.print("Too little went wrong to prove anything.", style="bold red")
+        console.print("Not all planned faults and kills took place: this proves nothing.", style="bold red")

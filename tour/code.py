@@ -1,4 +1,4 @@
-"""The agents' code, read from the files themselves: by region, side by side, and what can be told from it."""
+"""The agents' code, read from their files: by region, side by side, and the facts that it tells."""
 
 import ast
 import re
@@ -11,12 +11,14 @@ from tour.runtime.errors import TourError
 from tour.runtime.frameworks import FRAMEWORKS, ROOT, Framework
 
 SHARED_BY_ALL = "durable.held_steps"
+"""A module that every agent imports."""
+
 REGIONS = ("the tool", "the agent", "the service")
 
 
 @dataclass(frozen=True)
 class Line:
-    """A line of code; `common`: most of the frameworks have it in this region too, whatever its indentation."""
+    """A line of code. `common`: most frameworks have it in the same region, whatever its indentation."""
 
     text: str
     common: bool
@@ -26,10 +28,10 @@ class Line:
 class Facts:
     """Facts about an agent, read from its code.
 
-    `lines`: those that are not blank, in all of the file; `helpers`: the same of the modules of its folder and of
-    `durable` that it imports, without the one that all import; `context`: the module of `restate_context()`, or how
-    else the tool comes by Restate's context; `claim`: the object in which the tool finds the submitted claim; `session`: the
-    service that keeps it.
+    `lines`: the number of lines of its file that are not blank. `helpers`: the same for the modules that it imports
+    from its folder and from `durable`, without the one that all agents import. `context`: the module of
+    `restate_context()`, or else the way in which the tool gets Restate's context. `claim`: the object in which the tool
+    finds the submitted claim. `session`: the service that keeps the session.
     """
 
     lines: int
@@ -41,10 +43,10 @@ class Facts:
 
 
 def regions(frameworks: Sequence[Framework] = FRAMEWORKS) -> dict[str, dict[str, tuple[Line, ...]]]:
-    """The lines of each region, by the region's name and the framework's.
+    """The lines of each region, by the names of the region and of the framework.
 
-    Raises: TourError when an agent's file has no such region: a tool `calculate_metrics`, then the agent, then
-    `claim_service` and its handler.
+    The regions of a file are the tool `calculate_metrics`, the agent, and `claim_service` with its handler.
+    Raises: TourError when a file lacks one.
     """
     cut = {framework.name: _cut(framework) for framework in FRAMEWORKS}
     shown: dict[str, dict[str, tuple[Line, ...]]] = {}
@@ -74,7 +76,7 @@ def _cut(framework: Framework) -> dict[str, list[str]]:
         ) from None
 
     def text(first: int, last: int) -> list[str]:
-        """The lines from the first node (with its decorators) up to the last, blank ends cut off."""
+        """The lines from the first node, with its decorators, to the end of the last."""
         node = nodes[first]
         start = min([node.lineno, *(each.lineno for each in getattr(node, "decorator_list", ()))])
         return lines[start - 1 : nodes[last].end_lineno]
@@ -95,7 +97,7 @@ def _name(node: ast.stmt) -> str:
 
 
 def facts(framework: Framework) -> Facts:
-    """What the agent's file tells about it."""
+    """The facts about an agent, from its file."""
     source = framework.entrypoint.read_text()
     tree = ast.parse(source)
     functions = {

@@ -130,9 +130,9 @@ async def side_by_side(
         console.print(show.read_from_the_code(made))
     show.answers(made, console)
     if running.restate.process and running.restate.admin.endswith(f":{Ports().admin}"):
-        console.print("The pages of the Restate UI open while `uv run tour up` runs: the journals are kept.")
+        console.print("The journals are kept: these pages open in the Restate UI while `uv run tour up` runs.")
     elif running.restate.process:
-        console.print("Restate's usual ports were not taken: this run's journals, and so its pages, are gone.")
+        console.print("This run had a Restate of its own on free ports: its journals, and so its pages, are gone.")
     _write(made, files, console)
     if not faults and any(run.verdict == "error" for framework in made.frameworks for run in framework.runs):
         raise typer.Exit(1)

@@ -1,6 +1,6 @@
-"""A comparison as data: what was measured (from the journal and the ledger), and what was read from the code.
+"""A comparison as data: figures from the journal and the ledger, and facts from the agents' code.
 
-It is what `tour compare` shows in the terminal, writes as JSON and as HTML.
+`tour compare` shows it in the terminal, and writes it as JSON, HTML and Markdown. This prints its JSON schema:
 
 uv run python -m tour.report > docs/comparison.schema.json
 """
@@ -39,10 +39,10 @@ PACKAGES = (
     "openai",
 )
 TERMS = (
-    "retried: it had failed. interrupted: in flight when its process was killed. repeated: for neither reason, "
-    "such as a sibling's failure; it must be 0. recovery: from the first fault until the step was done."
+    "retried: after a failure. interrupted: in flight when its process was killed. repeated: for another reason, "
+    "such as a sibling's failure; must be 0. recovery: from the first fault until the step was done."
 )
-"""What the columns of a report mean that say why a check ran again."""
+"""The meaning of the columns that say why a check ran again."""
 
 TEMPLATES = jinja2.Environment(
     loader=jinja2.FileSystemLoader(Path(__file__).with_name("templates")),
@@ -50,13 +50,13 @@ TEMPLATES = jinja2.Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-"""What is drawn as HTML: the report, and the parts that the live page shares with it."""
+"""The HTML of the report, and of the parts that the live page shares with it."""
 
 VERDICTS = ("Approved", "Rejected", "Needs review", "error")
 
 
 class Step(BaseModel):
-    """A durable step. Times in ms since the invocation was created; `end` is None when it has no result."""
+    """A durable step. Times are in ms since the invocation was created; `end` is None while there is no result."""
 
     name: str
     kind: Literal["model call", "check", "other"]
@@ -66,7 +66,7 @@ class Step(BaseModel):
 
 
 class Failure(BaseModel):
-    """A failed attempt: when (ms since the invocation was created), in which step, with what message."""
+    """A failed attempt of the invocation: `at` is in ms since its creation, `step` is the step that failed, if any."""
 
     at: float
     step: str | None
@@ -74,13 +74,17 @@ class Failure(BaseModel):
 
 
 class Run(BaseModel):
-    """One claim that one framework decided. Times in ms, sizes in bytes, `recovery` in seconds."""
+    """One claim that one framework decided. Times are in ms, sizes in bytes, `recovery` is in seconds.
+
+    `runs` tells, by the check's name, how often it ran and why; `recovery` is the time from the first fault until the
+    step that it hit was done.
+    """
 
     model_config = ConfigDict(json_schema_serialization_defaults_required=True)
 
     answer: str
     verdict: str
-    """`Approved`, `Rejected`, `Needs review`; `error` for an error, else `none`."""
+    """`Approved`, `Rejected`, `Needs review`; `error` if the invocation failed; else `none`."""
     invocation: str
     page: str
     total: float
@@ -99,7 +103,7 @@ class Run(BaseModel):
 
 
 class FrameworkReport(BaseModel):
-    """One framework: its code, and its runs in the order made (the first is a fresh process's first claim)."""
+    """One framework: facts from its code, and its runs in order. The first run is the first claim of a new process."""
 
     name: str
     title: str
@@ -116,7 +120,7 @@ class Machine(BaseModel):
 
 
 class Report(BaseModel):
-    """A whole comparison; latencies in seconds."""
+    """A whole comparison. The latencies, in seconds, are those of the offline model and of each check."""
 
     made: datetime.datetime
     versions: dict[str, str]
@@ -130,7 +134,7 @@ class Report(BaseModel):
 
 
 def run_of(answer: str, invocation: Invocation, ledger: Sequence[Entry], tokens: tuple[int, int], page: str) -> Run:
-    """One run, from what Restate answered, its journal and the lab's ledger."""
+    """One run: from Restate's answer, its journal and the lab's ledger. `tokens` are those read and written."""
     word = "error" if invocation.error else answer.partition(":")[0]
     return Run(
         answer=answer,
@@ -173,7 +177,7 @@ def report_of(
     step_latency: float,
     faults: Sequence[Fault],
 ) -> Report:
-    """The report on these runs, made now on this machine."""
+    """The report on these runs, made now, on this machine. Latencies are in seconds."""
     return Report(
         made=datetime.datetime.now(datetime.UTC).replace(microsecond=0),
         versions=versions(),
@@ -197,12 +201,12 @@ def report_of(
 
 
 def versions() -> dict[str, str]:
-    """The versions of what takes part, by the package's name."""
+    """The installed versions of the SDKs and of the Restate server, by package name."""
     return {name: metadata.version(name) for name in PACKAGES} | {"restate-server": restate_server.VERSION}
 
 
 def machine() -> Machine:
-    """This machine."""
+    """The machine that this runs on."""
     return Machine(
         system=f"{platform.system()} {platform.machine()}",
         cores=os.cpu_count() or 1,
@@ -229,12 +233,12 @@ def describe(fault: Fault) -> str:
 
 
 def schema() -> str:
-    """The JSON schema of a report, as it is kept in docs/comparison.schema.json."""
+    """The JSON schema of a report: the content of docs/comparison.schema.json."""
     return json.dumps(Report.model_json_schema(mode="serialization"), indent=2) + "\n"
 
 
 def html(report: Report) -> str:
-    """The report as one HTML page that needs nothing else, and in which nothing from a claim is markup."""
+    """The report as one self-contained HTML page. Nothing from a claim becomes markup."""
     longest = max((run.total for framework in report.frameworks for run in framework.runs), default=0) or 1
     return TEMPLATES.get_template("report.html").render(
         report=report,
@@ -246,7 +250,7 @@ def html(report: Report) -> str:
 
 
 def findings(report: Report) -> str:
-    """The findings as Markdown, as they are kept in docs/comparison.md: of two runs or more of each framework."""
+    """The findings as Markdown: the content of docs/comparison.md. Needs two or more runs of each framework."""
     rows: list[dict[str, Any]] = []
     for framework in report.frameworks:
         first, *later = framework.runs

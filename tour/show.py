@@ -83,7 +83,7 @@ def _by_framework(report: Report, columns: Columns, left: Sequence[str], expenda
 
 
 def timelines(runs: Mapping[str, Run], width: int) -> Table:
-    """When each step of these runs ran, on one scale: a row for each check, since they run in parallel."""
+    """The steps of these runs on one time scale, in `width` characters. Each check has a row: they run in parallel."""
     longest = max(run.total for run in runs.values()) or 1.0
     names = [check.name for run in runs.values() for check in run.steps if check.kind == "check"]
     bar = max(20, width - max(map(len, runs)) - max(map(len, ["eligibility", *names])) - 3)
@@ -101,7 +101,7 @@ def timelines(runs: Mapping[str, Run], width: int) -> Table:
 
 
 def _bar(run: Run, check: Step | None, with_model_calls: bool, longest: float, width: int) -> Text:
-    """The steps as marks on a line of `width` characters that stands for `longest` ms."""
+    """One row of a timeline: `width` characters that stand for `longest` ms."""
 
     def at(moment: float) -> int:
         return min(width - 1, max(0, int(moment / longest * (width - 1))))
@@ -132,7 +132,7 @@ def _is_check(run: Run, name: str | None) -> bool:
 
 
 def side_by_side(frameworks: Sequence[Framework], only_region: str, width: int) -> Iterator[RenderableType]:
-    """The agents' code by region: in columns where they fit, else below each other; what most share is dimmed."""
+    """The agents' code by region: in columns if they fit, else below each other. Lines that most share are dimmed."""
     fits = width // max(1, len(frameworks)) >= 60
     for region, by_framework in code.regions(frameworks).items():
         if only_region not in region:
@@ -157,7 +157,7 @@ def side_by_side(frameworks: Sequence[Framework], only_region: str, width: int) 
 
 
 def answers(report: Report, console: Console) -> None:
-    """What each framework answered in the last run, and where to look at it."""
+    """Print each framework's last answer, and the address of its journal in the Restate UI."""
     for framework in report.frameworks:
         run = framework.runs[-1]
         console.print(f"{framework.title}: {run.answer}", soft_wrap=True, highlight=False, markup=False)
@@ -171,7 +171,7 @@ def _verdict(run: Run) -> Text:
 
 
 def _seconds(values: Sequence[float], *, spread: bool = False) -> str:
-    """Of times in ms."""
+    """The median of times in ms, as seconds; with `spread`, the least and the greatest of several, too."""
     shown = f"{statistics.median(values) / 1000:.2f} s"
     if spread and len(values) > 1:
         shown += f" ({min(values) / 1000:.2f}-{max(values) / 1000:.2f})"

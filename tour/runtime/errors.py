@@ -1,8 +1,8 @@
-"""Errors that a person meets: what is wrong, and what to do about it."""
+"""Errors for the person at the terminal."""
 
 
 class TourError(Exception):
-    """Ends the tour with one screen: the problem, then the remedy."""
+    """Ends a command. The command line shows the problem, then the remedy, on one screen."""
 
     def __init__(self, problem: str, remedy: str) -> None:
         super().__init__(f"{problem}\n{remedy}")

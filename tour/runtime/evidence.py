@@ -1,8 +1,8 @@
-"""What happened to a claim, from two witnesses: Restate's journal, and the ledger of the lab.
+"""The evidence on a claim, from two sources: Restate's journal, and the ledger of the lab.
 
-The journal says which steps have a result, and since when; the ledger says when a process began and ended to run one.
-A step is *finished* when its result is in the journal. Until then a step may run more than once, and for each run after
-the first there is a reason: it failed, its process or the server was killed, or (what must not be) a sibling failed.
+The journal says when a step got its result; the ledger says when a process began to run a step, and when it ended.
+A step is *finished* when its result is in the journal. Until then it may run more than once, and each run after the
+first has a reason: it failed, its process or the server was killed, or a sibling failed. The last must not happen.
 """
 
 from collections.abc import Iterable, Sequence
@@ -15,10 +15,11 @@ from tour.runtime.journal import Invocation
 
 @dataclass(frozen=True)
 class Runs:
-    """How often one step of a claim ran, and why: `starts` is 1 plus the other four together.
+    """The number of runs of one step of a claim, by reason. `starts` is 1 plus the sum of the other four.
 
-    `retried`: it had failed. `interrupted`: it was in flight, or not yet in the journal, when its process or the server
-    was killed. `repeated`: for neither reason, such as a sibling's failure. `redone`: it was finished already.
+    `retried`: after a failure. `interrupted`: the step was in flight, or not yet in the journal, when its process or
+    the server was killed. `repeated`: for neither reason, such as a sibling's failure. `redone`: although it was
+    finished.
     """
 
     starts: int = 0
@@ -29,7 +30,7 @@ class Runs:
 
     @property
     def needless(self) -> int:
-        """The runs for which there is no reason: the promise was broken."""
+        """The runs without a valid reason: if there are any, the promise was broken."""
         return self.repeated + self.redone
 
 
@@ -38,8 +39,8 @@ def runs(
 ) -> dict[str, Runs]:
     """The runs of each step of the invocation that the lab observes, by the step's name.
 
-    `outages` are the times (s since the epoch) between which the server was killed and answered again. A step that a
-    claim has twice, since the model asked for the tool twice, is not told apart: `redone` counts its second use.
+    `outages` are the times (s since the epoch) from a kill of the server until it answered again. Two steps of the
+    same name are taken for one: when the model asks for the tool twice, `redone` counts the second use.
     """
     finished = {step.name: step.end / 1000 for step in invocation.steps if step.end}
     entries: dict[str, list[Entry]] = {}
@@ -50,7 +51,7 @@ def runs(
 
 
 CLOCK = 0.05
-"""Seconds by which the journal's times may lag behind: the server's clock is a coarse one."""
+"""Seconds by which the journal's times may lag behind the ledger's: the server's clock is coarse."""
 
 
 def _runs(entries: Sequence[Entry], finished: float | None, outages: Sequence[tuple[float, float]]) -> Runs:
@@ -58,7 +59,7 @@ def _runs(entries: Sequence[Entry], finished: float | None, outages: Sequence[tu
     starts = [entry for entry in entries if entry.event == "start"]
     for before, after in pairwise(starts):
         ends = [entry for entry in entries if entry.event == "end" and entry.at <= after.at]
-        done = any(end.detail == "ok" for end in ends)  # else the result in the journal is that of a later run
+        done = any(end.detail == "ok" for end in ends)  # otherwise the result in the journal is that of a later run
         failed = any(end.detail == "failed" and end.at >= before.at and end.pid == before.pid for end in ends)
         if done and finished and after.at > finished + CLOCK:
             reason = "redone"
@@ -73,9 +74,9 @@ def _runs(entries: Sequence[Entry], finished: float | None, outages: Sequence[tu
 
 
 def recovery(ledger: Iterable[Entry], invocation: str) -> float | None:
-    """Seconds from the first fault that was injected into a step of the invocation until that step was done.
+    """Seconds from the first fault in a step of the invocation until that step was done.
 
-    The longest, if several steps were hit; None if none was, or it is not done yet.
+    If faults hit several steps, the longest of these times; None if they hit none, or none of these is done.
     """
     injected: dict[str, float] = {}
     done: dict[str, float] = {}

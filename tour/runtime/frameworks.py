@@ -1,4 +1,4 @@
-"""The frameworks of the tour. A sixth is one more folder, and one more line here."""
+"""The frameworks of the tour. A sixth takes a folder, and a line here."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -13,17 +13,17 @@ FIRST_PORT = 9081
 
 @dataclass(frozen=True)
 class Pattern:
-    """A way to run the three checks of a claim in parallel, or not: a file in each framework's folder."""
+    """A way to run the three checks of a claim: a file in each framework's folder."""
 
     name: str
     title: str
     file: str
-    """Relative to the folder; `{name}` in it is the framework's name."""
+    """The path from the framework's folder; `{name}` stands for the framework's name."""
     service: str
     variant: str = ""
-    """Put before the service's name, where another pattern has the same service."""
+    """A part of the service's prefix, where two patterns have the same service."""
     env: Mapping[str, str] = field(default_factory=dict, hash=False)
-    """The agent's variables."""
+    """The environment variables of its agents."""
 
 
 FAN_OUT = Pattern("fan-out", "one tool that fans out", "parallel_tools_agent.py", "ParallelToolClaimAgent")
@@ -36,42 +36,42 @@ PATTERNS = (FAN_OUT, TOOL_CALLS, ONE_BY_ONE)
 
 @dataclass(frozen=True)
 class Framework:
-    """One folder of the tour. `keyed`: its service is a Virtual Object, and a claim carries a session."""
+    """One folder of the tour. `keyed`: its service is a Virtual Object, and its claims carry a session."""
 
     name: str
     title: str
     wire: str
     keyed: bool = False
     alias: str | None = None
-    """What its services are prefixed with instead of its name: Restate reserves names that begin with `restate`."""
+    """The prefix of its services in place of its name: Restate reserves names that begin with `restate`."""
 
     @property
     def entrypoint(self) -> Path:
         return self.script(FAN_OUT)
 
     def script(self, pattern: Pattern) -> Path:
-        """Its agent of this pattern."""
+        """The file of its agent of this pattern."""
         return ROOT / self.name / pattern.file.format(name=self.name)
 
     @property
     def port(self) -> int:
-        """The port it has by habit when all five run side by side; alone, an entrypoint takes 9080."""
+        """Its usual port when all five run side by side; an agent that runs alone takes 9080."""
         return FIRST_PORT + FRAMEWORKS.index(self)
 
     def prefix(self, pattern: Pattern = FAN_OUT) -> str:
-        """The value of `TOUR_SERVICE_PREFIX` when all share one Restate, and what the lab calls it."""
+        """Its `TOUR_SERVICE_PREFIX` when all share one Restate; also its name in the lab."""
         return ".".join([self.alias or self.name, *([pattern.variant] if pattern.variant else [])])
 
     def service(self, pattern: Pattern = FAN_OUT) -> str:
-        """The name under which its agent of this pattern is registered when all share one Restate."""
+        """The registered name of its service of this pattern when all share one Restate."""
         return f"{self.prefix(pattern)}.{pattern.service}"
 
     def path(self, key: str = "user123", pattern: Pattern = FAN_OUT, *, alone: bool = False) -> str:
-        """What follows `/restate/call/` in the ingress address of its handler; `alone`, it has no prefix."""
+        """The part after `/restate/call/` of its handler's address; without the prefix if it runs `alone`."""
         return "/".join([pattern.service if alone else self.service(pattern), *([key] if self.keyed else []), "run"])
 
     def body(self, claim: InsuranceClaim, session: str = "session-123") -> dict[str, Any]:
-        """The request's JSON: the claim, with its session where the framework keeps sessions."""
+        """The JSON of a request: the claim, and the session's id if the framework keeps sessions."""
         return claim.model_dump(mode="json") | ({"sessionId": session} if self.keyed else {})
 
 

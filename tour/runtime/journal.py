@@ -1,7 +1,7 @@
-"""What Restate's journal says about an invocation: which steps ran, when, how often they failed.
+"""Invocations as Restate's journal tells them: their steps, the times of these, the failed attempts.
 
-Read from the admin API's SQL tables `sys_invocation`, `sys_journal` and `sys_journal_events`; times are those of
-the Restate server, in milliseconds. Nothing wrapped around the agents measures anything.
+The source is the admin API's SQL tables `sys_invocation`, `sys_journal` and `sys_journal_events`. Times are those of
+the Restate server, in milliseconds. The agents themselves are not instrumented.
 """
 
 import json
@@ -13,15 +13,15 @@ from typing import Any
 import httpx
 
 MODEL_CALLS = {"call LLM", "LLM call", "Model call", "compaction LLM call"}
-"""How Restate's integrations name the step of a model call."""
+"""The names of a model call's step in Restate's integrations."""
 
 BOOKKEEPING = {"store session", "archive events"}
-"""Steps of an integration that are neither a model call nor work of a tool."""
+"""Steps of the integrations that are neither a model call nor the work of a tool."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """One durable step (`ctx.run`). `end` is None while it has no result; times are in ms since the epoch."""
+    """One durable step (`ctx.run`). Times are in ms since the epoch; `end` is None while there is no result."""
 
     index: int
     name: str
@@ -31,7 +31,7 @@ class Step:
 
     @property
     def duration(self) -> float:
-        """Milliseconds from the step's entry in the journal to its result; 0 without a result."""
+        """Milliseconds from the step's entry in the journal to that of its result; 0 without a result."""
         return (self.end or self.start) - self.start
 
     @property
@@ -41,9 +41,10 @@ class Step:
 
 @dataclass(frozen=True)
 class Failure:
-    """A failed attempt of the invocation: when (ms since the epoch), in which step, with what message and code.
+    """A failed attempt of the invocation. `at` is in ms since the epoch; `step` is the step that failed, if any.
 
-    `trace` is the agent's traceback; empty when the failure is not an error of its code, as when it was killed.
+    `code` is Restate's error code or an HTTP status. `trace` is the agent's traceback; it is empty when its code raised
+    no error, as after a kill.
     """
 
     at: float
@@ -55,7 +56,10 @@ class Failure:
 
 @dataclass(frozen=True)
 class Invocation:
-    """One invocation as the journal tells it. Times in ms since the epoch, durations in ms, sizes in bytes."""
+    """One invocation. Times are in ms since the epoch, durations in ms, sizes in bytes; `entries` counts the journal's.
+
+    `error` is the failure with which it ended, or that of its last attempt; None if there was none.
+    """
 
     id: str
     status: str
@@ -81,24 +85,24 @@ class Invocation:
 
     @property
     def checks(self) -> tuple[Step, ...]:
-        """The steps that a tool started."""
+        """The steps that are the work of a tool."""
         return tuple(step for step in self.steps if not step.is_model_call and step.name not in BOOKKEEPING)
 
     @property
     def span(self) -> float:
-        """The time from the first check's start to the last check's end."""
+        """The time from the start of the first check to the end of the last."""
         if not self.checks:
             return 0.0
         return max(step.end or step.start for step in self.checks) - min(step.start for step in self.checks)
 
     @property
     def parallelism(self) -> float:
-        """The checks' times added up, over their span: 3.0 when three equal checks overlap wholly, 1.0 in a row."""
+        """The sum of the checks' times over their span: 3.0 for three equal checks at once, 1.0 for one by one."""
         return sum(step.duration for step in self.checks) / self.span if self.span else 0.0
 
 
 async def query(admin: httpx.AsyncClient, sql: str) -> list[dict[str, Any]]:
-    """The rows of a SQL query to Restate's admin API."""
+    """The rows of a SQL query to Restate's admin API. Raises: httpx.HTTPError."""
     response = await admin.post("/query", json={"query": sql}, headers={"accept": "application/json"})
     response.raise_for_status()
     rows: list[dict[str, Any]] = response.json()["rows"]
@@ -110,7 +114,7 @@ def _among(ids: Sequence[str]) -> str:
 
 
 async def tokens(admin: httpx.AsyncClient, *ids: str) -> dict[str, tuple[int, int]]:
-    """How many tokens the model read and wrote in each of these invocations, from its answers in the journal."""
+    """The numbers of tokens that the model read and wrote, by invocation id, from its answers in the journal."""
     if not ids:
         return {}
     rows = await query(
@@ -139,7 +143,7 @@ _WRITTEN = ("output_tokens", "completion_tokens", "candidates_token_count")
 
 
 def _usage(answer: Any) -> tuple[int, int]:
-    """The tokens read and written that a model's answer tells, whichever SDK journaled it; the first found."""
+    """The numbers of tokens read and written in a model's answer, as any SDK journals it: the first that are found."""
     if isinstance(answer, dict):
         for read, written in zip(_READ, _WRITTEN, strict=True):
             if isinstance(answer.get(read), int):
@@ -149,7 +153,7 @@ def _usage(answer: Any) -> tuple[int, int]:
 
 
 async def read(admin: httpx.AsyncClient, *ids: str) -> dict[str, Invocation]:
-    """The invocations with these ids, as far as Restate knows them by now."""
+    """The invocations with these ids, by id; an id that Restate does not know yet is missing."""
     if not ids:
         return {}
     among = _among(ids)
@@ -171,7 +175,7 @@ async def read(admin: httpx.AsyncClient, *ids: str) -> dict[str, Invocation]:
 
 
 async def stored(admin: httpx.AsyncClient, service: str, key: str, entry: str) -> int:
-    """The bytes of one entry in the state of a Virtual Object; 0 without it."""
+    """The size in bytes of one state entry of a Virtual Object; 0 if there is none."""
     rows = await query(
         admin,
         "SELECT octet_length(value_utf8) AS size FROM state"

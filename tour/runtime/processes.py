@@ -21,11 +21,11 @@ import psutil
 from tour.runtime.errors import TourError
 
 POLL = 0.02
-"""Seconds between two looks at a process that has no way of telling when it is ready."""
+"""Seconds between two checks of whether a process is ready: it cannot tell by itself."""
 
 
 class Child(Protocol):
-    """What is needed of an `asyncio.subprocess.Process`."""
+    """The part of `asyncio.subprocess.Process` that is used here."""
 
     @property
     def pid(self) -> int: ...
@@ -55,9 +55,9 @@ class Process:
         return self.child.returncode is None
 
     async def stop(self, grace: float = 5.0) -> None:
-        """End it and what it started: SIGTERM, then SIGKILL after `grace` seconds, or at once when cancelled.
+        """End the process and its children: SIGTERM, then SIGKILL after `grace` seconds, or at once when cancelled.
 
-        Does nothing when it has ended already.
+        Does nothing if it has ended.
         """
         self._signal(signal.SIGTERM)
         try:
@@ -68,17 +68,17 @@ class Process:
         await self.child.wait()
 
     async def restart(self) -> None:
-        """Kill it if it has not ended, and start the same command again."""
+        """Kill the process, unless it has ended, and start its command again. Raises: TourError."""
         await self.kill()
         self.child = (await start(self.name, self.command, self.log, self.env)).child
 
     async def kill(self) -> None:
-        """End it and what it started with SIGKILL, as a crash would."""
+        """End the process and its children with SIGKILL, as a crash would."""
         self._signal(signal.SIGKILL)
         await self.child.wait()
 
     def _signal(self, signum: signal.Signals) -> None:
-        # Not child.send_signal(): it may reap a child that ends just then, and asyncio then reports code 255.
+        # Not child.send_signal(): it may reap a child that ends at that moment, and asyncio then reports code 255.
         if self.alive:
             with contextlib.suppress(ProcessLookupError, PermissionError):  # it has just ended (macOS: not permitted)
                 os.killpg(self.pid, signum)
@@ -95,7 +95,7 @@ class Process:
         deadline = time.monotonic() + timeout
         # On loopback there are no certificates to verify, and loading them takes 60 ms of CPU.
         async with httpx.AsyncClient(timeout=2, trust_env=False, verify=False) as client:
-            # One that has ended is not ready, even if another program answers on its port.
+            # A process that has ended is not ready, even if another program answers on its port.
             while not (await _answers(client, ready) if isinstance(ready, str) else ready()) or not self.alive:
                 if not self.alive or time.monotonic() > deadline:
                     state = "is not ready" if self.alive else f"ended with code {self.child.returncode}"
@@ -114,7 +114,7 @@ async def _answers(client: httpx.AsyncClient, url: str) -> bool:
 async def running(
     name: str, command: Sequence[str | Path], log: Path, env: Mapping[str, str] | None = None
 ) -> AsyncIterator[Process]:
-    """A child process for as long as the block runs; its environment is ours, and `env` on top."""
+    """A child process, for as long as the block runs. `env` is added to our environment. Raises: TourError."""
     process = await start(name, command, log, env)
     try:
         yield process
@@ -123,16 +123,17 @@ async def running(
 
 
 async def start(name: str, command: Sequence[str | Path], log: Path, env: Mapping[str, str] | None = None) -> Process:
-    """Start a child process that outlives no tour: on Linux it ends with us, even when we are killed.
+    """Start a child process. `env` is added to our environment, and its output is appended to `log`.
 
-    Call it from the main thread: for Linux, the thread that starts a child is the parent that it ends with.
-    Raises: TourError when the command cannot be run. Cancelled half-way, it leaves no process.
+    On Linux the child ends with us, even when we are killed. Call this from the main thread: to Linux, the parent of a
+    child is the thread that started it. Raises: TourError when the command cannot be run. When this is cancelled, no
+    process is left.
     """
     try:
         child = await spawn(command, log, env or {})
     except OSError as error:
         raise TourError(
-            f"{name} cannot be started: {error}", "Make sure that this file is there, and allowed."
+            f"{name} cannot be started: {error}", "Make sure that the file exists and may be executed."
         ) from error
     return Process(name, command, log, env or {}, child)
 
@@ -146,7 +147,7 @@ async def spawn_process(command: Sequence[str | Path], log: Path, env: Mapping[s
             stdout=output,
             stderr=output,
             env={**os.environ, **env},
-            process_group=0,  # a Ctrl-C in the terminal reaches only us, and we end the children in order
+            process_group=0,  # Ctrl-C in the terminal then reaches only us, and we end the children in order
             preexec_fn=partial(_end_with, os.getpid()) if _PRCTL else None,
         )
 
@@ -155,7 +156,7 @@ spawn = spawn_process
 """What starts a child; the tests put something quicker here."""
 
 
-# Looked up before the fork: between fork and exec a child had better not load anything.
+# Looked up before the fork: between fork and exec, a child must not load a library.
 _PRCTL = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
 _PR_SET_PDEATHSIG = 1
 
@@ -163,12 +164,12 @@ _PR_SET_PDEATHSIG = 1
 def _end_with(parent: int) -> None:
     assert _PRCTL
     _PRCTL(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it was killed before we could ask
+    if os.getppid() != parent:  # it was killed before the call
         os._exit(1)
 
 
 def free_port() -> int:
-    """A TCP port on loopback that nobody listens on; another one at each call."""
+    """A free TCP port on loopback; another one at each call."""
     while True:
         with socket.create_server(("127.0.0.1", 0)) as probe:
             port: int = probe.getsockname()[1]

