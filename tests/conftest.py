@@ -5,10 +5,11 @@ import os
 import shutil
 import tempfile
 from collections.abc import Generator
+from typing import Any
 
 import pytest
 
-from tests import forking
+from tests import forking, scheduling
 
 NEEDS = {
     "bench/test_bench.py": "dbos",
@@ -34,6 +35,19 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_unconfigure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):
         shutil.rmtree(os.environ.pop(forking.HOME))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Every test is quick, unless it starts a server."""
+    for item in items:
+        if not item.get_closest_marker("server"):
+            item.add_marker("quick")
+    items.sort(key=lambda item: scheduling.rank(item.nodeid.partition("::")[0]))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
+    return scheduling.ByStack(config, log)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -53,6 +53,7 @@ async def spawn(command: Sequence[str | Path], log: Path, env: Mapping[str, str]
     executable, *arguments = map(str, command)
     if executable != sys.executable or arguments[0] == "-c":
         return await processes.spawn_process(command, log, env)
+    log.touch()  # a start opens it, too, before it returns
     program = _file(arguments)
     path = _socket(program, log)
     forked = await _connected(path, program)

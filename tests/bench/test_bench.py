@@ -21,6 +21,7 @@ SMALL = Extent(
 )
 
 
+@pytest.mark.server
 async def test_every_part_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(against_peers, "PEERS", AGAINST)
     measured = await measure(tmp_path, CHOSEN, PARTS, SMALL, Console(file=StringIO()))

@@ -58,6 +58,7 @@ def runs(entries: list[Entry]) -> Counter[tuple[str, str]]:
     return Counter((entry.step, entry.event) for entry in entries)
 
 
+@pytest.mark.server
 @pytest.mark.parametrize("peer", PEERS, ids=lambda peer: peer.name)
 async def test_a_peer_decides_like_the_others_and_survives_a_kill(peer: Peer, tmp_path: Path, lab: Lab) -> None:
     async with model(tmp_path) as env, contenders.running(peer, tmp_path / peer.name, env) as running:
@@ -104,6 +105,7 @@ def assert_consistent(recovery: Recovery, lab: Lab) -> None:
     assert [step for step in stack.CHECKS if starts.get(step, 0) > 1] == recovery.repeated_checks
 
 
+@pytest.mark.server
 async def test_restate_s_agents_are_judged_by_the_same_function(tmp_path: Path) -> None:
     framework = FRAMEWORKS[-1]
     async with stack.running(tmp_path, frameworks=[framework]) as running:

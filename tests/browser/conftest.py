@@ -19,9 +19,10 @@ def chromium() -> str | None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Without a browser these tests are skipped, but never in CI."""
-    if not chromium() and not os.environ.get("CI"):
-        for item in items:
-            if "tests/browser" in item.path.as_posix():
+    for item in items:
+        if "tests/browser" in item.path.as_posix():
+            item.add_marker(pytest.mark.server)
+            if not chromium() and not os.environ.get("CI"):
                 item.add_marker(pytest.mark.skip("no browser: install Chromium (Debian: apt-get install chromium)"))
 
 

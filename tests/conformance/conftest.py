@@ -26,9 +26,19 @@ SERVERS = {"live": {}, "replaying": {"RESTATE_WORKER__INVOKER__INACTIVITY_TIMEOU
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """All need a server; the first case of a `sample` on the live one, for each framework, is quick nevertheless."""
+    quick = set[object]()
     for item in items:
-        if "conformance" in item.nodeid:
-            item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
+        if "conformance" not in item.nodeid:
+            continue
+        item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
+        item.add_marker(pytest.mark.server)
+        assert isinstance(item, pytest.Function)
+        chosen = item.callspec.params if hasattr(item, "callspec") else {}
+        case = (item.originalname, chosen.get("framework"))
+        if item.get_closest_marker("sample") and chosen.get("running") == "live" and case not in quick:
+            quick.add(case)
+            item.add_marker(pytest.mark.quick)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -17,6 +17,7 @@ from tour.runtime.frameworks import Framework
 from tour.runtime.stack import CHECKS, Stack
 
 
+@pytest.mark.sample
 @pytest.mark.parametrize("sample", sample_claims())
 async def test_the_decision_follows_from_the_checks(running: Stack, framework: Framework, sample: str) -> None:
     claim = sample_claims()[sample]
@@ -48,6 +49,7 @@ async def test_the_checks_run_in_parallel(running: Stack, framework: Framework, 
     assert invocation.parallelism > 2
 
 
+@pytest.mark.sample
 async def test_the_model_is_shown_the_same_tool(running: Stack, framework: Framework, tagged: Tagged) -> None:
     """Name, fields, types and which are required; the claim may be a parameter, or be the parameters itself."""
     await decide(running, framework, tagged())
@@ -84,6 +86,7 @@ BAD_INPUT = {
 }
 
 
+@pytest.mark.sample
 @pytest.mark.parametrize("case", BAD_INPUT)
 async def test_bad_input_is_the_callers_fault(running: Stack, framework: Framework, case: str) -> None:
     body, field = BAD_INPUT[case]

@@ -50,6 +50,7 @@ async def ask(running: Stack, framework: Framework, claim: InsuranceClaim) -> tu
 ONCE = Counter(CHECKS)
 
 
+@pytest.mark.sample
 async def test_an_answer_without_a_tool_call(running: Stack, framework: Framework, tagged: Tagged) -> None:
     claim = tagged()
     running.lab.plan(script(claim, text="Hello."))
@@ -151,6 +152,7 @@ LIES: dict[str, Any] = {
 }
 
 
+@pytest.mark.sample
 @pytest.mark.parametrize("field", LIES)
 async def test_the_model_cannot_change_the_claim(
     running: Stack, framework: Framework, tagged: Tagged, flat: bool, field: str
@@ -173,6 +175,7 @@ async def test_a_model_that_lies_to_the_end_gets_no_check(
     assert not checked
 
 
+@pytest.mark.sample
 @pytest.mark.parametrize("status", [409, 418, 422, 503])
 @pytest.mark.parametrize("step", CHECKS)
 async def test_a_terminal_error_of_a_check_reaches_the_caller(

@@ -36,6 +36,7 @@ def model_calls(running: Stack, claim: InsuranceClaim) -> Counter[int]:
 ONCE = {0: 1, 1: 1}
 
 
+@pytest.mark.sample
 @pytest.mark.parametrize("times", [1, 3])
 @pytest.mark.parametrize("bad", CHECKS)
 async def test_only_the_check_that_fails_is_retried(
@@ -118,6 +119,7 @@ async def everywhere(running: Stack, case: Callable[[Framework], Awaitable[None]
         raise
 
 
+@pytest.mark.sample
 @live
 @pytest.mark.parametrize("kind", ["crash-before", "crash-after"])
 @pytest.mark.parametrize("check", CHECKS)

@@ -33,7 +33,7 @@ from tour.runtime.frameworks import FAN_OUT, FRAMEWORKS, Framework
 from tour.runtime.processes import free_port
 from tour.runtime.stack import Stack
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.server]
 
 T = TypeVar("T")
 

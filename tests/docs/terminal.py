@@ -1,4 +1,7 @@
-"""A terminal in which the commands of a page are run: in a copy of the checkout, with nothing of the person's own."""
+"""A terminal in which the commands of a page are run: in a copy of the checkout, with nothing of the person's own.
+
+It may have a network of its own, too, in which the usual ports are free.
+"""
 
 import contextlib
 import os
@@ -16,6 +19,7 @@ from typing import NamedTuple
 
 import psutil
 
+from tests.docs.namespace import Namespace
 from tour.runtime.frameworks import ROOT
 from tour.runtime.processes import POLL
 from tour.runtime.restate_server import SERVER, Ports
@@ -73,8 +77,9 @@ class Server:
 class Terminal:
     """Runs commands in a copy of the checkout; `programs` are the folders of programs that come first on the PATH."""
 
-    def __init__(self, folder: Path, programs: Sequence[Path]) -> None:
+    def __init__(self, folder: Path, programs: Sequence[Path], network: Namespace | None = None) -> None:
         self.folder = folder
+        self.network = network
         self.checkout = folder / "tour-of-agents"
         self.servers: list[Server] = []
         listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
@@ -166,8 +171,9 @@ class Terminal:
         return path.read_text() if path.is_file() else ""
 
     def _start(self, command: str, output: int) -> subprocess.Popen[bytes]:
+        started = ["bash", "-c", command]
         return subprocess.Popen(
-            ["bash", "-c", command],
+            self.network.inside(*started) if self.network else started,
             cwd=self.checkout,
             env=self.env,
             stdin=subprocess.DEVNULL,

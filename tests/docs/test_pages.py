@@ -1,11 +1,12 @@
 """Every command of README, docs and workshop is run as it stands, and prints what its page shows.
 
-The commands are run in order, in a copy of the checkout, on the usual ports. A server runs until another one needs its
-port, or until the reader has come to the end.
+The commands are run in order, in a copy of the checkout, on the usual ports: those of a network namespace, so that they
+are free. A server runs until another one needs its port, or until the reader has come to the end.
 """
 
 import asyncio
-import itertools
+import fcntl
+import hashlib
 import os
 import re
 from collections import defaultdict
@@ -17,6 +18,8 @@ from xml.etree import ElementTree
 import psutil
 import pytest
 
+from tests import forking
+from tests.docs.namespace import Namespace, open_namespace
 from tests.docs.pages import PAGES, Command, commands_of, missing
 from tests.docs.terminal import Server, Terminal
 from tour.runtime import restate_server
@@ -107,22 +110,41 @@ INSTEAD = {
 
 
 def _reader(page: Path) -> str:
-    """Who follows a page: a learner all those of the workshop, one the five agents', and one each of the others."""
-    folder, *_ = page.relative_to(ROOT).parts
+    """Who follows a page: one reader those of the five agents, one each chapter, one each of the other pages."""
+    folder, *below = page.relative_to(ROOT).parts
     agents = [framework.name for framework in FRAMEWORKS]
-    return "agents" if folder in agents else folder if folder == "workshop" else str(page.relative_to(ROOT))
+    if folder == "workshop":
+        return "/".join([folder, *below[:-1]])  # a chapter does not build on another one
+    return "agents" if folder in agents else str(page.relative_to(ROOT))
 
 
-READERS = {reader: list(pages) for reader, pages in itertools.groupby(PAGES, _reader)}
+READERS: dict[str, list[Path]] = defaultdict(list)
+for _page in PAGES:
+    READERS[_reader(_page)].append(_page)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def usual_ports() -> None:
-    """Nobody else has them, or this machine runs a tour of its own."""
-    for port in USUAL:
-        if holder := who_listens(port):
-            taken = f"The pages need port {port}, which {holder} uses."
-            pytest.fail(taken) if os.environ.get("CI") else pytest.skip(taken)
+@pytest.fixture
+def network() -> Iterator[Namespace | None]:
+    """A network in which the usual ports are free.
+
+    Where namespaces are not permitted, it is this machine's: one reader at a time, and nobody else has these ports.
+    """
+    if namespace := open_namespace():
+        yield namespace
+        namespace.close()
+        return
+    with (_shared() / "usual-ports").open("w") as turn:
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        for port in USUAL:
+            if holder := who_listens(port):
+                taken = f"The pages need port {port}, which {holder} uses, and a network namespace is not permitted."
+                pytest.fail(taken) if os.environ.get("CI") else pytest.skip(taken)
+        yield None
+
+
+def _shared() -> Path:
+    """A folder of all workers of this run."""
+    return Path(os.environ[forking.HOME])
 
 
 @pytest.fixture(scope="module")
@@ -132,16 +154,28 @@ def programs() -> list[Path]:
     return [binary.parent]
 
 
-@pytest.fixture(scope="module")
-def done() -> set[str]:
-    """The commands that have been run, on whatever page."""
-    return set()
+class Done:
+    """The commands that have been run, by whatever reader, in whatever worker."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir(exist_ok=True)
+
+    def add(self, command: str) -> None:
+        self._file(command).touch()
+
+    def __contains__(self, command: str) -> bool:
+        return self._file(command).exists()
+
+    def _file(self, command: str) -> Path:
+        return self.folder / hashlib.sha256(command.encode()).hexdigest()
 
 
+@pytest.mark.server
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("reader", READERS)
-def test_what_the_pages_say(reader: str, tmp_path: Path, programs: list[Path], done: set[str]) -> None:
-    terminal = Terminal(tmp_path, programs)
+def test_what_the_pages_say(reader: str, tmp_path: Path, programs: list[Path], network: Namespace | None) -> None:
+    terminal, done = Terminal(tmp_path, programs, network), Done(_shared() / "done")
     drawn = _pictures(terminal.checkout)
     try:
         problems = [problem for page in READERS[reader] for problem in follow(page, terminal, done)]
@@ -158,14 +192,14 @@ def test_what_the_pages_say(reader: str, tmp_path: Path, programs: list[Path], d
         pytest.fail("\n\n".join(problems + at_the_end), pytrace=False)
 
 
-def follow(page: Path, terminal: Terminal, done: set[str]) -> Iterator[str]:
+def follow(page: Path, terminal: Terminal, done: Done) -> Iterator[str]:
     """Do what a page says; yields what is not as it says."""
     for command in commands_of(page):
         for problem in obey(command, INSTEAD.get(command.text, Instead("")), terminal, done):
             yield f"{page.relative_to(ROOT)}:{command.line}: {command.text}\n{problem}"
 
 
-def obey(command: Command, instead: Instead, terminal: Terminal, done: set[str]) -> Iterator[str]:
+def obey(command: Command, instead: Instead, terminal: Terminal, done: Done) -> Iterator[str]:
     text = instead.run or command.text
     stateless = re.match(r"(COLUMNS=\d+ )?uv run tour(?! register| workshop)", text) and not terminal.needs(text).ports
     if instead.test or (text in done and not command.shown and (command.span or stateless)):

@@ -13,7 +13,7 @@ import pytest_asyncio
 from lab.ledger import Fault
 from tests.durable.jobs import Jobs, serving
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.server]
 
 SLOW = 2.0
 """Seconds: long enough that a step which fails three times, with Restate's pauses between, has done so meanwhile."""

@@ -18,7 +18,7 @@ from lab.ledger import Fault, Kind
 from tests.durable.jobs import Job, Jobs, serving
 from tour.runtime import journal
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.server]
 
 AGAIN = Fault("afterwards", "fail", times=1)
 """Replays the whole turn, once all of it has happened in the order in which it happened."""

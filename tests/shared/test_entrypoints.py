@@ -18,7 +18,7 @@ from tour.runtime.frameworks import FRAMEWORKS, ROOT, Framework
 from tour.runtime.processes import Process, free_port, running, start
 from tour.runtime.restate_server import Ports, Restate
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.real_starts]
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.server, pytest.mark.real_starts]
 
 KEYLESS = dict.fromkeys(("OPENAI_API_KEY", "OPENAI_BASE_URL", "GOOGLE_API_KEY", "GOOGLE_GEMINI_BASE_URL"), "")
 each_framework = pytest.mark.parametrize("framework", FRAMEWORKS, ids=lambda framework: framework.name)

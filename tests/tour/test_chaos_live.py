@@ -2,9 +2,12 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests.tour.test_tour import tour
 
 
+@pytest.mark.server
 async def test_a_small_storm_passes(tmp_path: Path) -> None:
     process = await tour("chaos", "--claims", "20", "--seed", "3", home=tmp_path)
     said = (await process.communicate())[0].decode()

@@ -19,6 +19,7 @@ from tour.runtime.processes import free_port, running
 from tour.runtime.restate_server import Ports
 
 
+@pytest.mark.server
 @pytest.mark.parametrize("env", [{}, {"RESTATE_BIND_ADDRESS": f"0.0.0.0:{free_port()}"}], ids=["plain", "exposed"])
 async def test_it_listens_on_loopback_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, env: dict[str, str]
@@ -45,6 +46,7 @@ async def test_it_listens_on_loopback_only(
     assert not list((tmp_path / "tmp").iterdir()), "it leaves nothing among the temporary files"
 
 
+@pytest.mark.server
 async def test_a_killed_server_still_knows_what_it_knew(tmp_path: Path) -> None:
     ports, agent_port = Ports.free(), free_port()
     agent: list[str | Path] = [sys.executable, ROOT / "restate_loop/weather_agent.py"]
@@ -70,6 +72,7 @@ async def test_a_killed_server_still_knows_what_it_knew(tmp_path: Path) -> None:
     assert answers[0].headers["x-restate-id"] == answers[1].headers["x-restate-id"]
 
 
+@pytest.mark.server
 async def test_a_taken_port_names_its_holder(tmp_path: Path) -> None:
     ports = Ports.free()
     async with restate_server.serving(tmp_path / "one", tmp_path / "log", ports=ports):
@@ -79,6 +82,7 @@ async def test_a_taken_port_names_its_holder(tmp_path: Path) -> None:
     assert f"port {ports.ingress}, which restate" in error.value.problem
 
 
+@pytest.mark.server
 async def test_a_data_folder_in_use_is_explained(tmp_path: Path) -> None:
     async with restate_server.serving(tmp_path / "data", tmp_path / "log", ports=Ports.free()):
         with pytest.raises(TourError, match="Another Restate server has its journals"):
@@ -88,6 +92,7 @@ async def test_a_data_folder_in_use_is_explained(tmp_path: Path) -> None:
         pass
 
 
+@pytest.mark.server
 async def test_an_install_that_is_interrupted_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TOUR_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("npm_config_cache", str(tmp_path / "npm"))
@@ -132,6 +137,7 @@ def test_a_server_on_the_path_comes_first(tmp_path: Path, monkeypatch: pytest.Mo
     assert restate_server.binary() == own
 
 
+@pytest.mark.server
 async def test_an_unreachable_registry_is_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TOUR_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("npm_config_registry", "http://127.0.0.1:9/")

@@ -38,6 +38,7 @@ def _mind_ctrl_c() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell lets what it starts in the background ignore it
 
 
+@pytest.mark.server
 async def test_one_claim_to_all_five(tmp_path: Path) -> None:
     process = await tour("--model-latency", "0", "--step-latency", "0.1", home=tmp_path, env={"COLUMNS": "80"})
     said = (await process.communicate())[0].decode()
@@ -48,6 +49,7 @@ async def test_one_claim_to_all_five(tmp_path: Path) -> None:
     assert said.count(" kB ") == 5, "the table has room for the journal's size, whatever it has to leave out"
 
 
+@pytest.mark.server
 @pytest.mark.parametrize("after", [0.05, 0.5, 1.5, 4.0])
 async def test_ctrl_c_at_any_moment_leaves_no_process(tmp_path: Path, after: float) -> None:
     before = ours()
@@ -114,6 +116,7 @@ async def test_the_doctor_shows_no_key(tmp_path: Path) -> None:
     assert "sk-secret" not in said
 
 
+@pytest.mark.server
 async def test_a_comparison_with_faults_shows_what_ran_how_often(tmp_path: Path) -> None:
     figures, page = tmp_path / "figures.json", tmp_path / "report.html"
     process = await tour(
@@ -143,6 +146,7 @@ async def test_the_code_side_by_side(tmp_path: Path) -> None:
     assert "claim_service" not in said
 
 
+@pytest.mark.server
 async def test_the_findings_have_not_drifted(tmp_path: Path) -> None:
     """docs/comparison.md is what its command writes today, whatever the day, the machine and the times."""
     made = tmp_path / "comparison.md"
@@ -156,6 +160,7 @@ async def test_the_findings_have_not_drifted(tmp_path: Path) -> None:
     assert lasting(made.read_text()) == lasting((ROOT / "docs" / "comparison.md").read_text())
 
 
+@pytest.mark.server
 async def test_agents_of_every_pattern_come_back_after_a_crash(tmp_path: Path) -> None:
     process = await tour("compare", "--patterns", "--only", "restate_loop", "--crash", "cost", home=tmp_path)
     try:

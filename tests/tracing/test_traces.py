@@ -18,7 +18,7 @@ from tour.runtime.frameworks import FRAMEWORKS, Framework
 from tour.runtime.processes import free_port, running
 from tour.runtime.stack import CHECKS, Stack
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.server]
 
 CLAIM = sample_claims()["broken-leg"]
 KEY = "sk-sentinel-of-the-tour"

@@ -13,6 +13,8 @@ from workshop import attempt
 from workshop.attempt import Attempt, Wrong
 from workshop.chapters import chapter
 
+pytestmark = pytest.mark.server
+
 
 @pytest.fixture
 def patience(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -86,6 +88,11 @@ async def test_steps_that_are_created_together_and_awaited_one_by_one(tmp_path: 
     assert "awaited one after the other" in said
 
 
+async def test_futures_in_place_of_their_values(tmp_path: Path) -> None:
+    said = await wrong(tmp_path, 3, ("[await check for check in checks]", "checks"))
+    assert "Does the tool return values, or futures?" in said
+
+
 async def test_a_step_whose_number_is_new_in_each_attempt(tmp_path: Path) -> None:
     said = await wrong(tmp_path, 5, ("str(ctx.uuid())", "str(__import__('uuid').uuid4())"))
     assert "each attempt of the step used a new one" in said
@@ -114,7 +121,7 @@ async def test_a_slip_in_the_line_that_holds_failures(tmp_path: Path, written: s
 
 
 async def test_failures_may_be_held_back_at_the_handler_too(tmp_path: Path) -> None:
-    await checked(tmp_path, 4, (f", {HELD}", ""), ("@claim_service.handler()", f"@claim_service.handler({HELD})"))
+    await checked(tmp_path, 4, (f"    {HELD},\n", ""), ("@claim_service.handler()", f"@claim_service.handler({HELD})"))
 
 
 async def test_checks_that_are_no_steps(tmp_path: Path) -> None:
