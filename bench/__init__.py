@@ -1,1 +1,1 @@
-"""The benchmark: the cost of durability, its growth, process starts, and other durable runtimes."""
+"""The benchmark: the cost of durability, other durable runtimes, growth, and process starts."""

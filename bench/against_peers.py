@@ -1,6 +1,6 @@
-"""What people would use instead: the same agent on other durable runtimes, on the same model and checks, in one run.
+"""The peers: the same agent on other durable runtimes, with the same model and checks, in one run.
 
-Each peer takes turns with Restate's agent on the same SDK; then each agent is killed in the middle of a claim.
+Each peer takes turns with Restate's agent on the same SDK. Then each agent is killed in the middle of a claim.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,13 +12,13 @@ from rich.progress import Progress
 
 from bench.contenders import PEERS, Durable, Recovery, recovery, running
 from bench.durability import WARM_UP, durable_side
-from bench.measuring import Block, Extent, alternate, block
+from bench.measuring import Block, Extent, alternate, block, ratios
 from tour.runtime import stack
 from tour.runtime.frameworks import Framework
 
 
 class Versus(BaseModel):
-    """A peer and Restate's agent on the same SDK, at one concurrency: the blocks of both, in the order made."""
+    """A peer and Restate's agent on the same SDK, at one concurrency: the blocks of both, in order."""
 
     peer: str
     title: str
@@ -29,11 +29,11 @@ class Versus(BaseModel):
 
     def ratios(self, of: Callable[[Block], float]) -> list[float]:
         """The peer over Restate, for each pair of neighbouring blocks."""
-        return [of(theirs) / of(ours) for theirs, ours in zip(self.theirs, self.ours, strict=True)]
+        return ratios(self.theirs, self.ours, of)
 
 
 class Peers(BaseModel):
-    """All that was measured of the peers, and what was killed: the peers and Restate's agents."""
+    """The results: each peer against Restate, and the recovery of each peer and each of Restate's agents."""
 
     versus: list[Versus]
     recoveries: list[Recovery]
@@ -42,7 +42,7 @@ class Peers(BaseModel):
 async def peers(folder: Path, frameworks: Sequence[Framework], extent: Extent, console: Console) -> Peers:
     """Measure the peers on the SDKs of these frameworks, one at a time.
 
-    Raises: TourError when one cannot be started, or does not decide.
+    Raises: TourError when one cannot be started, or does not decide a claim.
     """
     measured = Peers(versus=[], recoveries=[])
     by_sdk = {framework.name: framework for framework in frameworks}

@@ -1,4 +1,4 @@
-"""`tour bench`: the whole benchmark, and the tables and the plot of its figures."""
+"""`tour bench`: the whole benchmark, with its figures as tables and as a plot."""
 
 import tempfile
 from collections.abc import Sequence
@@ -22,11 +22,11 @@ console = Console()
 @cli.callback(invoke_without_command=True)
 def bench(
     only: options.Only = "",
-    parts: Annotated[str, typer.Option(help="Only these parts, with commas between.")] = ",".join(PARTS),
-    claims: Annotated[int, typer.Option(min=5, help="How many claims a block has, at least.")] = 40,
+    parts: Annotated[str, typer.Option(help="Only these parts, separated by commas.")] = ",".join(PARTS),
+    claims: Annotated[int, typer.Option(min=5, help="The least number of claims in a block.")] = 40,
     out: Annotated[Path, typer.Option(help="The folder for the raw figures and the plot.")] = Path(".tour/bench"),
 ) -> None:
-    """Measure what durability costs, what other runtimes cost, and what grows: about 20 minutes in all."""
+    """Measure the cost of durability, other durable runtimes, growth and starts: about 20 minutes."""
     chosen = tuple(part.strip() for part in parts.split(","))
     if unknown := [part for part in chosen if part not in PARTS]:
         raise TourError(f"There is no part {', '.join(unknown)}.", f"Choose from: {', '.join(PARTS)}")
@@ -36,10 +36,10 @@ def bench(
 async def _bench(chosen: tuple[Framework, ...], parts: Sequence[str], extent: Extent, out: Path) -> None:
     if missing := [package for package in ("dbos", "matplotlib") if not find_spec(package)]:
         raise TourError(
-            f"The benchmark needs packages that the tour does without: {', '.join(missing)} and others.",
+            f"The benchmark needs packages that the rest of the tour does not: {', '.join(missing)} and others.",
             "Run it as `uv run --group bench tour bench`.",
         )
-    from bench import run, show  # with the peers
+    from bench import run, show  # they import the peers, whose packages are optional
 
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="tour-bench-") as folder:
@@ -49,5 +49,5 @@ async def _bench(chosen: tuple[Framework, ...], parts: Sequence[str], extent: Ex
     for table in show.tables(measured):
         console.print(table)
     if measured.growth:
-        console.print(f"A claim of a megabyte: {measured.growth.refused}", highlight=False)
+        console.print(f"A claim of a megabyte is refused: {measured.growth.refused}", highlight=False)
     console.print(f"Raw figures and plot: {out}/bench.json, {out}/bench.svg", highlight=False, soft_wrap=True)

@@ -1,6 +1,6 @@
-"""The peers of the benchmark, served side by side with Restate's agents, and what a crash costs each of them.
+"""The contenders of the benchmark, and the recovery of each from a crash.
 
-A contender is an agent process that can be killed and started again on what it has stored: a peer's or Restate's.
+A contender is an agent process that can be killed and started again with its store: a peer's, or one of Restate's.
 """
 
 import asyncio
@@ -31,35 +31,35 @@ from tour.runtime.stack import CHECKS, Stack
 T = TypeVar("T")
 
 SLOW = "fraud"
-"""The check that is still running when the agent is killed; the others have ended."""
+"""The check that is still running when the agent is killed. The other two have ended."""
 
 DELAY = 2.0
-"""Seconds that it takes, each time it runs."""
+"""Seconds that `SLOW` takes, each time it runs."""
 
 SETTLE = 0.5
-"""Seconds from the end of the other checks until the kill, in which a contender can store what it knows."""
+"""Seconds from the end of the other checks until the kill: the time in which a contender can store their results."""
 
 ATTEMPT = 0.05
-"""Seconds from one attempt of a caller to reach a peer to the next."""
+"""Seconds between two attempts of a caller to reach a peer."""
 
 PATIENCE = 90.0
-"""Seconds after which a claim is given up."""
+"""Seconds after which the wait for an answer ends."""
 
 
 @dataclass(frozen=True)
 class Peer:
-    """One peer on one store. `name` is what the lab and the model call it."""
+    """One peer on one store. `name` is its name in the lab and for the model."""
 
     name: str
     title: str
     script: str
     store: Literal["sqlite", "postgres", "prefect"]
     sdk: str
-    """The framework of the tour on whose SDK it is built, by name."""
+    """The name of the framework of the tour that is built on the same SDK."""
 
 
 PREFECT_S_DATABASE = "Postgres" if postgres.programs(postgres.TRIGRAMS) else "SQLite"
-"""Prefect's server on SQLite is often locked, and its client then waits for seconds: Postgres, where there is one."""
+"""The database of Prefect's server: Postgres, if there is one. SQLite is often locked, and the client then waits."""
 
 PEERS = (
     Peer("dbos.sqlite", "DBOS, SQLite", "dbos_agent.py", "sqlite", "pydantic_ai_agent"),
@@ -75,16 +75,16 @@ class Contender(Protocol):
 
     @property
     def name(self) -> str:
-        """What the lab and the model call it."""
+        """Its name in the lab and for the model."""
 
     @property
     def title(self) -> str: ...
 
     async def kill(self) -> None:
-        """End the agent's process and what it started with SIGKILL; its store, if a server, lives on."""
+        """End the agent's process and its children with SIGKILL. A server that is its store keeps running."""
 
     async def start(self) -> None:
-        """Start it again, with the same store and port, and wait until it is ready. Raises: TourError."""
+        """Start it again with the same store and port, and wait until it is ready. Raises: TourError."""
 
     async def send(self, id: str, claim: InsuranceClaim) -> str:
         """Send a claim and wait for the answer, across a crash. Raises: TourError when it is not decided."""
@@ -92,14 +92,14 @@ class Contender(Protocol):
 
 @dataclass(frozen=True)
 class Running:
-    """A peer that runs."""
+    """A running peer."""
 
     peer: Peer
     process: Process
     url: str
     client: httpx.AsyncClient
     server: int | None
-    """The process of its store, where that is a server."""
+    """The process id of its store, if that is a server."""
 
     @property
     def name(self) -> str:
@@ -117,14 +117,14 @@ class Running:
         await self.process.until(f"{self.url}/health")
 
     async def send(self, id: str, claim: InsuranceClaim) -> str:
-        """Its caller sends the claim again, with its id, until the peer can be reached."""
+        """Send the claim, with its id, until the peer can be reached; then wait for the answer."""
         while True:
             with contextlib.suppress(httpx.TransportError):
                 return await self.post(id, claim)
             await asyncio.sleep(ATTEMPT)
 
     async def post(self, id: str, claim: InsuranceClaim) -> str:
-        """Send a claim once. Raises: TourError when it is not decided, httpx.TransportError."""
+        """Send a claim once, and wait. Raises: TourError when it is not decided; httpx.TransportError."""
         response = await self.client.post(f"/run/{id}", json=claim.model_dump(mode="json"))
         if response.status_code != 200:
             raise TourError(
@@ -135,7 +135,7 @@ class Running:
 
     @property
     def side(self) -> Side:
-        """What the benchmark measures: each claim is a workflow of its own."""
+        """This peer as a side of the benchmark. Each claim is a workflow of its own."""
         claim = sample_claims()["broken-leg"]
 
         async def send() -> None:
@@ -148,7 +148,7 @@ class Running:
 
 @dataclass(frozen=True)
 class Durable:
-    """One of Restate's agents. Its caller sends a claim once, to Restate, and waits."""
+    """One of Restate's agents. A caller sends a claim to Restate once, and waits."""
 
     running: Stack
     framework: Framework
@@ -173,9 +173,9 @@ class Durable:
 
 @asynccontextmanager
 async def running(peer: Peer, folder: Path, env: Callable[[str], Mapping[str, str]]) -> AsyncIterator[Running]:
-    """A peer on a new store, for as long as the block runs; `env` has the variables for the model and the lab.
+    """A peer on a new store, for as long as the block runs. `env` gives its variables for the model and the lab.
 
-    Logs, and the data but Postgres', are in `folder`. Raises: TourError.
+    Logs and data are in `folder`, but for Postgres' data. Raises: TourError when a part cannot be started.
     """
     folder.mkdir(parents=True, exist_ok=True)
     python, server = Path(sys.executable), None
@@ -210,31 +210,31 @@ async def running(peer: Peer, folder: Path, env: Callable[[str], Mapping[str, st
 
 
 class Recovery(BaseModel):
-    """What one `kill -9` cost one contender, while `SLOW` ran and the other checks had ended; times in seconds."""
+    """The recovery of a contender from one `kill -9`, while `SLOW` ran and the other checks had ended. Times in s."""
 
     name: str
     title: str
     ready: float
-    """From the kill until the agent, started again at once, was ready."""
+    """From the kill until the agent was ready; it is started again at once."""
     answered: float
-    """From the kill until its caller had the answer; `DELAY` of it is the check that has to run again."""
+    """From the kill until the caller had the answer. It includes `DELAY`, for the check that has to run again."""
     repeated_checks: list[str]
-    """The checks that had ended and were started again."""
+    """The checks that had ended and ran again."""
     repeated_model_calls: int
-    """Calls of the model that had been answered and were made again."""
+    """The number of model calls that had been answered and were made again."""
     right: bool
-    """Whether the answer is the one that it gives when nothing is killed."""
+    """Whether the answer is the same as without a kill."""
 
     @property
     def beyond(self) -> float:
-        """What it took beyond the start of the process and the check that had to run."""
+        """The time to the answer without the start of the process and the check that had to run."""
         return self.answered - self.ready - DELAY
 
 
 async def recovery(contender: Contender, lab: Lab) -> Recovery:
     """Kill the agent in the middle of a claim, start it again, and wait for the answer.
 
-    Nothing else may be sent to it meanwhile. Raises: TourError when a claim is not decided in `PATIENCE` seconds.
+    Nothing else may be sent to it at that time. Raises: TourError when a claim is not decided in `PATIENCE` seconds.
     """
     undisturbed = await _in_time(contender, contender.send(*_claim()))
     id, claim = _claim()
@@ -270,9 +270,10 @@ async def recovery(contender: Contender, lab: Lab) -> Recovery:
 
 
 def repeated(entries: list[Entry], killed: float) -> tuple[list[str], int]:
-    """What had been done when the agent was killed and was done again: the checks, and how many calls of the model.
+    """The work that was done before the kill and again after it: the checks, and the number of model calls.
 
-    `entries` are the ledger's of one claim. A call has been answered if a check, or a later call, followed it.
+    `entries` are the ledger's entries of one claim; `killed` is in s since the epoch. A model call counts as answered
+    if a check or another call followed it.
     """
     before = [entry for entry in entries if entry.at < killed]
     after = Counter((entry.step, entry.detail) for entry in entries if entry.at >= killed and entry.event == "start")
@@ -287,7 +288,7 @@ def repeated(entries: list[Entry], killed: float) -> tuple[list[str], int]:
 
 
 def _claim() -> tuple[str, InsuranceClaim]:
-    """An id, and a claim whose reason has it: so the lab knows it, and the model has no answer for it yet."""
+    """An id, and a claim with the id in its reason, so that the lab's faults and the model's answers are its own."""
     id = uuid.uuid4().hex
     claim = sample_claims()["broken-leg"]
     return id, claim.model_copy(update={"reason": f"{claim.reason} {id}"})

@@ -1,4 +1,4 @@
-"""What durability costs: the same agent plain and on Restate, alternating."""
+"""The cost of durability: the same agent without Restate and on it, in turns."""
 
 import sys
 import uuid
@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from rich.console import Console
 from rich.progress import Progress
 
-from bench.measuring import Block, Extent, Side, alternate, block
+from bench.measuring import Block, Extent, Side, alternate, block, ratios
 from shared.claims import sample_claims
 from tour.runtime import processes, stack
 from tour.runtime.errors import TourError
@@ -20,11 +20,13 @@ from tour.runtime.processes import free_port
 from tour.runtime.stack import Stack
 
 WARM_UP = 10
+"""The number of claims that each side is sent before it is measured."""
+
 PLAIN = "bench/plain/{name}_plain.py"
 
 
 class Cost(BaseModel):
-    """What was measured of one framework at one concurrency: the blocks of both sides, in the order made."""
+    """One framework at one concurrency: the blocks of both sides, in order."""
 
     framework: str
     title: str
@@ -34,19 +36,19 @@ class Cost(BaseModel):
 
     def ratios(self, of: Callable[[Block], float]) -> list[float]:
         """Durable over plain, for each pair of neighbouring blocks."""
-        return [of(durable) / of(plain) for durable, plain in zip(self.durable, self.plain, strict=True)]
+        return ratios(self.durable, self.plain, of)
 
 
 async def durability(folder: Path, frameworks: Sequence[Framework], extent: Extent, console: Console) -> list[Cost]:
-    """Measure each framework by itself, at each concurrency.
+    """Measure one framework after the other, at each concurrency.
 
-    The offline model answers at once and the checks take no time, so that nothing hides what durability adds.
+    The offline model answers at once and the checks take no time, so that they do not hide the cost of durability.
     Raises: TourError when an agent cannot be started, or a claim is not decided.
     """
     costs: list[Cost] = []
     with Progress(console=console, transient=True) as progress:
         bar = progress.add_task("", total=len(frameworks) * len(extent.concurrency) * extent.blocks)
-        for framework in frameworks:  # one at a time: five agents that idle still take memory, and a core now and then
+        for framework in frameworks:  # one at a time: idle agents take memory, and at times a core
             home = folder / framework.name
             async with stack.running(home, frameworks=[framework]) as running, AsyncExitStack() as exits:
                 sides = (durable_side(running, framework), await _plain(running, framework, exits, home))
@@ -68,7 +70,7 @@ async def durability(folder: Path, frameworks: Sequence[Framework], extent: Exte
 
 
 def durable_side(running: Stack, framework: Framework) -> Side:
-    """An agent on Restate, as its callers see it: each claim is an invocation of its own, in a session of its own."""
+    """An agent on Restate, as its callers see it. Each claim is an invocation and a session of its own."""
     claim = sample_claims()["broken-leg"]
 
     async def send() -> None:

@@ -1,4 +1,4 @@
-"""How the time of an invocation grows: with a fan-out's steps, its payload's bytes, a session's turns."""
+"""The growth of an invocation's latency with the steps of a fan-out, the bytes of a payload, the turns of a session."""
 
 import itertools
 import math
@@ -21,17 +21,17 @@ from tour.runtime.frameworks import FRAMEWORKS, ROOT, Framework, Pattern
 
 SERVICE = Pattern("growth", "growth", str(ROOT / "bench" / "growth_service.py"), "Growth")
 STEP = 0.1
-"""Seconds that each step takes in one half of the fan-outs; in the other half it takes none."""
+"""Seconds that each step takes in half of the fan-outs. In the other half, steps take no time."""
 
 STORED = "session_store::session-123"
 """The state entry in which Restate's integrations keep a session."""
 
 AROUND = 5
-"""A turn of a session stands for those around it, so many on either side, in each of the sessions."""
+"""The number of turns before a turn, and from it on, whose median latency stands for that turn."""
 
 
 class Steps(BaseModel):
-    """Invocations of so many parallel steps: the latencies, in ms, with steps of no time and with steps of `STEP`."""
+    """Invocations with this number of parallel steps, which take no time or `STEP`: the latencies of both, in ms."""
 
     steps: int
     instant: list[float]
@@ -39,7 +39,7 @@ class Steps(BaseModel):
 
 
 class Payload(BaseModel):
-    """Invocations that are sent so many bytes, and journal them as the results of three steps: latencies, in ms."""
+    """Invocations with an input of `size` bytes, which is also the result of three steps. Latencies in ms."""
 
     size: int
     latencies: list[float]
@@ -48,8 +48,8 @@ class Payload(BaseModel):
 class Session(BaseModel):
     """Claims in one session, one after the other.
 
-    `latencies` are those of each turn, in ms; `stored` is the session after so many turns, in bytes: each turn reads
-    and writes it.
+    `latencies` has that of each turn, in ms. `stored` is the size of the session in bytes, by the number of turns; each
+    turn reads and writes the whole session.
     """
 
     framework: str
@@ -59,7 +59,7 @@ class Session(BaseModel):
 
 
 class Growth(BaseModel):
-    """All that was measured of growth. `refused` is what a caller is told whose claim is too large."""
+    """The results. `refused` is the answer to a claim that is too large, such as `400: …`."""
 
     steps: list[Steps]
     payloads: list[Payload]
@@ -68,7 +68,7 @@ class Growth(BaseModel):
 
 
 async def growth(folder: Path, frameworks: Sequence[Framework], extent: Extent, console: Console) -> Growth:
-    """Measure each point as often as there are blocks, in turn. Raises: TourError."""
+    """Measure all points in turn, once for each block. Raises: TourError when an invocation fails."""
     measured = Growth(
         steps=[Steps(steps=steps, instant=[], slow=[]) for steps in extent.steps],
         payloads=[Payload(size=size, latencies=[]) for size in extent.payloads],
@@ -134,7 +134,7 @@ def around(session: Session, turn: int) -> float:
 
 
 def exponents(points: Sequence[tuple[float, float]]) -> list[float]:
-    """From each point (size, time) to the next, with which power of the size the time grows: 1 is linear."""
+    """The exponent with which the time grows from each point (size, time) to the next: 1 is linear."""
     return [
         math.log(later / time) / math.log(more / size) for (size, time), (more, later) in itertools.pairwise(points)
     ]

@@ -1,4 +1,4 @@
-"""The service whose growth `tour bench` measures: any number of parallel steps, where the agents' tool has three.
+"""A service with any number of parallel steps, for `tour bench`; the agents' tool has three.
 
 uv run python -m bench.growth_service
 """
@@ -13,7 +13,7 @@ from shared.serving import serve, service_name
 
 
 class Work(BaseModel):
-    """`steps` durable steps, each of which takes `seconds` and has `payload` as its result."""
+    """A number of durable steps. Each takes `seconds`, and its result is `payload`."""
 
     steps: int
     seconds: float = 0.0

@@ -1,11 +1,10 @@
-"""How a figure of the benchmark comes about: two sides take turns, block by block.
+"""The method of the benchmark: two sides take turns, block by block.
 
-What else the machine does hits both; a figure that is compared is the ratio of neighbouring blocks, and its spread is
-that of these ratios.
+Other load on the machine then affects both sides. Each comparison is a ratio of neighbouring blocks, with the spread of
+these ratios.
 """
 
 import asyncio
-import itertools
 import statistics
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -15,30 +14,34 @@ import psutil
 from pydantic import BaseModel
 
 PARTS = ("durability", "peers", "growth", "start")
-"""The parts of the benchmark, in the order in which they are measured."""
+"""The parts of the benchmark, in the order of their measurement."""
 
 
 @dataclass(frozen=True)
 class Extent:
-    """How much is measured; the defaults are the benchmark, a test takes less."""
+    """The extent of the measurements. The defaults are the benchmark's; a test measures less."""
 
     claims: int = 40
-    """In each block, at least."""
+    """The least number of claims in a block; a block has two or more for each sender."""
     blocks: int = 5
+    """The number of blocks of each side, and of repetitions where there are no sides."""
     concurrency: tuple[int, ...] = (1, 8, 32, 64)
+    """The numbers of claims in flight at the same time, durable against plain."""
     against: tuple[int, ...] = (1, 8)
-    """How many claims at a time the peers are sent."""
+    """The same, against the peers."""
     steps: tuple[int, ...] = (3, 30, 100, 300, 1000)
+    """The numbers of parallel steps in a fan-out."""
     payloads: tuple[int, ...] = (1_000, 10_000, 100_000, 1_000_000)
-    """In bytes."""
+    """The sizes of a payload, in bytes."""
     turns: tuple[int, ...] = (10, 50, 100, 150, 200)
-    """Of a session."""
+    """The turns at which a session's latency and size are taken."""
 
 
 class Block(BaseModel):
-    """One block of claims by one side: each claim's latency, and the CPU time of the processes, in ms; seconds in all.
+    """One block of claims by one side.
 
-    `agent_cpu` and `server_cpu` are per claim; the server's is 0 for a plain agent.
+    `latencies` has the latency of each claim, in ms; `seconds` is the time from the first claim to the last answer.
+    `agent_cpu` and `server_cpu` are CPU time in ms per claim; the server's is 0 for a plain agent.
     """
 
     latencies: list[float]
@@ -49,7 +52,7 @@ class Block(BaseModel):
 
 @dataclass(frozen=True)
 class Side:
-    """An agent to measure: what sends it one claim, and the processes whose CPU time is its own and the server's."""
+    """An agent to measure. `send` sends it one claim and waits; `agent` and `server` are process ids."""
 
     send: Callable[[], Awaitable[None]]
     agent: int
@@ -59,11 +62,11 @@ class Side:
 async def alternate(
     one: Side, other: Side, extent: Extent, concurrency: int, advance: Callable[[], None]
 ) -> tuple[list[Block], list[Block]]:
-    """The blocks of both sides, which take turns."""
+    """The blocks of both sides, which take turns. Calls `advance` after each pair."""
     blocks: tuple[list[Block], list[Block]] = ([], [])
     turns = list(zip((one, other), blocks, strict=True))
     for number in range(extent.blocks):
-        # Each goes first as often as the other, or a machine that slows down would favour one.
+        # Each side goes first in every other pair: otherwise a machine that slows down would favour one.
         for side, measured in turns if number % 2 == 0 else reversed(turns):
             measured.append(await block(side, max(extent.claims, 2 * concurrency), concurrency))
         advance()
@@ -71,31 +74,39 @@ async def alternate(
 
 
 async def block(side: Side, claims: int, concurrency: int) -> Block:
-    """Send so many claims, `concurrency` at a time: each sender sends its next one when the last is decided."""
-    latencies: list[float] = []
-    left = itertools.count()
+    """Send this many claims to one side, `concurrency` at a time."""
     agent, server = cpu_time(side.agent), cpu_time(side.server)
     began = time.perf_counter()
-
-    async def sender() -> None:
-        while next(left) < claims:
-            sent = time.perf_counter()
-            await side.send()
-            latencies.append((time.perf_counter() - sent) * 1000)
-
-    async with asyncio.TaskGroup() as group:
-        for _ in range(concurrency):
-            group.create_task(sender())
     return Block(
-        latencies=latencies,
+        latencies=await latencies(side.send, claims, concurrency),
         seconds=time.perf_counter() - began,
         agent_cpu=(cpu_time(side.agent) - agent) / claims,
         server_cpu=(cpu_time(side.server) - server) / claims,
     )
 
 
+async def latencies(send: Callable[[], Awaitable[None]], claims: int, concurrency: int) -> list[float]:
+    """Send this many claims, and return the latency of each, in ms.
+
+    There are `concurrency` senders; each sends its next claim when its last one is decided.
+    """
+    measured: list[float] = []
+    left = iter(range(claims))
+
+    async def sender() -> None:
+        for _ in left:
+            sent = time.perf_counter()
+            await send()
+            measured.append((time.perf_counter() - sent) * 1000)
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(concurrency):
+            group.create_task(sender())
+    return measured
+
+
 def cpu_time(pid: int | None) -> float:
-    """CPU time that a process and its children have had, in ms."""
+    """The CPU time of a process and its children so far, in ms; 0 without a process."""
     if pid is None:
         return 0.0
     process = psutil.Process(pid)
@@ -104,10 +115,12 @@ def cpu_time(pid: int | None) -> float:
 
 
 def p50(block: Block) -> float:
+    """The median latency, in ms."""
     return statistics.median(block.latencies)
 
 
 def p95(block: Block) -> float:
+    """The 95th percentile of the latencies, in ms."""
     return statistics.quantiles(block.latencies, n=20)[-1]
 
 
@@ -117,6 +130,7 @@ def rate(block: Block) -> float:
 
 
 def cpu(block: Block) -> float:
+    """The CPU time of agent and server, in ms per claim."""
     return block.agent_cpu + block.server_cpu
 
 
@@ -128,10 +142,16 @@ def server_cpu_of(block: Block) -> float:
     return block.server_cpu
 
 
-def spread(ratios: Sequence[float]) -> str:
-    """The median with the least and the most, such as `2.1 (1.9-2.3)`."""
-    return f"{statistics.median(ratios):.2f} ({min(ratios):.2f}-{max(ratios):.2f})"
+def ratios(over: Sequence[Block], under: Sequence[Block], of: Callable[[Block], float]) -> list[float]:
+    """The ratio of this figure for each pair of neighbouring blocks."""
+    return [of(one) / of(other) for one, other in zip(over, under, strict=True)]
+
+
+def spread(values: Sequence[float]) -> str:
+    """The median with the least and the greatest, such as `2.10 (1.90-2.30)`."""
+    return f"{statistics.median(values):.2f} ({min(values):.2f}-{max(values):.2f})"
 
 
 def median(blocks: Sequence[Block], of: Callable[[Block], float]) -> float:
+    """The median of this figure over the blocks."""
     return statistics.median(map(of, blocks))

@@ -1,4 +1,4 @@
-"""The whole benchmark in one run."""
+"""The benchmark in one run."""
 
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -16,7 +16,7 @@ from tour.runtime.frameworks import Framework
 
 
 class Bench(BaseModel):
-    """What was measured; a part that was left out is empty."""
+    """The results. A part that was not measured is empty."""
 
     machine: Machine
     versions: dict[str, str]
@@ -29,7 +29,7 @@ class Bench(BaseModel):
 async def measure(
     folder: Path, frameworks: Sequence[Framework], parts: Collection[str], extent: Extent, console: Console
 ) -> Bench:
-    """Measure these parts, one after the other; logs and journals are in `folder`. Raises: TourError."""
+    """Measure these parts, one after the other. Logs and journals are in `folder`. Raises: TourError."""
     bench = Bench(machine=machine(), versions=versions())
     if "durability" in parts:
         bench.durability = await durability(folder / "durability", frameworks, extent, console)

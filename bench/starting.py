@@ -1,4 +1,4 @@
-"""What a start costs: to import an agent, in seconds and memory, and from `uv run` until it answers."""
+"""The start of an agent: the time and memory of its import, and the time from `uv run` until it answers."""
 
 import asyncio
 import json
@@ -19,7 +19,7 @@ from tour.runtime.frameworks import ROOT, Framework
 from tour.runtime.processes import free_port
 
 NO_MODEL = {"OPENAI_BASE_URL": "http://127.0.0.1:9/v1", "GOOGLE_GEMINI_BASE_URL": "http://127.0.0.1:9"}
-"""No model is asked here, and none is to be started."""
+"""Addresses without a model: none is called here, and with an address set, no offline model is started."""
 
 IMPORT = """
 import importlib, json, sys, time
@@ -31,10 +31,10 @@ print(json.dumps([time.perf_counter() - began, psutil.Process().memory_info().rs
 
 
 class Start(BaseModel):
-    """What one framework's agent takes to start: each time it was tried, in seconds; memory in MiB.
+    """The starts of one framework's agent; each list has one value per start.
 
-    `imports` and `memory` are of a fresh interpreter that imports its module, `ready` is from `uv run` of its
-    entrypoint until it answers on its port.
+    `imports` (s) and `memory` (MiB) are those of a new interpreter that imports the agent's module. `ready` is the time
+    (s) from `uv run` of its entrypoint until it answers on its port.
     """
 
     framework: str
@@ -45,7 +45,7 @@ class Start(BaseModel):
 
 
 async def starting(folder: Path, frameworks: Sequence[Framework], extent: Extent, console: Console) -> list[Start]:
-    """Start each as often as there are blocks, in turn. Raises: TourError when one cannot be started."""
+    """Start all agents in turn, once for each block. Raises: TourError when one cannot be started."""
     folder.mkdir(parents=True, exist_ok=True)
     starts = [
         Start(framework=framework.name, title=framework.title, imports=[], memory=[], ready=[])
@@ -74,7 +74,7 @@ async def _import(script: Path) -> tuple[float, float]:
     )
     said, problem = await process.communicate()
     if process.returncode:
-        raise TourError(f"{script} cannot be imported:\n{problem.decode()}", "Run it by itself.")
+        raise TourError(f"{script} cannot be imported:\n{problem.decode()}", "Run this file alone to see why.")
     seconds, memory = json.loads(said)
     return seconds, memory
 

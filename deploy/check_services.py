@@ -1,4 +1,4 @@
-"""The three checks as a Restate service of their own: it scales by itself, and a check that fails is retried by itself.
+"""The three checks as a Restate service: it scales independently of the agents, and retries each check alone.
 
 uv run deploy/check_services.py
 """
@@ -9,7 +9,7 @@ from shared.checks import check_eligibility, check_fraud, compare_to_standard_ra
 from shared.claims import InsuranceClaim
 from shared.serving import serve, terminal_errors
 
-# One for all agents: its name has no prefix.
+# All agents share it, so its name has no prefix.
 claim_checks = restate.Service("ClaimChecks", invocation_context_managers=[terminal_errors()])
 
 

@@ -1,8 +1,8 @@
-"""A Restate cluster on one machine: three nodes, replicas of an agent and of the checks, Envoy in front of them all.
+"""A Restate cluster on one machine: three nodes, replicas of an agent and of the checks, and Envoy in front of all.
 
 uv run --group deploy python -m deploy.cluster
 
-Each is a process on loopback. Every journal entry is on two of the three nodes, so any one of them may be killed.
+Each is a process on loopback. Each journal entry is on two of the three nodes, so any one node may be killed.
 """
 
 import asyncio
@@ -34,18 +34,20 @@ from tour.runtime.stack import Say
 REMOTE_CHECKS = Pattern(
     "remote", "checks as services", "../deploy/remote_checks/{name}_remote.py", "RemoteChecksClaimAgent"
 )
-"""The agents whose checks are a service of their own, `CHECKS`."""
+"""The agents whose checks are in a service of their own, `CHECKS`."""
 
 CHECKS = "ClaimChecks"
 CHECKS_SCRIPT = ROOT / "deploy/check_services.py"
 ENVOY = ROOT / "deploy/envoy.yaml"
 RESTATECTL = Program("restatectl", "restatectl", "20 MB", ROOT / "deploy")
-"""Tells what the nodes of a cluster do; not needed to run one."""
+"""A program that shows the state of a cluster's nodes. A cluster runs without it."""
 
 NODES = 3
 REPLICATION = 2
+"""The number of nodes that keep each journal entry."""
+
 PARTITIONS = 6
-"""Two for each node to lead."""
+"""Each node leads two."""
 
 
 @dataclass
@@ -66,7 +68,7 @@ class Node:
 
     @property
     def address(self) -> str:
-        """Where the other nodes and restatectl reach it."""
+        """Its address for the other nodes and restatectl."""
         return f"http://127.0.0.1:{self.ports.node}/"
 
     async def ready(self) -> None:
@@ -75,7 +77,7 @@ class Node:
         await self.process.until(f"{self.ingress}/restate/health")
 
     async def restart(self) -> None:
-        """Kill it if it has not ended, and start it again on its data and its ports."""
+        """Kill it, unless it has ended, and start it again with the same data and ports. Raises: TourError."""
         await self.process.restart()
         await self.ready()
 
@@ -92,14 +94,14 @@ class Replica:
         await self.process.until(f"http://127.0.0.1:{self.port}/health")
 
     async def restart(self) -> None:
-        """Kill it if it has not ended, and start it again on its port."""
+        """Kill it, unless it has ended, and start it again on the same port. Raises: TourError."""
         await self.process.restart()
         await self.ready()
 
 
 @dataclass
 class Cluster:
-    """What is running. The addresses are Envoy's, which sends to those that are alive."""
+    """A running cluster. The addresses are Envoy's, which forwards to the processes that are alive."""
 
     folder: Path
     framework: Framework
@@ -113,7 +115,7 @@ class Cluster:
     agents_url: str
     checks_url: str
     statistics: str
-    """Envoy's own admin address."""
+    """The address of Envoy's admin API."""
 
     def call(self, key: str = "user123") -> str:
         """The address of the agent's handler."""
@@ -123,7 +125,10 @@ class Cluster:
 def envoy_config(
     listeners: Mapping[str, int], endpoints: Mapping[str, Sequence[int]], statistics: int
 ) -> dict[str, Any]:
-    """`envoy.yaml` with these ports of loopback in place of its names: of each listener, and behind each cluster."""
+    """`envoy.yaml` with ports of loopback in place of its addresses: one for each listener, several for each cluster.
+
+    `statistics` is the port of Envoy's admin API.
+    """
     config: dict[str, Any] = yaml.safe_load(ENVOY.read_text())
 
     def address(port: int) -> dict[str, Any]:
@@ -150,10 +155,10 @@ async def running(
     env: Mapping[str, str] | None = None,
     say: Say = lambda line: None,
 ) -> AsyncIterator[Cluster]:
-    """The cluster, for as long as the block runs: journals, logs and keys are in `folder`, which is new.
+    """The cluster, for as long as the block runs. Journals, logs and keys are in `folder`, which is new.
 
-    `env` are variables for the agents and the checks. With one node, nothing is replicated.
-    Raises: TourError when a part cannot be started; what had been started is ended first.
+    `env` has variables for the agents and the checks. With one node, nothing is replicated.
+    Raises: TourError when a part cannot be started; the others are stopped first.
     """
     folder.mkdir(parents=True, exist_ok=True)
     server = restate_server.binary() or await restate_server.install(say)
@@ -171,7 +176,7 @@ async def running(
         processes: list[Process] = []
         exits.push_async_callback(end)
 
-        say(f"Starting {nodes} nodes of Restate, {replicas} agents, {checks} times the checks, and Envoy")
+        say(f"Starting {nodes} nodes of Restate, {replicas} replicas of the agent, {checks} of the checks, and Envoy")
         names = [f"node-{number}" for number in range(1, nodes + 1)]
         ports = {name: Ports.free() for name in names}
         members = [
@@ -242,7 +247,7 @@ async def running(
             await proxy.until(f"{address}/health")
         async with httpx.AsyncClient(base_url=members[0].admin, timeout=30) as client:
             services = [name for address in deployments for name in await stack.register(client, address)]
-        for node in members:  # each learns of it in its own time, and until then it answers 404
+        for node in members:  # each node learns of a service at another time, and answers 404 until then
             for name in services:
                 await node.process.until(f"{node.admin}/services/{name}")
         yield cluster
@@ -251,13 +256,13 @@ async def running(
 def _node(
     server: Path, folder: Path, name: str, ports: Mapping[str, Ports], key: Identity
 ) -> tuple[list[str | Path], dict[str, str]]:
-    """The command and the variables of a node."""
+    """The command and the environment variables of a node."""
     mine, metadata = ports[name], [f"http://127.0.0.1:{each.node}/" for each in ports.values()]
     return [server, "--no-logo", "--base-dir", folder / "restate"], {
         **SETTINGS,
-        "TMPDIR": str(folder),  # it leaves something there
+        "TMPDIR": str(folder),  # it leaves files there
         "RESTATE_NODE_NAME": name,
-        "RESTATE_AUTO_PROVISION": str(name == next(iter(ports))).lower(),  # two that do would make two clusters
+        "RESTATE_AUTO_PROVISION": str(name == next(iter(ports))).lower(),  # two such nodes would make two clusters
         "RESTATE_DEFAULT_NUM_PARTITIONS": str(PARTITIONS),
         "RESTATE_BIFROST__DEFAULT_PROVIDER": "replicated",
         "RESTATE_DEFAULT_REPLICATION": str(min(REPLICATION, len(ports))),
@@ -307,7 +312,7 @@ async def _stay(framework: Framework, replicas: int, checks: int) -> None:
 
 
 def show(cluster: Cluster) -> None:
-    """What runs where, and what to do with it, on one screen."""
+    """Print the processes and addresses of the cluster, and commands to try, on one screen."""
     body = json.dumps(cluster.framework.body(sample_claims()["broken-leg"]), separators=(",", ":"))
     replicas = [*cluster.agents, *cluster.checks]
     lines = [

@@ -1,9 +1,9 @@
-"""What a claim costs on one node of Restate, and on a cluster that keeps everything twice.
+"""The cost of a claim on one node of Restate, and on a cluster that keeps everything twice.
 
 uv run --group deploy python -m deploy.cost
 
-CPU is that of the processes, less what they use when nothing is to be done; so what else this machine does hardly
-matters to it. It does to the times.
+CPU is the CPU time of the processes, less that of the same processes when idle. Other load on the machine changes the
+latencies, but hardly the CPU time.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ import psutil
 import typer
 from rich.console import Console
 
-from bench.measuring import cpu_time
+from bench.measuring import cpu_time, latencies
 from deploy import cluster as deploy
 from deploy.cluster import REMOTE_CHECKS, Cluster
 from shared.claims import sample_claims
@@ -34,35 +34,42 @@ from tour.runtime.run import command_line, until_done
 from tour.tables import FittedTable
 
 IDLE = 5.0
-"""Seconds in which the CPU of idle processes is measured."""
+"""Seconds for which the CPU time of the idle processes is measured."""
 
 AT_ONCE = 8
+"""The number of claims in flight at the same time."""
+
 LATENCY = 10.0
-"""Seconds that the model takes to answer while open claims are counted."""
+"""Seconds that the model takes for an answer while the memory of open claims is measured."""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one claim. CPU in ms, of all processes of a kind together; times in s; sizes in bytes."""
+    """The cost of one claim.
+
+    `restate`, `agent`, `checks` and `envoy` are the CPU time of all processes of a kind, in ms. Sizes are in bytes.
+    """
 
     restate: float
     agent: float
     checks: float
     envoy: float
     alone: float
-    """How long a claim takes when it is the only one (median)."""
+    """The median latency of a claim when it is the only one, in s."""
     disk: float
-    """By how much the data folders of all nodes grow together. That is their logs: the tables are still in memory."""
+    """The growth of the data folders of all nodes. That is their logs: the tables are still in memory."""
     written: float
-    """What all nodes write to the disk, in its blocks."""
+    """The bytes that all nodes write to the disk, in whole blocks."""
     journal: float
+    """The size of its journal."""
     idle: float
-    """Cores that Restate uses when nothing is to be done."""
+    """The number of cores that an idle Restate uses."""
     memory: float
-    """Of all nodes of Restate together, at the end."""
+    """The resident memory of all nodes of Restate, at the end."""
 
 
 def parts(cluster: Cluster) -> dict[str, list[Process]]:
+    """The processes of a cluster, by kind."""
     return {
         "restate": [node.process for node in cluster.nodes],
         "agent": [agent.process for agent in cluster.agents],
@@ -72,48 +79,41 @@ def parts(cluster: Cluster) -> dict[str, list[Process]]:
 
 
 def cpu(running: Sequence[Process]) -> float:
-    """Seconds of CPU that the processes have used so far."""
+    """The CPU time of the processes so far, in s."""
     return sum(cpu_time(process.pid) for process in running) / 1000
 
 
 def memory(running: Sequence[Process]) -> int:
-    """Resident bytes of the processes."""
+    """The resident memory of the processes, in bytes."""
     return sum(psutil.Process(process.pid).memory_info().rss for process in running)
 
 
 def size(folder: Path) -> int:
-    """Bytes in the files of a folder. (The blocks that they take are taken in advance, many at once.)"""
+    """The bytes in the files of a folder. (Their blocks are allocated in advance, and so tell nothing.)"""
     return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
 
 
 def written(running: Sequence[Process]) -> int:
-    """Bytes that the processes have written to the disk so far; 0 where the system does not tell (macOS)."""
+    """The bytes that the processes have written to the disk so far; 0 where the system does not tell (macOS)."""
     if sys.platform != "linux":
         return 0
     return sum(psutil.Process(process.pid).io_counters().write_bytes for process in running)
 
 
 async def send(cluster: Cluster, numbers: Iterator[int], claims: int, at_once: int) -> list[float]:
-    """Send so many claims; returns how long each took (s)."""
-    waits, claim = list[float](), sample_claims()["broken-leg"]
-    limits = httpx.Limits(max_connections=None)
-    async with httpx.AsyncClient(timeout=None, limits=limits) as client, asyncio.TaskGroup() as group:
-        left = iter(range(claims))
+    """Send this many claims, `at_once` at a time, each for another user; returns the latency of each, in s."""
+    claim = sample_claims()["broken-leg"]
+    async with httpx.AsyncClient(timeout=None, limits=httpx.Limits(max_connections=None)) as client:
 
-        async def sender() -> None:
-            for _ in left:
-                key, began = f"user-{next(numbers)}", time.monotonic()
-                response = await client.post(cluster.call(key), json=cluster.framework.body(claim))
-                response.raise_for_status()
-                waits.append(time.monotonic() - began)
+        async def send_one() -> None:
+            response = await client.post(cluster.call(f"user-{next(numbers)}"), json=cluster.framework.body(claim))
+            response.raise_for_status()
 
-        for _ in range(at_once):
-            group.create_task(sender())
-    return waits
+        return [latency / 1000 for latency in await latencies(send_one, claims, at_once)]
 
 
 async def measure(cluster: Cluster, claims: int) -> Cost:
-    """Warm up, look at the idle processes, and send the claims."""
+    """Warm up, measure the idle processes, then send the claims and measure their cost."""
     numbers, kinds = itertools.count(), parts(cluster)
     await send(cluster, numbers, AT_ONCE * 5, AT_ONCE)
     before, began = {kind: cpu(each) for kind, each in kinds.items()}, time.monotonic()
@@ -142,7 +142,7 @@ async def measure(cluster: Cluster, claims: int) -> Cost:
 
 
 async def open_claims(framework: Framework, claims: int, folder: Path) -> tuple[float, float]:
-    """Bytes that an open claim takes in the agent and in Restate, while it waits for a model that takes its time."""
+    """The memory of an open claim that waits for the model, in bytes: in the agent, and in Restate."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     command = [sys.executable, "-m", "offline_model", "--port", str(port), "--latency", str(LATENCY)]
@@ -156,14 +156,14 @@ async def open_claims(framework: Framework, claims: int, folder: Path) -> tuple[
         await send(cluster, numbers, 2, 2)
         before = memory(kinds["agent"]), memory(kinds["restate"])
         sending = asyncio.create_task(send(cluster, numbers, claims, claims))
-        await asyncio.sleep(LATENCY)  # by now all wait for their first answer or their second
+        await asyncio.sleep(LATENCY)  # then all claims wait for their first or second answer
         after = memory(kinds["agent"]), memory(kinds["restate"])
         await sending
     return (after[0] - before[0]) / claims, (after[1] - before[1]) / claims
 
 
 async def run(framework: Framework, claims: int, opened: int, console: Console) -> None:
-    """Measure, and show: each way to run the checks, on one node and on three."""
+    """Measure each way to run the checks, on one node and on three, and print the results."""
     costs: dict[tuple[Pattern, int], Cost] = {}
     with tempfile.TemporaryDirectory(prefix="tour-cost-") as folder:
         for pattern, nodes in itertools.product((FAN_OUT, REMOTE_CHECKS), (1, deploy.NODES)):

@@ -1,4 +1,4 @@
-"""The key with which Restate signs its requests, and by which agents and checks know that a request is its own.
+"""The key with which Restate signs its requests. Agents and checks use it to recognise Restate's requests.
 
 uv run --group deploy python -m deploy.identity deploy/identity.pem
 """
@@ -17,14 +17,14 @@ _BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 
 @dataclass(frozen=True)
 class Identity:
-    """An Ed25519 key: Restate has the PEM file `private`, agents have `public` in `RESTATE_IDENTITY_KEY`."""
+    """An Ed25519 key: the PEM file `private` for Restate; `public` for agents, as `RESTATE_IDENTITY_KEY`."""
 
     private: Path
     public: str
 
 
 def make(private: Path) -> Identity:
-    """Make a new key; its file is for its owner only. Raises: FileExistsError."""
+    """Make a new key, in a file that only its owner can read. Raises: OSError, as when the file exists."""
     key = Ed25519PrivateKey.generate()
     with open(os.open(private, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
         file.write(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
@@ -32,7 +32,7 @@ def make(private: Path) -> Identity:
 
 
 def base58(data: bytes) -> str:
-    """The bytes as digits and letters that do not look alike; each leading zero byte is a `1`."""
+    """The bytes in base 58: digits and letters that do not look alike. Each leading zero byte is a `1`."""
     number, digits = int.from_bytes(data), ""
     while number:
         number, digit = divmod(number, 58)
@@ -40,8 +40,8 @@ def base58(data: bytes) -> str:
     return "1" * (len(data) - len(data.lstrip(b"\0"))) + digits
 
 
-def main(private: Annotated[Path, typer.Argument(help="where the private key goes; it must not exist")]) -> None:
-    """Make a key; prints the public one, as agents and checks need it."""
+def main(private: Annotated[Path, typer.Argument(help="The file for the private key; it must not exist.")]) -> None:
+    """Make a key, and print the public one as a variable for agents and checks."""
     try:
         print(f"RESTATE_IDENTITY_KEY={make(private).public}")
     except OSError as error:

@@ -1,8 +1,8 @@
-"""Register deployments with the Restate whose admin address is in `RESTATE_ADMIN_URL`; may be repeated.
+"""Register deployments with the Restate whose admin address is in `RESTATE_ADMIN_URL`. It may be repeated.
 
 RESTATE_ADMIN_URL=http://envoy:9070 python -m deploy.register http://envoy:9080 http://envoy:9081
 
-It is in the image, and so are the agents; `tour` is not.
+It is in the image with the agents, and so it does not import `tour`, which is not.
 """
 
 import os
@@ -12,7 +12,7 @@ import httpx
 
 
 def main(*urls: str) -> None:
-    """Register each; one that is registered already stays as it is. Exits with 1 when Restate refuses one."""
+    """Register each address; a registered one stays as it is. Exits with 1 when Restate does not answer, or refuses."""
     with httpx.Client(base_url=os.environ["RESTATE_ADMIN_URL"], timeout=30) as admin:
         for url in urls:
             try:

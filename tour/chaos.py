@@ -208,7 +208,7 @@ async def judge(storm: Storm, seen: Witnessed) -> Verdict:
             "every claim answered exactly once, and correctly": once,
             "no finished step ran again": redone,
             "no sibling of a failing step ran again": repeated,
-            "no invocation left": list(seen.left),
+            "no invocation left open": list(seen.left),
         },
         planned=storm.faults,
         injected=sum(entry.event == "injected" for entry in seen.ledger),

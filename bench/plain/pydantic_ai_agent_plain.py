@@ -1,4 +1,4 @@
-"""Pydantic AI, without Restate: the same agent, as `tour bench` measures it against the durable one.
+"""Pydantic AI without Restate: the agent with which `tour bench` compares the durable one.
 
 uv run bench/plain/pydantic_ai_agent_plain.py
 """

@@ -1,4 +1,4 @@
-"""No agent SDK, and without Restate: the same loop, as `tour bench` measures it against the durable one.
+"""No agent SDK, without Restate: the loop with which `tour bench` compares the durable one.
 
 uv run bench/plain/restate_loop_plain.py
 """

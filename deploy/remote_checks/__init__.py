@@ -1,1 +1,1 @@
-"""The same agents with the checks in a Restate service of their own."""
+"""The agents with the checks in a Restate service of their own."""
