@@ -70,11 +70,17 @@ class Claim:
         return lines or [f"journal: {self.invocation.entries} entries, none of them a step"]
 
     def checks(self) -> tuple[Step, ...]:
-        """The steps of the three checks, in the order of the journal. Raises: Wrong when one is missing."""
-        found = {step.name: step for step in self.invocation.steps}
+        """The steps of the three checks, in the order of the journal. Raises: Wrong unless each is there once."""
+        found = Counter(step.name for step in self.invocation.steps)
         for name in CHECKS:
-            if name not in found:
+            if not found[name]:
                 raise Wrong(f"{name} is not a durable step: it is not in the journal.", *self.lines())
+        if (calls := max(found[name] for name in CHECKS)) > 1:
+            raise Wrong(
+                f"The model called the tool {times(calls)}: it could not use the first result. Does the tool return "
+                "values, or futures?",
+                *self.lines(),
+            )
         return tuple(step for step in self.invocation.steps if step.name in CHECKS)
 
     def at_once(self, *steps: str) -> int:

@@ -36,7 +36,10 @@ agent = Agent[InsuranceClaim](
     tools=[calculate_metrics],
 )
 
-claim_service = restate.Service(service_name("ParallelToolClaimAgent"), invocation_context_managers=[hold_failures])
+claim_service = restate.Service(
+    service_name("ParallelToolClaimAgent"),
+    invocation_context_managers=[hold_failures],
+)
 
 
 @claim_service.handler()

@@ -41,7 +41,10 @@ app = App(name="claims", root_agent=agent, plugins=[RestatePlugin(run_options=ll
 runner = Runner(app=app, session_service=InMemorySessionService(), auto_create_session=True)
 
 # EXERCISE: make this a Virtual Object, keyed by the user. Its handlers take a `restate.ObjectContext`.
-claim_service = restate.Service(service_name("ParallelToolClaimAgent"), invocation_context_managers=[hold_failures])
+claim_service = restate.Service(
+    service_name("ParallelToolClaimAgent"),
+    invocation_context_managers=[hold_failures],
+)
 
 
 @claim_service.handler()

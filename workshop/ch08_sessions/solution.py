@@ -39,7 +39,8 @@ app = App(name="claims", root_agent=agent, plugins=[RestatePlugin(run_options=ll
 runner = Runner(app=app, session_service=RestateSessionService())
 
 claim_service = restate.VirtualObject(
-    service_name("ParallelToolClaimAgent"), invocation_context_managers=[hold_failures]
+    service_name("ParallelToolClaimAgent"),
+    invocation_context_managers=[hold_failures],
 )
 
 
