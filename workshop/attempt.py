@@ -169,12 +169,12 @@ class Running:
         return await self.look(id, answering.result(), prompt)
 
     async def look(self, id: str, answer: str = "", prompt: str = "") -> Claim:
-        """What the journal and the ledger say about an invocation so far."""
+        """The records of an invocation so far, from the journal and the ledger."""
         invocation = (await journal.read(self.stack.admin, id))[id]
         entries = tuple(self.stack.lab.ledger(invocations=[id, digest(prompt)]))
         return Claim(answer, invocation, starts(entries), entries)
 
-    async def until(self, id: str, seen: Callable[[Claim], bool], what: str, prompt: str = "") -> Claim:
+    async def until(self, id: str, seen: Callable[[Claim], bool], event: str, prompt: str = "") -> Claim:
         """Wait until `seen` holds. Raises: Wrong when it does not in time, or the invocation ends first."""
         claim = await self.look(id, prompt=prompt)
         for _ in range(int(PATIENCE / 0.05)):
@@ -185,7 +185,7 @@ class Running:
                 break
             await asyncio.sleep(0.05)
             claim = await self.look(id, prompt=prompt)
-        raise Wrong(f"Never seen: {what}.", *claim.lines())
+        raise Wrong(f"Never seen: {event}.", *claim.lines())
 
     async def kill(self) -> None:
         """Kill the learner's process with `kill -9`, and start it again."""
@@ -265,9 +265,9 @@ class Attempt:
     def say(self, line: str) -> None:
         self.console.print(line, style="dim", soft_wrap=True, highlight=False)
 
-    def holds(self, what: str) -> None:
+    def holds(self, fact: str) -> None:
         """Report one thing that is as it should be."""
-        self.console.print(f"[green]✓[/] {what}", soft_wrap=True, highlight=False)
+        self.console.print(f"[green]✓[/] {fact}", soft_wrap=True, highlight=False)
 
     @asynccontextmanager
     async def running(

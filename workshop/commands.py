@@ -56,7 +56,7 @@ def start(number: Number) -> None:
 
 @cli.command()
 def check(number: Number) -> None:
-    """Run your file on a real Restate server, and report what holds and what is wrong."""
+    """Run your file on a real Restate server, and report the result."""
     chapter = _started(number)
     until_done(_check(chapter))
 
@@ -131,8 +131,8 @@ def _started(number: int) -> Chapter:
     return chapter
 
 
-def _replaced(chapter: Chapter, kept: Path | None, what: str) -> None:
-    _say(f"{_shown(chapter)} is now {what}.")
+def _replaced(chapter: Chapter, kept: Path | None, by: str) -> None:
+    _say(f"{_shown(chapter)} is now {by}.")
     if kept:
         _say(f"Your previous file is kept as {kept}")
 

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
+from typer.testing import CliRunner
 
 from tour.runtime.errors import TourError
-from workshop import chapters
+from workshop import chapters, commands
 from workshop.attempt import Attempt, Wrong
 from workshop.chapters import CHAPTERS, chapter
 
@@ -40,6 +41,20 @@ def test_starting_again_leaves_the_file_as_it_is() -> None:
     chapter(3).mine.write_text("mine")
     assert not chapters.start(chapter(3))
     assert chapter(3).mine.read_text() == "mine"
+
+
+def test_the_list_of_chapters_fits_80_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    for each in CHAPTERS:
+        chapters.start(each)
+    shown = StringIO()
+    monkeypatch.setattr(commands, "console", Console(file=shown, width=80))
+    assert CliRunner().invoke(commands.cli).exit_code == 0
+    for each in CHAPTERS:
+        assert f" {each.title} " in shown.getvalue()
+        assert f"{each.minutes} min " in shown.getvalue()
+    assert max(map(len, shown.getvalue().splitlines())) <= 80
+    paths = "".join(line[39:].strip() for line in shown.getvalue().splitlines())
+    assert str(CHAPTERS[-1].mine) in paths
 
 
 def test_what_is_replaced_is_kept_each_time() -> None:

@@ -21,12 +21,12 @@ def rows_of(heading: str) -> list[tuple[str, str, str, str, str]]:
 @pytest.mark.parametrize(("heading", "total"), [("90 minutes", 90), ("45 minutes", 45), ("Half a day", 210)])
 def test_the_minutes_of_a_plan_add_up(heading: str, total: int) -> None:
     clock = 0
-    for begins, ends, what, number, minutes in rows_of(heading):
-        assert (int(begins), int(ends)) == (clock, clock + int(minutes))
-        clock = int(ends)
+    for first, last, activity, number, minutes in rows_of(heading):
+        assert (int(first), int(last)) == (clock, clock + int(minutes))
+        clock = int(last)
         if number:
             chapter = CHAPTERS[int(number)]
-            assert (what, int(minutes)) == (f"{number} {chapter.title}", chapter.minutes)
+            assert (activity, int(minutes)) == (f"{number} {chapter.title}", chapter.minutes)
     assert clock == total
 
 

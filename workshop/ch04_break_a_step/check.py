@@ -9,7 +9,7 @@ SLIPS = {
     "AsyncContextDecorator": "Restate itself calls hold_failures, for each invocation: write it without parentheses.",
     "expected a string": "The second argument of a service is its description: write invocation_context_managers=[…].",
 }
-"""What Python and Restate say of a slip in the service's line, and the same in the learner's terms."""
+"""A part of the message that each slip in the service's line causes, and the explanation for the learner."""
 
 
 async def check(attempt: Attempt) -> None:

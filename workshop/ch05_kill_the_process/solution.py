@@ -1,4 +1,4 @@
-"""Chapter 5: kill the process. Each claim has one entry in the insurer's registry, whatever is killed.
+"""Chapter 5: kill the process. Each claim has one entry in the insurer's registry, despite two kills.
 
 uv run tour workshop check 5
 """
