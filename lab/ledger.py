@@ -5,10 +5,14 @@ import os
 import sqlite3
 import threading
 import time
+import weakref
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass, fields
 from typing import Literal
+
+BUSY = 30.0
+"""Seconds to wait for another process that writes."""
 
 Kind = Literal["delay", "fail", "terminal", "crash-before", "crash-after", "status", "hang", "cut", "truncate", "say"]
 Event = Literal["start", "end", "injected"]
@@ -55,12 +59,12 @@ class Lab:
     """The lab's file. Any number of processes may have it open at once."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self._db = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
+        self._db = sqlite3.connect(path, timeout=BUSY, isolation_level=None, check_same_thread=False)
+        self._closing = weakref.finalize(self, self._db.close)
         self._turn = threading.RLock()  # threads share this connection, and a transaction must not be shared
-        # WAL lets readers and one writer work at once; a killed process loses nothing that it had committed.
+        _use_wal(self._db)
         self._db.executescript(
             """
-            PRAGMA journal_mode = WAL;
             PRAGMA synchronous = OFF;
             CREATE TABLE IF NOT EXISTS fault (
                 id INTEGER PRIMARY KEY, step TEXT, kind TEXT, value REAL, times INTEGER,
@@ -76,7 +80,8 @@ class Lab:
         )
 
     def close(self) -> None:
-        self._db.close()
+        """Close the file; the same happens when nobody holds this object any more."""
+        self._closing()
 
     def plan(self, *faults: Fault) -> None:
         """Add faults to the plan; running processes obey them from their next step on."""
@@ -155,3 +160,19 @@ class Lab:
             yield
         finally:
             self._db.execute("COMMIT")
+
+
+def _use_wal(db: sqlite3.Connection) -> None:
+    """WAL lets readers and one writer work at once; a killed process loses nothing that it had committed.
+
+    For this change SQLite does not wait while another process makes it, too, but fails at once.
+    """
+    deadline = time.monotonic() + BUSY
+    while True:
+        try:
+            db.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
