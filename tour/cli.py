@@ -181,8 +181,8 @@ def doctor() -> None:
     """Say what this machine lacks for the tour, and how to get it. Exits with 1 when it cannot run."""
     findings = list(doctor_.examine())
     for finding in findings:
-        mark = {True: "[green]ok[/]", False: "[red]missing[/]", None: "[yellow]note[/]"}[finding.ok]
-        console.print(f"{mark:<7} {finding.what}", soft_wrap=True, highlight=False)
+        mark, color = {True: ("ok", "green"), False: ("missing", "red"), None: ("note", "yellow")}[finding.ok]
+        console.print(f"[{color}]{mark:<7}[/] {finding.what}", soft_wrap=True, highlight=False)
         if finding.ok is not True:
             console.print(f"        {finding.remedy}", soft_wrap=True, highlight=False)
     raise typer.Exit(any(finding.ok is False for finding in findings))

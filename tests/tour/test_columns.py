@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from io import StringIO
+from pathlib import Path
 
 import pytest
 import typer
@@ -15,9 +16,12 @@ from shared.claims import sample_claims
 from tour import chaos, cli, compare, report, show
 from tour.chaos import Verdict
 from tour.report import Report
+from tour.runtime import doctor
 from tour.runtime.frameworks import FRAMEWORKS, PATTERNS
 from tour.runtime.journal import Failure, Invocation, Step
 from tour.tables import FittedTable
+from workshop import commands as workshop
+from workshop.chapters import CHAPTERS
 
 TITLES = [framework.title for framework in FRAMEWORKS]
 FAULTS = [Fault("fraud", "fail", times=2), Fault("cost", "crash-before")]
@@ -196,19 +200,25 @@ def test_the_help(program: str, path: tuple[str, ...], monkeypatch: pytest.Monke
         assert any(option in said.split() for option in (*parameter.opts, parameter.name)), parameter.opts
 
 
-def test_the_lists_of_commands_that_have_no_table_are_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    from workshop import commands as workshop
-    from workshop.chapters import CHAPTERS
+def test_the_list_of_chapters(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    console = Console(file=StringIO(), width=80)
+    monkeypatch.setattr(workshop, "console", console)
+    monkeypatch.setenv("TOUR_WORKSHOP", str(tmp_path))  # a long path
+    for chapter in CHAPTERS:
+        chapter.mine.touch()
+    CliRunner().invoke(cli.cli, ["workshop"])
+    said = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "…" not in said
+    whole(said, *(chapter.title for chapter in CHAPTERS))
 
-    for command, module in ((["workshop"], workshop), (["doctor"], cli)):
-        console = Console(file=StringIO(), width=80)
-        monkeypatch.setattr(module, "console", console)
-        CliRunner().invoke(cli.cli, command)
-        said = console.file.getvalue()  # type: ignore[attr-defined]
-        assert said
-        assert "…" not in said
-        if command == ["workshop"]:
-            whole(said, *(chapter.title for chapter in CHAPTERS))
+
+def test_the_doctor(monkeypatch: pytest.MonkeyPatch) -> None:
+    console = Console(file=StringIO(), width=80)
+    monkeypatch.setattr(cli, "console", console)
+    CliRunner().invoke(cli.cli, ["doctor"])
+    said = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "…" not in said
+    assert [finding.what for finding in doctor.examine() if finding.what not in said] == []
 
 
 @pytest.mark.parametrize("width", [80, 60, 40, 30])
