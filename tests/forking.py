@@ -38,10 +38,21 @@ def possible() -> bool:
     return True
 
 
+TOUR = "from tests import forking; forking.install(); from tour.cli import main; main()"
+"""The command line, as a program of `python -c`, whose agents are forked."""
+
+
+def install() -> None:
+    """From now on, programs in Python are forked by this process, where that is possible."""
+    if possible():
+        processes.spawn = spawn
+
+
 @contextmanager
 def forking() -> Iterator[None]:
     """While the block runs, programs in Python are forked, where that is possible."""
-    before, processes.spawn = processes.spawn, spawn if possible() else processes.spawn
+    before = processes.spawn
+    install()
     try:
         yield
     finally:

@@ -1,4 +1,4 @@
-"""The page in a real browser: `tour web` as a person starts it, and Debian's Chromium."""
+"""The page in a real browser: `tour web`, and Debian's Chromium."""
 
 import os
 import shutil
@@ -9,6 +9,8 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from playwright.async_api import Browser, async_playwright
+
+from tests import forking
 
 LATENCIES = ("--model-latency=0.3", "--step-latency=0.5")
 
@@ -31,7 +33,7 @@ def url() -> Iterator[str]:
     """The address of a page that runs for all of these tests."""
     with tempfile.TemporaryDirectory(prefix="tour-web-") as home:
         process = subprocess.Popen(
-            [sys.executable, "-c", "from tour.cli import main; main()", "web", "--port=0", *LATENCIES],
+            [sys.executable, "-c", forking.TOUR, "web", "--port=0", *LATENCIES],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -33,6 +33,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             continue
         item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
         item.add_marker(pytest.mark.server)
+        if PATTERN != FAN_OUT:
+            item.add_marker(pytest.mark.real_starts)  # who knows what that agent's packages do
         assert isinstance(item, pytest.Function)
         chosen = item.callspec.params if hasattr(item, "callspec") else {}
         case = (item.originalname, chosen.get("framework"))

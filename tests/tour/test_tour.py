@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from offline_model.sockets import listen
+from tests import forking
 from tour.report import Report
 from tour.runtime.frameworks import ROOT
 from tour.runtime.processes import free_port
@@ -21,11 +22,13 @@ def ours() -> set[psutil.Process]:
     return set(psutil.Process().children(recursive=True))
 
 
-async def tour(*arguments: str, home: Path, env: dict[str, str] | None = None) -> asyncio.subprocess.Process:
+async def tour(
+    *arguments: str, home: Path, env: dict[str, str] | None = None, real_starts: bool = False
+) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
         sys.executable,
         "-c",
-        "from tour.cli import main; main()",
+        "from tour.cli import main; main()" if real_starts else forking.TOUR,
         *arguments,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
@@ -40,7 +43,8 @@ def _mind_ctrl_c() -> None:
 
 @pytest.mark.server
 async def test_one_claim_to_all_five(tmp_path: Path) -> None:
-    process = await tour("--model-latency", "0", "--step-latency", "0.1", home=tmp_path, env={"COLUMNS": "80"})
+    latencies = ("--model-latency", "0", "--step-latency", "0.1")
+    process = await tour(*latencies, home=tmp_path, env={"COLUMNS": "80"}, real_starts=True)
     said = (await process.communicate())[0].decode()
     assert process.returncode == 0, said
     for title in ("OpenAI Agents SDK", "Google ADK", "Pydantic AI", "LangChain", "a loop of our own"):
@@ -53,7 +57,7 @@ async def test_one_claim_to_all_five(tmp_path: Path) -> None:
 @pytest.mark.parametrize("after", [0.05, 0.5, 1.5, 4.0])
 async def test_ctrl_c_at_any_moment_leaves_no_process(tmp_path: Path, after: float) -> None:
     before = ours()
-    process = await tour(home=tmp_path)
+    process = await tour(home=tmp_path, real_starts=True)
     started: set[psutil.Process] = set()
     for _ in range(int(after / 0.05)):
         await asyncio.sleep(0.05)
