@@ -37,9 +37,8 @@ async def calculate_metrics(tool_context: RunContext[InsuranceClaim], claim: Ins
     if mismatch := tool_context.deps.mismatch_with(claim):
         return [mismatch]
     tasks = [asyncio.create_task(check(claim)) for check in (check_eligibility, compare_to_standard_rates, check_fraud)]
-    results = await asyncio.gather(
-        *tasks, return_exceptions=True
-    )  # all end, and are in the database, before an error is raised
+    # With return_exceptions, all end and are in the database before an error is raised.
+    results = await asyncio.gather(*tasks, return_exceptions=True)
     for result in results:
         if isinstance(result, BaseException):
             raise result

@@ -153,7 +153,7 @@ async def spawn_process(command: Sequence[str | Path], log: Path, env: Mapping[s
 
 
 spawn = spawn_process
-"""What starts a child; the tests put something quicker here."""
+"""The function that starts a child. The tests replace it by a faster one."""
 
 
 # Looked up before the fork: between fork and exec, a child must not load a library.
