@@ -193,12 +193,14 @@ class Running:
         await self.agent.process.kill()
         await self.agent.restart()
 
-    async def until_killed(self) -> None:
-        """Wait until a planned crash kills the learner's process, and start it again. Raises: Wrong."""
+    async def until_killed(self, id: str) -> None:
+        """Wait until a planned crash kills the learner's process in this invocation, and start it. Raises: Wrong."""
         pid = self.agent.process.pid
         try:
             async with asyncio.timeout(PATIENCE):
-                await self.agent.process.child.wait()
+                while self.agent.process.alive:
+                    self._watch_for_errors((await journal.read(self.stack.admin, id)).get(id))
+                    await asyncio.sleep(0.1)
         except TimeoutError:
             raise Wrong("Your agent never reached the step at which it is killed.") from None
         self.attempt.say(f"kill -9 {pid}")

@@ -13,7 +13,7 @@ async def check(attempt: Attempt) -> None:
         claim = sample_claims()["broken-leg"]
         prompt = f"Claim: {claim.model_dump_json()}"
         id = await running.send(claim.model_dump(mode="json"))
-        await running.until_killed()
+        await running.until_killed(id)
         await running.until(id, _eligibility_is_done, "a result of eligibility while cost runs", prompt)
         await running.kill()
         seen = await running.ended(id, prompt)
