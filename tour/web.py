@@ -328,7 +328,7 @@ class Tab:
         """Kill the agent of a lane with `kill -9`; the stack starts it again."""
         agent = self.stack.agents_of(lane.pattern).get(lane.framework.name)
         if agent is None:
-            ui.notify("It does not run yet: the first claim starts it.")
+            ui.notify("It has not been started yet: the first claim starts it.")
             return
         await agent.process.kill()
         ui.notify(f"{lane.title}: killed with kill -9. It is started again, and its claims go on.")
