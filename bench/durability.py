@@ -99,7 +99,7 @@ async def _plain(running: Stack, framework: Framework, exits: AsyncExitStack, fo
     )
 
     async def send() -> None:
-        _decided(await client.post("/run", json=framework.body(claim, session=uuid.uuid4().hex)))
+        _decided(await client.post(f"/run/{(id := uuid.uuid4().hex)}", json=framework.body(claim, session=id)))
 
     return Side(send, process.pid, None)
 

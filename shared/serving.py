@@ -1,12 +1,11 @@
 """How every agent of the tour is named, guarded and served."""
 
 import asyncio
-import inspect
 import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
@@ -18,6 +17,7 @@ from restate.exceptions import SdkInternalBaseException
 from restate.extensions import current_context
 from restate.server import install_shutdown_hook
 
+from durable.held_steps import causes
 from offline_model.sockets import listen
 from shared.claims import invalid
 from tracing import spans as tracing
@@ -52,7 +52,7 @@ def terminal_errors(*errors: type[Exception]) -> Callable[[], AbstractAsyncConte
                 raise restate.TerminalError(f"invalid claim: {invalid(error.__cause__)}", status_code=400) from error
             raise
         except errors as error:
-            if any(isinstance(cause, (restate.TerminalError, SdkInternalBaseException)) for cause in _causes(error)):
+            if any(isinstance(cause, (restate.TerminalError, SdkInternalBaseException)) for cause in causes(error)):
                 raise  # Restate looks for its own errors among the causes
             raise restate.TerminalError(f"{type(error).__name__}: {error}") from error
 
@@ -64,29 +64,6 @@ def serve(*services: restate.Service | restate.VirtualObject) -> None:
     tracing.install(services[0].name)
     key = os.environ.get("RESTATE_IDENTITY_KEY")
     serve_app(restate.app(services, identity_keys=[key] if key else None), *(service.name for service in services))
-
-
-def serve_plain(run: Callable[[Any], Awaitable[str]]) -> None:
-    """Serve an agent without Restate, by the same server: POST /run takes the claim that `run` takes, as JSON."""
-    from starlette.applications import Starlette
-    from starlette.requests import Request
-    from starlette.responses import JSONResponse
-    from starlette.routing import Route
-
-    [claim] = (kind for name, kind in inspect.get_annotations(run).items() if name != "return")
-
-    async def handle(request: Request) -> JSONResponse:
-        try:
-            given = claim.model_validate_json(await request.body())
-        except ValidationError as error:
-            return JSONResponse({"message": f"invalid claim: {invalid(error)}"}, status_code=400)
-        return JSONResponse(await run(given))
-
-    async def health(request: Request) -> JSONResponse:
-        return JSONResponse("ok")
-
-    routes = [Route("/run", handle, methods=["POST"]), Route("/health", health)]
-    serve_app(Starlette(routes=routes), "the agent without Restate")
 
 
 def serve_app(app: Any, *names: str) -> None:
@@ -127,10 +104,3 @@ def _listen(host: str, port: str) -> socket.socket:
             f"Cannot listen on {host}:{port}: {error}.\n"
             f"Stop the program that uses the port, or choose another one: PORT=9180 uv run {sys.argv[0]}"
         )
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    cause = error.__cause__
-    while cause is not None:
-        yield cause
-        cause = cause.__cause__

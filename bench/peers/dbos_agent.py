@@ -22,7 +22,8 @@ from pydantic_ai.models.openai import OpenAIResponsesModel
 from pydantic_ai.providers.openai import OpenAIProvider
 from starlette.applications import Starlette
 
-from bench.peers.serving import serve_peer, store
+from bench.peers.serving import store
+from bench.serving import serve_http
 from lab.observed import invocation
 from shared import checks, llm
 from shared.claims import InsuranceClaim
@@ -81,4 +82,4 @@ async def launched(app: Starlette) -> AsyncIterator[None]:
 
 
 if __name__ == "__main__":
-    serve_peer("DBOS", run, launched)
+    serve_http("DBOS", InsuranceClaim, run, launched)

@@ -31,7 +31,8 @@ from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool
 from starlette.applications import Starlette
 
-from bench.peers.serving import once, serve_peer, store
+from bench.peers.serving import once, store
+from bench.serving import serve_http
 from lab.observed import invocation
 from shared import checks, llm
 from shared.claims import InsuranceClaim
@@ -105,4 +106,4 @@ async def run(id: str, claim: InsuranceClaim) -> str:
 
 
 if __name__ == "__main__":
-    serve_peer("LangGraph", run, opened)
+    serve_http("LangGraph", InsuranceClaim, run, opened)

@@ -43,7 +43,8 @@ from pydantic_ai.models.openai import OpenAIResponsesModel
 from pydantic_ai.providers.openai import OpenAIProvider
 from starlette.applications import Starlette
 
-from bench.peers.serving import once, serve_peer
+from bench.peers.serving import once
+from bench.serving import serve_http
 from lab.observed import invocation
 from shared import checks, llm
 from shared.claims import InsuranceClaim
@@ -101,4 +102,4 @@ async def run(id: str, claim: InsuranceClaim) -> str:
 
 
 if __name__ == "__main__":
-    serve_peer("Prefect", run, connected)
+    serve_http("Prefect", InsuranceClaim, run, connected)

@@ -1,28 +1,13 @@
-"""The HTTP interface of every peer, so that the benchmark treats all alike.
-
-    POST /run/{id}   a claim as JSON: 200 and the decision as a JSON string; 400, with the field's name, for a bad claim
-    GET /health      200 once the peer is ready: its store is open, and its recovery, if it has one, has begun
-
-An id stands for one workflow: a second request with it gets the result of the running, ended or recovered workflow.
-"""
+"""The store of a peer, and one run for each id."""
 
 import asyncio
 import os
 from collections.abc import Callable, Coroutine
-from contextlib import AbstractAsyncContextManager
 from typing import Any, TypeAlias
 
-from pydantic import ValidationError
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import JSONResponse
-from starlette.routing import Route
-
-from shared.claims import InsuranceClaim, invalid
-from shared.serving import serve_app
+from shared.claims import InsuranceClaim
 
 Run: TypeAlias = Callable[[str, InsuranceClaim], Coroutine[Any, Any, str]]
-Lifespan: TypeAlias = Callable[[Starlette], AbstractAsyncContextManager[Any]]
 
 
 def store() -> str:
@@ -44,23 +29,3 @@ def once(run: Run) -> Run:
         return await asyncio.shield(running[id])
 
     return run_once
-
-
-def serve_peer(name: str, run: Run, lifespan: Lifespan) -> None:
-    """Serve on `HOST`:`PORT` until SIGTERM or Ctrl-C. `run` gives the same id the same workflow.
-
-    The block of `lifespan` is entered before the first request, in the event loop of the requests.
-    """
-
-    async def handle(request: Request) -> JSONResponse:
-        try:
-            claim = InsuranceClaim.model_validate_json(await request.body())
-        except ValidationError as error:
-            return JSONResponse({"message": f"invalid claim: {invalid(error)}"}, status_code=400)
-        return JSONResponse(await run(request.path_params["id"], claim))
-
-    async def health(request: Request) -> JSONResponse:
-        return JSONResponse("ok")
-
-    routes = [Route("/run/{id}", handle, methods=["POST"]), Route("/health", health)]
-    serve_app(Starlette(routes=routes, lifespan=lifespan), name)

@@ -13,11 +13,11 @@ from google.adk.sessions import InMemorySessionService
 from google.adk.tools.tool_context import ToolContext
 from google.genai import types
 
+from bench.serving import serve_plain
 from google_adk.tool_calls import refuse_unknown_tool
 from shared import llm
 from shared.checks import check_eligibility, check_fraud, compare_to_standard_rates
 from shared.claims import InsuranceClaim, SessionClaim
-from shared.serving import serve_plain
 
 
 async def calculate_metrics(claim: InsuranceClaim, tool_context: ToolContext) -> list[str]:
@@ -55,4 +55,4 @@ async def run(claim: SessionClaim) -> str:
 
 
 if __name__ == "__main__":
-    serve_plain(run)
+    serve_plain(SessionClaim, run)

@@ -9,10 +9,10 @@ from langchain.agents import create_agent
 from langchain.tools import ToolRuntime, tool
 from langchain_openai import ChatOpenAI
 
+from bench.serving import serve_plain
 from shared import llm
 from shared.checks import check_eligibility, check_fraud, compare_to_standard_rates
 from shared.claims import InsuranceClaim
-from shared.serving import serve_plain
 
 
 @tool
@@ -44,4 +44,4 @@ async def run(claim: InsuranceClaim) -> str:
 
 
 if __name__ == "__main__":
-    serve_plain(run)
+    serve_plain(InsuranceClaim, run)

@@ -8,10 +8,10 @@ import asyncio
 from agents import Agent, RunContextWrapper, Runner, function_tool, set_default_openai_client
 from openai import AsyncOpenAI
 
+from bench.serving import serve_plain
 from shared import llm
 from shared.checks import check_eligibility, check_fraud, compare_to_standard_rates
 from shared.claims import InsuranceClaim
-from shared.serving import serve_plain
 
 
 @function_tool
@@ -39,4 +39,4 @@ async def run(claim: InsuranceClaim) -> str:
 
 
 if __name__ == "__main__":
-    serve_plain(run)
+    serve_plain(InsuranceClaim, run)

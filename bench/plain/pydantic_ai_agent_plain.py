@@ -10,10 +10,10 @@ from pydantic_ai import Agent, RunContext, UsageLimits
 from pydantic_ai.models.openai import OpenAIResponsesModel
 from pydantic_ai.providers.openai import OpenAIProvider
 
+from bench.serving import serve_plain
 from shared import llm
 from shared.checks import check_eligibility, check_fraud, compare_to_standard_rates
 from shared.claims import InsuranceClaim
-from shared.serving import serve_plain
 
 
 async def calculate_metrics(tool_context: RunContext[InsuranceClaim], claim: InsuranceClaim) -> list[str]:
@@ -42,4 +42,4 @@ async def run(claim: InsuranceClaim) -> str:
 
 
 if __name__ == "__main__":
-    serve_plain(run)
+    serve_plain(InsuranceClaim, run)

@@ -9,10 +9,10 @@ from openai import AsyncOpenAI, pydantic_function_tool
 from openai.types.chat import ChatCompletionMessageParam
 from pydantic import BaseModel
 
+from bench.serving import serve_plain
 from shared import llm
 from shared.checks import check_eligibility, check_fraud, compare_to_standard_rates
 from shared.claims import InsuranceClaim
-from shared.serving import serve_plain
 
 
 class Metrics(BaseModel):
@@ -53,4 +53,4 @@ async def run(claim: InsuranceClaim) -> str:
 
 
 if __name__ == "__main__":
-    serve_plain(run)
+    serve_plain(InsuranceClaim, run)

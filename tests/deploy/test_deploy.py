@@ -65,8 +65,13 @@ def env_of(container: dict[str, Any]) -> dict[str, str | None]:
 
 
 def copied() -> list[str]:
-    """The folders that are in the image."""
-    return re.findall(r"^COPY (\w+) \1$", DOCKERFILE.read_text(), flags=re.MULTILINE)
+    """The files and folders of the repository that are in the image, at the same place."""
+    lines = re.findall(
+        r"^COPY (?!--from)(.*) (\S+)$", DOCKERFILE.read_text().partition("\nFROM ")[2], flags=re.MULTILINE
+    )
+    copies = [(source, target) for sources, target in lines for source in sources.split()]
+    assert all(target in (source, f"{Path(source).parent}/") for source, target in copies)
+    return [source for source, _ in copies]
 
 
 def test_envoy_accepts_its_configuration(tmp_path: Path) -> None:
@@ -111,14 +116,14 @@ def test_uv_in_the_image_is_the_one_that_made_the_lock() -> None:
 
 def test_the_image_has_all_that_its_programs_import(tmp_path: Path) -> None:
     """All that is copied into it is copied into a folder; the six programs and `register` are imported from there."""
-    for folder in copied():
-        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
-    [files] = re.findall(r"^COPY (.*) deploy/$", DOCKERFILE.read_text(), flags=re.MULTILINE)
-    (tmp_path / "deploy").mkdir()
-    for file in files.split():
-        shutil.copy(ROOT / file, tmp_path / "deploy")
-    scripts = [f"{framework.name}/{cluster.REMOTE_CHECKS.file}" for framework in FRAMEWORKS]
-    scripts.append(str(cluster.CHECKS_SCRIPT.relative_to(ROOT)))
+    for source in copied():
+        (tmp_path / source).parent.mkdir(exist_ok=True)
+        if (ROOT / source).is_dir():
+            shutil.copytree(ROOT / source, tmp_path / source, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(ROOT / source, tmp_path / source)
+    agents = [framework.script(cluster.REMOTE_CHECKS).resolve() for framework in FRAMEWORKS]
+    scripts = [str(script.relative_to(ROOT)) for script in (*agents, cluster.CHECKS_SCRIPT)]
     code = (
         "import runpy, sys, deploy.register\n"
         f"for script in {scripts}: runpy.run_path(script, run_name='imported')\n"
@@ -224,7 +229,7 @@ def test_the_programs_and_their_variables_are_ours() -> None:
         python, script = command
         assert python == "python"
         assert (ROOT / script).is_file()
-        assert script.split("/")[0] in copied()
+        assert any(Path(script).is_relative_to(source) for source in copied())
     ours = [SERVICES[name]["environment"] for name in ("agent", "checks")]
     ours += [env_of(each) for name, each in containers() if name in ("Deployment agent", "Deployment checks")]
     assert len(ours) == 4
