@@ -121,7 +121,7 @@ async def _check(chapter: Chapter) -> None:
         console.print(f"Hints: {chapter.folder.relative_to(ROOT)}/README.md", soft_wrap=True, highlight=False)
         raise typer.Exit(1) from None
     chapters.mark(chapter, passed=True)
-    _next(chapters.done())
+    _next(chapters.done(), after=chapter.number)
 
 
 def _started(number: int) -> Chapter:
@@ -142,8 +142,10 @@ def _shown(chapter: Chapter) -> str:
     return str(path.relative_to(ROOT) if path.is_relative_to(ROOT) else path)
 
 
-def _next(done: Container[int]) -> None:
-    left = next((chapter for chapter in CHAPTERS if chapter.number not in done), None)
+def _next(done: Container[int], after: int = -1) -> None:
+    """Name the first chapter after this one that is not done, or else the first one before it."""
+    in_order = (*CHAPTERS[after + 1 :], *CHAPTERS[: after + 1])
+    left = next((chapter for chapter in in_order if chapter.number not in done), None)
     if left is None:
         _say("All chapters are done.")
     elif left.mine.exists():

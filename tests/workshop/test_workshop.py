@@ -57,6 +57,31 @@ def test_the_list_of_chapters_fits_80_columns(monkeypatch: pytest.MonkeyPatch) -
     assert str(CHAPTERS[-1].mine) in paths
 
 
+@pytest.mark.parametrize(
+    ("number", "done_before", "told"),
+    [
+        (4, (), "workshop start 5"),
+        (4, (5, 6), "workshop start 7"),
+        (10, (), "workshop start 0"),
+        (4, tuple(range(11)), "All chapters are done."),
+    ],
+)
+async def test_the_next_chapter_is_the_one_after_that_which_has_passed(
+    number: int, done_before: tuple[int, ...], told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def passes(attempt: Attempt) -> None:
+        pass
+
+    for before in done_before:
+        chapters.mark(chapter(before), passed=True)
+    shown = StringIO()
+    monkeypatch.setattr(commands, "console", Console(file=shown, width=80))
+    monkeypatch.setattr(chapter(number).check, "check", passes)
+    monkeypatch.setattr(commands, "NOT_HERE", ())  # the environment stays as it is
+    await commands._check(chapter(number))
+    assert told in shown.getvalue()
+
+
 def test_what_is_replaced_is_kept_each_time() -> None:
     kept = []
     for text in ("first", "second"):
