@@ -31,6 +31,16 @@ CURL = "silent\nshow-error\nfail-with-body\nmax-time = 60\n"
 """What curl is told besides: to exit with 22 unless the answer is 2xx, and not to draw."""
 
 
+LISTENING = """
+import contextlib, psutil, sys
+with contextlib.suppress(psutil.NoSuchProcess):  # it has ended, or what it had started has
+    process = psutil.Process(int(sys.argv[1]))
+    for each in (process, *process.children(recursive=True)):
+        print(*(c.laddr.port for c in each.net_connections("tcp") if c.status == psutil.CONN_LISTEN))
+"""
+"""What tells the ports on which a process listens; they are seen only from its own network."""
+
+
 class Needs(NamedTuple):
     """The ports that a server needs, and what it says when it is ready; none for a command that ends by itself."""
 
@@ -53,16 +63,6 @@ class Server:
     def said(self) -> str:
         """What it has printed."""
         return self.log.read_text(errors="replace")
-
-    def ports(self) -> set[int]:
-        """The ports on which it listens, with all that it started."""
-        found = set()
-        with contextlib.suppress(psutil.NoSuchProcess):  # it has ended, or what it had started has
-            process = psutil.Process(self.process.pid)
-            for each in (process, *process.children(recursive=True)):
-                connections = each.net_connections("tcp")
-                found |= {c.laddr.port for c in connections if c.status == psutil.CONN_LISTEN}
-        return found
 
     def stop(self) -> int:
         """Press Ctrl-C in its terminal, and kill it if it does not end; returns its exit code."""
@@ -139,7 +139,7 @@ class Terminal:
     def in_the_way(self, command: str) -> list[Server]:
         """The servers of other commands that have the ports that this one needs."""
         ports = set(self.needs(command).ports)
-        return [server for server in self.servers if server.command != command and server.ports() & ports]
+        return [server for server in self.servers if server.command != command and self._ports(server) & ports]
 
     def needs(self, command: str) -> Needs:
         """What it takes to run this command, if it is a server."""
@@ -166,14 +166,22 @@ class Terminal:
             if (process.info["environ"] or {}).get("TOUR_HOME") == self.env["TOUR_HOME"]
         ]
 
+    def _ports(self, server: Server) -> set[int]:
+        """The ports on which a server listens, with all that it started."""
+        command = self._in_network(sys.executable, "-c", LISTENING, str(server.process.pid))
+        said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        return {int(port) for port in said.split()}
+
+    def _in_network(self, *command: str) -> list[str]:
+        return self.network.inside(*command) if self.network else [*command]
+
     def _source(self, script: str) -> str:
         path = self.checkout / script
         return path.read_text() if path.is_file() else ""
 
     def _start(self, command: str, output: int) -> subprocess.Popen[bytes]:
-        started = ["bash", "-c", command]
         return subprocess.Popen(
-            self.network.inside(*started) if self.network else started,
+            self._in_network("bash", "-c", command),
             cwd=self.checkout,
             env=self.env,
             stdin=subprocess.DEVNULL,
