@@ -146,7 +146,7 @@ def test_the_progress_of_the_claims() -> None:
     running = invocation("inv_1", 3.0)
     unfinished = [step.__class__(step.index, step.name, step.start, None, False) for step in running.steps[1:4]]
     running = Invocation("inv_1", "running", 0, None, None, 12, 12_345, tuple(unfinished), running.failures * 6)
-    said = printed(compare.progress("claim 10 of 12", FRAMEWORKS, [running] * 5))
+    said = printed(compare.progress("claim 10 of 12", FRAMEWORKS, [running] * len(FRAMEWORKS)))
     whole(said, *TITLES, "eligibility, cost, fraud (12 failed attempts)", "claim 10 of 12")
 
 
