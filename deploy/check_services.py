@@ -10,7 +10,7 @@ from shared.claims import InsuranceClaim
 from shared.serving import serve, terminal_errors
 
 # All agents share it, so its name has no prefix.
-claim_checks = restate.Service("ClaimChecks", invocation_context_managers=[terminal_errors()])
+claim_checks = restate.Service("ClaimChecks", invocation_context_managers=[terminal_errors])
 
 
 @claim_checks.handler()

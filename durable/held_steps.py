@@ -15,7 +15,7 @@ import asyncio
 import contextvars
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, cast
 
 from restate import Context, TerminalError
@@ -23,14 +23,18 @@ from restate.exceptions import SdkInternalBaseException
 from restate.extensions import current_context
 from restate.serde import BytesSerde, Serde
 from restate.server_context import DisconnectedException, ServerDurableFuture, ServerInvocationContext
+from restate.vm import UnresolvedFuture
 
 import durable.quick_gather  # noqa: F401 - a wide fan-out costs less CPU
 from durable.versions import require_versions
 
 require_versions(restate_sdk="1.3.0")
 
-NOT_HELD = (TerminalError, SdkInternalBaseException, DisconnectedException)
-"""A terminal error ends a step as a result does: no retry follows. The others are Restate's own signals."""
+ATTEMPT_IS_OVER = (SdkInternalBaseException, DisconnectedException)
+"""Restate's own signals: a step has failed, the invocation is suspended, or the connection is lost."""
+
+NOT_HELD = (TerminalError, *ATTEMPT_IS_OVER)
+"""A terminal error ends a step as a result does: no retry follows."""
 
 
 @asynccontextmanager
@@ -62,6 +66,10 @@ class Steps:
     """The steps in flight in one attempt: they have started, and Restate has not been sent their results."""
 
     def __init__(self) -> None:
+        self.translate: Callable[[Exception], Exception] = lambda error: error
+        """The error to raise in place of a step's error, such as a terminal one where no retry can help."""
+        self.over: BaseException | None = None
+        """Restate's signal that the attempt is over: whatever the handler raises then is a consequence of it."""
         self._in_flight: set[int] = set()
         self._ended = asyncio.Event()
 
@@ -108,24 +116,49 @@ class HoldingContext(ServerInvocationContext):
     async def create_run_coroutine(self, handle: int, action: Any, serde: Serde[Any], *retries: Any) -> None:
         async def held() -> bytes:
             try:
-                return serde.serialize(await _result(action))
+                written = serde.serialize(await _result(action))
+                serde.deserialize(written)  # in the journal, a result that cannot be read back would fail for ever
+                return written
             except NOT_HELD:
                 raise
-            except Exception:
-                self.steps.end(handle)
-                await self.steps.finished()
-                raise
+            except Exception as error:
+                raised = self.steps.translate(error)
+                if not isinstance(raised, NOT_HELD):
+                    self.steps.end(handle)
+                    await self.steps.finished()
+                if raised is error:
+                    raise
+                raise raised from error
 
         try:
             await super().create_run_coroutine(handle, held, BytesSerde(), *retries)
         finally:
             self.steps.end(handle)  # Restate has been sent its result: before that, nothing that waits may fail
 
+    async def create_poll_or_cancel_coroutine(self, unresolved_future: UnresolvedFuture) -> None:
+        with self._noticed():
+            await super().create_poll_or_cancel_coroutine(unresolved_future)
+
+    async def must_take_notification(self, handle: int) -> Any:
+        with self._noticed():
+            return await super().must_take_notification(handle)  # type: ignore[no-untyped-call]
+
+    @contextmanager
+    def _noticed(self) -> Iterator[None]:
+        try:
+            yield
+        except ATTEMPT_IS_OVER as signal:
+            self.steps.over = signal
+            raise
+
 
 def causes(error: BaseException | None) -> Iterator[BaseException]:
-    """The error, its cause, the cause of that, and so on."""
+    """The error, its cause, the cause of that, and so on; of a group, those of each of its errors."""
     while error is not None:
         yield error
+        if isinstance(error, BaseExceptionGroup):
+            for each in error.exceptions:
+                yield from causes(each)
         error = error.__cause__
 
 

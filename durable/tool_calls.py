@@ -22,9 +22,8 @@ from contextlib import asynccontextmanager
 from typing import TypeAlias, cast
 
 from restate import Context, TerminalError
-from restate.exceptions import SdkInternalBaseException
 from restate.extensions import current_context
-from restate.server_context import DisconnectedException, ServerInvocationContext, _restate_context_var
+from restate.server_context import ServerInvocationContext, _restate_context_var
 from restate.vm import (
     AllCompletedUnresolvedFuture,
     FirstCompletedUnresolvedFuture,
@@ -32,15 +31,13 @@ from restate.vm import (
     UnresolvedFuture,
 )
 
-from durable.held_steps import HoldingContext, holding
+from durable.held_steps import ATTEMPT_IS_OVER, HoldingContext, holding
 
 REGISTRY = "tool_calls"
 """Where an invocation keeps its tool calls by id: the tasks that an agent SDK starts all find them there."""
 
 Turn: TypeAlias = "asyncio.Future[BaseException | None]"
 """Set when a call goes on; to an exception when the attempt is over."""
-
-ATTEMPT_IS_OVER = (SdkInternalBaseException, DisconnectedException)
 
 
 class ToolCalls:

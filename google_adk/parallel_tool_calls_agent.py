@@ -6,7 +6,6 @@ uv run google_adk/parallel_tool_calls_agent.py
 import restate
 from google.adk.agents import LlmAgent
 from google.adk.apps import App
-from google.adk.models import Gemini
 from google.adk.runners import Runner
 from google.adk.tools.tool_context import ToolContext
 from google.genai import types
@@ -14,6 +13,7 @@ from restate.ext.adk import restate_context
 
 from durable.adapters.google_adk import ParallelRestatePlugin
 from durable.held_steps import hold_failures
+from google_adk.model import GeminiAskedAgain
 from google_adk.sessions import CompactedSessionService, compaction
 from google_adk.tool_calls import refuse_unknown_tool
 from shared import checks, llm
@@ -42,7 +42,7 @@ async def check_fraud(claim: InsuranceClaim, tool_context: ToolContext) -> str:
     return await restate_context().run_typed("fraud", checks.check_fraud, claim=claim)
 
 
-model = Gemini(model=llm.gemini_model(), client_kwargs=llm.gemini_client())
+model = GeminiAskedAgain(model=llm.gemini_model(), client_kwargs=llm.gemini_client())
 agent = LlmAgent(
     name="ParallelToolCallsClaimAgent",
     model=model,
@@ -60,7 +60,7 @@ runner = Runner(app=app, session_service=CompactedSessionService())
 
 claim_service = restate.VirtualObject(
     service_name("ParallelToolCallsClaimAgent"),
-    invocation_context_managers=[hold_failures, terminal_errors()],
+    invocation_context_managers=[hold_failures, terminal_errors],
     state_preload=False,
 )
 

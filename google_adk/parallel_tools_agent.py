@@ -6,13 +6,13 @@ uv run google_adk/parallel_tools_agent.py
 import restate
 from google.adk.agents import LlmAgent
 from google.adk.apps import App
-from google.adk.models import Gemini
 from google.adk.runners import Runner
 from google.adk.tools.tool_context import ToolContext
 from google.genai import types
 from restate.ext.adk import RestatePlugin, restate_context
 
 from durable.held_steps import hold_failures
+from google_adk.model import GeminiAskedAgain
 from google_adk.sessions import CompactedSessionService, compaction
 from google_adk.tool_calls import refuse_unknown_tool
 from shared import llm
@@ -34,7 +34,7 @@ async def calculate_metrics(claim: InsuranceClaim, tool_context: ToolContext) ->
     return [await check for check in checks]
 
 
-model = Gemini(model=llm.gemini_model(), client_kwargs=llm.gemini_client())
+model = GeminiAskedAgain(model=llm.gemini_model(), client_kwargs=llm.gemini_client())
 agent = LlmAgent(
     name="ParallelToolClaimAgent",
     model=model,
@@ -52,7 +52,7 @@ runner = Runner(app=app, session_service=CompactedSessionService())
 
 claim_service = restate.VirtualObject(
     service_name("ParallelToolClaimAgent"),
-    invocation_context_managers=[hold_failures, terminal_errors()],
+    invocation_context_managers=[hold_failures, terminal_errors],
     state_preload=False,
 )
 

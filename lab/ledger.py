@@ -14,7 +14,20 @@ from typing import Literal
 BUSY = 30.0
 """Seconds to wait for another process that writes."""
 
-Kind = Literal["delay", "fail", "terminal", "crash-before", "crash-after", "status", "hang", "cut", "truncate", "say"]
+Kind = Literal[
+    "delay",
+    "fail",
+    "terminal",
+    "crash-before",
+    "crash-after",
+    "status",
+    "hang",
+    "cut",
+    "truncate",
+    "say",
+    "raw",
+    "change",
+]
 Event = Literal["start", "end", "injected"]
 
 
@@ -25,7 +38,8 @@ class Fault:
     A step obeys `delay` (`value` seconds, every time), `fail` (a retryable error), `terminal` (an error with HTTP
     status `value`), `crash-before` and `crash-after` (the process kills itself with SIGKILL before or after the
     work). The step `model` is the offline model; it obeys `delay`, `status` (HTTP status `value`), `hang` (`value`
-    seconds), `cut`, `truncate` and `say` (`detail` is the turn to answer, as JSON).
+    seconds), `cut`, `truncate`, `say`, `raw` and `change`. `detail` is JSON: the turn to say; an object of `status`,
+    `headers` and `body`; a list of changes to the answer (`offline_model/changes.py`).
     """
 
     step: str

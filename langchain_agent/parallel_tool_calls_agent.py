@@ -7,7 +7,6 @@ import restate
 from langchain.agents import create_agent
 from langchain.tools import ToolRuntime, tool
 from langchain_openai import ChatOpenAI
-from langgraph.errors import GraphRecursionError
 from restate.ext.langchain import restate_context
 
 from durable.adapters.langchain import ParallelRestateMiddleware
@@ -43,7 +42,7 @@ async def check_fraud(claim: InsuranceClaim, runtime: ToolRuntime[InsuranceClaim
 
 agent = create_agent(  # type: ignore[misc]  # Restate types its middleware for agents without a context
     name="ParallelToolCallsClaimAgent",
-    model=ChatOpenAI(model=llm.openai_model(), timeout=llm.MODEL_TIMEOUT),
+    model=ChatOpenAI(model=llm.openai_model(), http_async_client=llm.http_client()),
     system_prompt=llm.THREE_TOOLS_INSTRUCTIONS,
     tools=[check_eligibility, compare_to_standard_rates, check_fraud],
     context_schema=InsuranceClaim,
@@ -52,7 +51,7 @@ agent = create_agent(  # type: ignore[misc]  # Restate types its middleware for 
 
 claim_service = restate.Service(
     service_name("ParallelToolCallsClaimAgent"),
-    invocation_context_managers=[hold_failures, terminal_errors(GraphRecursionError)],
+    invocation_context_managers=[hold_failures, terminal_errors],
 )
 
 

@@ -7,7 +7,6 @@ import restate
 from langchain.agents import create_agent
 from langchain.tools import ToolRuntime, tool
 from langchain_openai import ChatOpenAI
-from langgraph.errors import GraphRecursionError
 from restate.ext.langchain import RestateMiddleware, restate_context
 
 from durable.held_steps import hold_failures
@@ -33,7 +32,7 @@ async def calculate_metrics(claim: InsuranceClaim, runtime: ToolRuntime[Insuranc
 
 agent = create_agent(  # type: ignore[misc]  # Restate types its middleware for agents without a context
     name="ParallelToolClaimAgent",
-    model=ChatOpenAI(model=llm.openai_model(), timeout=llm.MODEL_TIMEOUT),
+    model=ChatOpenAI(model=llm.openai_model(), http_async_client=llm.http_client()),
     system_prompt=llm.INSTRUCTIONS,
     tools=[calculate_metrics],
     context_schema=InsuranceClaim,
@@ -42,7 +41,7 @@ agent = create_agent(  # type: ignore[misc]  # Restate types its middleware for 
 
 claim_service = restate.Service(
     service_name("ParallelToolClaimAgent"),
-    invocation_context_managers=[hold_failures, terminal_errors(GraphRecursionError)],
+    invocation_context_managers=[hold_failures, terminal_errors],
 )
 
 

@@ -7,6 +7,7 @@ from typing import Protocol, TypeAlias
 
 from lab.ledger import Fault as Planned
 from lab.ledger import Lab
+from offline_model.changes import Change
 from offline_model.conversation import Conversation, ToolCall, Turn
 
 
@@ -51,7 +52,23 @@ class Delay:
     then: "Fault | None" = None
 
 
-Fault: TypeAlias = Status | Hang | Cut | Truncated | Say | Delay
+@dataclass(frozen=True)
+class Raw:
+    """Answers with this status, these headers and this body, whatever they are."""
+
+    status: int
+    headers: dict[str, str]
+    body: str
+
+
+@dataclass(frozen=True)
+class Changed:
+    """Answers, with these changes."""
+
+    changes: list[Change]
+
+
+Fault: TypeAlias = Status | Hang | Cut | Truncated | Say | Delay | Raw | Changed
 
 
 class Director(Protocol):
@@ -82,7 +99,7 @@ class LabDirector:
         shown = {tool.name: tool.parameters for tool in conversation.tools}
         self._lab.record(*where, "start", json.dumps({"turn": turn, "tools": shown}))
         planned = self._lab.take(
-            *where, conversation.prompt, ["delay", "status", "hang", "cut", "truncate", "say"], turn
+            *where, conversation.prompt, ["delay", "status", "hang", "cut", "truncate", "say", "raw", "change"], turn
         )
         delay = sum(fault.value for fault in planned if fault.kind == "delay")
         then = next((_as_model_fault(fault) for fault in planned if fault.kind != "delay"), None)
@@ -103,4 +120,8 @@ def _as_model_fault(fault: Planned) -> Fault:
             said = json.loads(fault.detail)
             calls = tuple(ToolCall(call["name"], call["arguments"]) for call in said.get("calls", ()))
             return Say(Turn(text=said.get("text"), calls=calls, refusal=said.get("refusal")))
+        case "raw":
+            return Raw(**json.loads(fault.detail))
+        case "change":
+            return Changed([(how, where, value) for how, where, value in json.loads(fault.detail)])
     raise ValueError(f"the model cannot {fault.kind}")

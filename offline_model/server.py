@@ -21,9 +21,10 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from offline_model.changes import changed
 from offline_model.conversation import BadRequest, Conversation
 from offline_model.decide import decide
-from offline_model.faults import Cut, Delay, Director, Fault, Hang, Say, Status, Truncated
+from offline_model.faults import Changed, Cut, Delay, Director, Fault, Hang, Raw, Say, Status, Truncated
 from offline_model.sockets import listen
 from offline_model.wires.chat import CHAT
 from offline_model.wires.gemini import GEMINI
@@ -110,8 +111,13 @@ async def _answer(request: Request, wire: Wire, conversation: Conversation, faul
         case Status(code, retry_after, message):
             headers = None if retry_after is None else {"Retry-After": f"{retry_after:g}"}
             return wire.failure(code, message, headers)
+        case Raw(code, others, body):
+            return Response(body.encode("utf-8", "surrogatepass"), code, others)
     reply = wire.reply(conversation, fault.turn if isinstance(fault, Say) else decide(conversation))
-    response = JSONResponse(reply.model_dump(mode="json", by_alias=True, exclude_none=True))
+    content = reply.model_dump(mode="json", by_alias=True, exclude_none=True)
+    if isinstance(fault, Changed):
+        return Response(changed(content, fault.changes), media_type="application/json")
+    response = JSONResponse(content)
     half = bytes(response.body[: len(response.body) // 2])
     match fault:
         case Truncated():

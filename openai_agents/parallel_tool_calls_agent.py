@@ -4,7 +4,7 @@ uv run openai_agents/parallel_tool_calls_agent.py
 """
 
 import restate
-from agents import Agent, AgentsException, RunContextWrapper, set_default_openai_client
+from agents import Agent, RunContextWrapper, set_default_openai_client
 from openai import AsyncOpenAI
 from restate.ext.openai import durable_function_tool, restate_context
 
@@ -48,11 +48,11 @@ agent = Agent[InsuranceClaim](
     instructions=llm.THREE_TOOLS_INSTRUCTIONS,
     tools=[check_eligibility, compare_to_standard_rates, check_fraud],
 )
-set_default_openai_client(AsyncOpenAI(timeout=llm.MODEL_TIMEOUT))
+set_default_openai_client(AsyncOpenAI(http_client=llm.http_client()))
 
 claim_service = restate.Service(
     service_name("ParallelToolCallsClaimAgent"),
-    invocation_context_managers=[hold_failures, terminal_errors(AgentsException)],
+    invocation_context_managers=[hold_failures, terminal_errors],
 )
 
 

@@ -4,7 +4,7 @@ uv run openai_agents/parallel_tools_agent.py
 """
 
 import restate
-from agents import Agent, AgentsException, RunConfig, RunContextWrapper, ToolExecutionConfig, set_default_openai_client
+from agents import Agent, RunConfig, RunContextWrapper, ToolExecutionConfig, set_default_openai_client
 from openai import AsyncOpenAI
 from restate.ext.openai import DurableRunner, durable_function_tool, restate_context
 
@@ -36,11 +36,11 @@ agent = Agent[InsuranceClaim](
     instructions=llm.INSTRUCTIONS,
     tools=[calculate_metrics],
 )
-set_default_openai_client(AsyncOpenAI(timeout=llm.MODEL_TIMEOUT))
+set_default_openai_client(AsyncOpenAI(http_client=llm.http_client()))
 
 claim_service = restate.Service(
     service_name("ParallelToolClaimAgent"),
-    invocation_context_managers=[hold_failures, terminal_errors(AgentsException)],
+    invocation_context_managers=[hold_failures, terminal_errors],
 )
 
 

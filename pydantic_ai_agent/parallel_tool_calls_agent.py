@@ -5,7 +5,7 @@ uv run pydantic_ai_agent/parallel_tool_calls_agent.py
 
 import restate
 from openai import AsyncOpenAI
-from pydantic_ai import Agent, AgentRunError, RunContext, UsageLimits
+from pydantic_ai import Agent, RunContext, UsageLimits
 from pydantic_ai.models.openai import OpenAIResponsesModel
 from pydantic_ai.providers.openai import OpenAIProvider
 from restate.ext.pydantic import RestateAgent, restate_context
@@ -40,7 +40,7 @@ async def check_fraud(tool_context: RunContext[InsuranceClaim], claim: Insurance
 
 
 model_name = llm.openai_model()
-provider = OpenAIProvider(openai_client=AsyncOpenAI(timeout=llm.MODEL_TIMEOUT))
+provider = OpenAIProvider(openai_client=AsyncOpenAI(http_client=llm.http_client()))
 claim_agent = Agent(
     OpenAIResponsesModel(model_name, provider=provider),
     name="ParallelToolCallsClaimAgent",
@@ -53,7 +53,7 @@ agent = RestateAgent(claim_agent, run_options=llm.RETRIES)
 
 claim_service = restate.Service(
     service_name("ParallelToolCallsClaimAgent"),
-    invocation_context_managers=[hold_failures, terminal_errors(AgentRunError)],
+    invocation_context_managers=[hold_failures, terminal_errors],
 )
 
 

@@ -5,7 +5,7 @@ uv run pydantic_ai_agent/parallel_tools_agent.py
 
 import restate
 from openai import AsyncOpenAI
-from pydantic_ai import Agent, AgentRunError, RunContext, UsageLimits
+from pydantic_ai import Agent, RunContext, UsageLimits
 from pydantic_ai.models.openai import OpenAIResponsesModel
 from pydantic_ai.providers.openai import OpenAIProvider
 from restate.ext.pydantic import RestateAgent, restate_context
@@ -32,7 +32,7 @@ async def calculate_metrics(tool_context: RunContext[InsuranceClaim], claim: Ins
 
 
 model_name = llm.openai_model()
-provider = OpenAIProvider(openai_client=AsyncOpenAI(timeout=llm.MODEL_TIMEOUT))
+provider = OpenAIProvider(openai_client=AsyncOpenAI(http_client=llm.http_client()))
 claim_agent = Agent(
     OpenAIResponsesModel(model_name, provider=provider),
     name="ParallelToolClaimAgent",
@@ -44,7 +44,7 @@ agent = RestateAgent(claim_agent, run_options=llm.RETRIES)
 
 claim_service = restate.Service(
     service_name("ParallelToolClaimAgent"),
-    invocation_context_managers=[hold_failures, terminal_errors(AgentRunError)],
+    invocation_context_managers=[hold_failures, terminal_errors],
 )
 
 

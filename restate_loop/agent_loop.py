@@ -18,7 +18,7 @@ from durable.tool_calls import ToolCalls
 from shared import llm
 
 MODEL = llm.openai_model()
-client = AsyncOpenAI(timeout=llm.MODEL_TIMEOUT)
+client = AsyncOpenAI(http_client=llm.http_client())
 
 
 Given = TypeVar("Given")

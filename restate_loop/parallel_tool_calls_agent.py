@@ -48,7 +48,7 @@ agent = Agent(
 
 claim_service = restate.Service(
     service_name("ParallelToolCallsClaimAgent"),
-    invocation_context_managers=[hold_failures, terminal_errors()],
+    invocation_context_managers=[hold_failures, terminal_errors],
 )
 
 

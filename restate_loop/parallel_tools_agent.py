@@ -45,7 +45,7 @@ agent = Agent(
 
 claim_service = restate.Service(
     service_name("ParallelToolClaimAgent"),
-    invocation_context_managers=[hold_failures, terminal_errors()],
+    invocation_context_managers=[hold_failures, terminal_errors],
 )
 
 

@@ -22,7 +22,7 @@ agent = Agent(
 
 weather_service = restate.Service(
     service_name("ParallelToolAgent"),
-    invocation_context_managers=[hold_failures, terminal_errors()],
+    invocation_context_managers=[hold_failures, terminal_errors],
 )
 
 

@@ -5,6 +5,7 @@ The SDKs' own variables are respected as they are: `OPENAI_API_KEY`, `OPENAI_BAS
 """
 
 import asyncio
+import json
 import os
 import sys
 from contextlib import suppress
@@ -14,6 +15,8 @@ from typing import Any
 
 import httpx2
 from restate import RunOptions, TerminalError
+
+from durable.held_steps import causes
 
 RETRIES: RunOptions[Any] = RunOptions(
     max_attempts=3,
@@ -55,6 +58,65 @@ def answer(*texts: str | None, problem: str = "") -> str:
     raise TerminalError(f"the model gave no answer: {problem or 'its text is empty'}")
 
 
+REFUSALS = (400, 401, 403, 404, 422)
+"""HTTP statuses with which a provider refuses a call, and would refuse it again."""
+
+
+class BadAnswer(httpx2.TransportError):
+    """A model server's response that is not an answer, though its status says so. The model is asked again."""
+
+
+def model_error(error: Exception) -> Exception:
+    """The error of a failed model call that names its cause; other errors as they are.
+
+    A refusal of the provider becomes a TerminalError with its status and message. Every client has the status in the
+    attribute `status_code` or `code` of its errors.
+    """
+    for cause in causes(error):
+        if isinstance(cause, BadAnswer):
+            return cause
+        for status in (getattr(cause, "status_code", None), getattr(cause, "code", None)):
+            if status in REFUSALS:
+                return TerminalError(one_line(f"the model's provider refuses the call: {cause}"), status_code=status)
+    return error
+
+
+def one_line(text: str, most: int = 1_000) -> str:
+    """The text on one line, with an ellipsis for all beyond `most` characters."""
+    line = " ".join(text[: 10 * most].split())
+    return line if len(line) <= most else f"{line[: most - 1]}…"
+
+
+def http_client() -> httpx2.AsyncClient:
+    """The HTTP client of a model's client: as OpenAI's own, with `MODEL_TIMEOUT`; it looks at each answer first."""
+    return httpx2.AsyncClient(
+        timeout=httpx2.Timeout(MODEL_TIMEOUT, connect=10),
+        limits=httpx2.Limits(max_connections=1000, max_keepalive_connections=100),
+        follow_redirects=True,
+        event_hooks={"response": [_look_at]},
+    )
+
+
+async def _look_at(response: httpx2.Response) -> None:
+    """Mend half a surrogate pair, which is not text: an answer that is cut inside an emoji has one. It becomes U+FFFD.
+
+    Raises: BadAnswer for a response of a gateway or a proxy that has status 2xx, and is not an answer of a model.
+    """
+    body = await response.aread()
+    if not response.is_success:
+        return
+    try:
+        answer = json.loads(body)
+        if rb"\u" in body or b"\xed" in body:
+            text = json.dumps(answer, ensure_ascii=False).encode("utf-16", "surrogatepass")
+            response._content = text.decode("utf-16", "replace").encode()
+    except (ValueError, RecursionError) as error:
+        raise BadAnswer(one_line(f"the model's answer is not JSON ({error}): {response.text}", 300)) from None
+    given = answer if isinstance(answer, dict) else {}
+    if not (given.get("choices") or given.get("candidates") or given.get("promptFeedback")) and "output" not in given:
+        raise BadAnswer(one_line(f"the model's answer is none: {json.dumps(answer)}", 300))
+
+
 async def _wait_as_told(response: httpx2.Response) -> None:
     # OpenAI's clients do so by themselves; Google's asks again after a pause of its own.
     if response.status_code in (429, 503):
@@ -67,7 +129,8 @@ def _retry_after(response: httpx2.Response) -> float:
     with suppress(ValueError):
         return max(0.0, float(value))
     with suppress(ValueError):
-        return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
+        when = parsedate_to_datetime(value)
+        return max(0.0, (when.replace(tzinfo=when.tzinfo or UTC) - datetime.now(UTC)).total_seconds())
     return 0.0
 
 
@@ -76,12 +139,8 @@ def gemini_client() -> dict[str, Any]:
 
     The timeout; another try after an error that may pass; and as long a pause as an overloaded provider asks for.
     """
-    client = httpx2.AsyncClient(
-        timeout=httpx2.Timeout(MODEL_TIMEOUT, connect=10),
-        limits=httpx2.Limits(max_connections=1000, max_keepalive_connections=100),
-        follow_redirects=True,
-        event_hooks={"response": [_wait_as_told]},
-    )
+    client = http_client()
+    client.event_hooks["response"].append(_wait_as_told)
     retries = {"attempts": 3, "initial_delay": 0.5, "http_status_codes": [408, 429, 500, 502, 503, 504]}
     milliseconds = int(MODEL_TIMEOUT * 1000)  # it would override the client's
     return {"http_options": {"timeout": milliseconds, "retry_options": retries, "httpx_async_client": client}}

@@ -5,22 +5,27 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import restate
 from hypercorn.asyncio import serve as hypercorn_serve
 from hypercorn.config import Config
 from pydantic import ValidationError
-from restate.exceptions import SdkInternalBaseException
+from restate.exceptions import RetryableError, SdkInternalException
 from restate.extensions import current_context
 from restate.server import install_shutdown_hook
 
-from durable.held_steps import causes
+from durable.held_steps import causes, holding
+from lab.observed import InjectedFailure
 from offline_model.sockets import listen
+from shared import llm
 from shared.claims import invalid
 from tracing import spans as tracing
+
+FOR_RESTATE = (restate.TerminalError, RetryableError, InjectedFailure)
+"""Errors that Restate handles; it looks for its own among the causes of an error, too."""
 
 GRACE = 0.5
 """Seconds that open invocations get to end on SIGTERM or Ctrl-C; Restate retries those that did not."""
@@ -32,31 +37,33 @@ def service_name(name: str) -> str:
     return f"{prefix}.{name}" if prefix else name
 
 
-def terminal_errors(*errors: type[Exception]) -> Callable[[], AbstractAsyncContextManager[None]]:
-    """A guard for `invocation_context_managers`: these errors end the invocation instead of being retried.
+@asynccontextmanager
+async def terminal_errors() -> AsyncIterator[None]:
+    """End the invocation with what its handler raises; for the `invocation_context_managers` of a service.
 
-    An agent SDK's own errors (too many turns, an answer it cannot use) come from answers that are in the journal,
-    so a retry would only meet them again: they become a `TerminalError` (500) that names the cause. Input that is
-    no valid claim is the caller's fault, where the Restate SDK answers 500: it becomes a 400 that names the field.
+    A handler works on the entries of the journal, so an error of its own would come again on every replay. It becomes a
+    `TerminalError` (500) that names the cause in one line. Only failed steps, Restate's signals and faults of the lab
+    are retried. Input that is not a valid claim is the caller's fault, where the Restate SDK answers 500: it becomes a
+    400 that names the field. A provider's refusal of a model call ends the invocation with its status.
     """
-
-    @asynccontextmanager
-    async def guard() -> AsyncIterator[None]:
-        context = current_context()
-        if context and not context.request().body:  # the SDK would call the handler with None
-            raise restate.TerminalError("invalid claim: body: a claim as JSON is required", status_code=400)
-        try:
-            yield
-        except restate.TerminalError as error:
-            if isinstance(error.__cause__, ValidationError):
-                raise restate.TerminalError(f"invalid claim: {invalid(error.__cause__)}", status_code=400) from error
+    context = current_context()
+    assert context
+    if not context.request().body:  # the SDK would call the handler with None
+        raise restate.TerminalError("invalid claim: body: a claim as JSON is required", status_code=400)
+    steps = holding(context).steps
+    steps.translate = llm.model_error
+    try:
+        yield
+    except restate.TerminalError as error:
+        if isinstance(error.__cause__, ValidationError):
+            raise restate.TerminalError(f"invalid claim: {invalid(error.__cause__)}", status_code=400) from error
+        raise restate.TerminalError(llm.one_line(error.message), error.status_code, error.metadata) from error
+    except Exception as error:
+        if steps.over:
+            raise SdkInternalException from error
+        if any(isinstance(cause, FOR_RESTATE) for cause in causes(error)):
             raise
-        except errors as error:
-            if any(isinstance(cause, (restate.TerminalError, SdkInternalBaseException)) for cause in causes(error)):
-                raise  # Restate looks for its own errors among the causes
-            raise restate.TerminalError(f"{type(error).__name__}: {error}") from error
-
-    return guard
+        raise restate.TerminalError(llm.one_line(f"{type(error).__name__}: {error}")) from error
 
 
 def serve(*services: restate.Service | restate.VirtualObject) -> None:

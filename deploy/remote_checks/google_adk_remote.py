@@ -8,13 +8,13 @@ uv run deploy/remote_checks/google_adk_remote.py
 import restate
 from google.adk.agents import LlmAgent
 from google.adk.apps import App
-from google.adk.models import Gemini
 from google.adk.runners import Runner
 from google.adk.tools.tool_context import ToolContext
 from google.genai import types
 from restate.ext.adk import RestatePlugin, restate_context
 
 from deploy.check_services import cost, eligibility, fraud
+from google_adk.model import GeminiAskedAgain
 from google_adk.sessions import CompactedSessionService, compaction
 from google_adk.tool_calls import refuse_unknown_tool
 from shared import llm
@@ -35,7 +35,7 @@ async def calculate_metrics(claim: InsuranceClaim, tool_context: ToolContext) ->
     return [await check for check in checks]
 
 
-model = Gemini(model=llm.gemini_model(), client_kwargs=llm.gemini_client())
+model = GeminiAskedAgain(model=llm.gemini_model(), client_kwargs=llm.gemini_client())
 agent = LlmAgent(
     name="RemoteChecksClaimAgent",
     model=model,
@@ -52,7 +52,7 @@ app = App(
 runner = Runner(app=app, session_service=CompactedSessionService())
 
 claim_service = restate.VirtualObject(
-    service_name("RemoteChecksClaimAgent"), invocation_context_managers=[terminal_errors()], state_preload=False
+    service_name("RemoteChecksClaimAgent"), invocation_context_managers=[terminal_errors], state_preload=False
 )
 
 

@@ -9,7 +9,6 @@ import restate
 from langchain.agents import create_agent
 from langchain.tools import ToolRuntime, tool
 from langchain_openai import ChatOpenAI
-from langgraph.errors import GraphRecursionError
 from restate.ext.langchain import RestateMiddleware, restate_context
 
 from deploy.check_services import cost, eligibility, fraud
@@ -34,16 +33,14 @@ async def calculate_metrics(claim: InsuranceClaim, runtime: ToolRuntime[Insuranc
 
 agent = create_agent(  # type: ignore[misc]  # Restate types its middleware for agents without a context
     name="RemoteChecksClaimAgent",
-    model=ChatOpenAI(model=llm.openai_model(), timeout=llm.MODEL_TIMEOUT),
+    model=ChatOpenAI(model=llm.openai_model(), http_async_client=llm.http_client()),
     system_prompt=llm.INSTRUCTIONS,
     tools=[calculate_metrics],
     context_schema=InsuranceClaim,
     middleware=[RestateMiddleware(run_options=llm.RETRIES)],
 )
 
-claim_service = restate.Service(
-    service_name("RemoteChecksClaimAgent"), invocation_context_managers=[terminal_errors(GraphRecursionError)]
-)
+claim_service = restate.Service(service_name("RemoteChecksClaimAgent"), invocation_context_managers=[terminal_errors])
 
 
 @claim_service.handler()

@@ -6,7 +6,7 @@ uv run deploy/remote_checks/openai_agents_remote.py
 """
 
 import restate
-from agents import Agent, AgentsException, RunConfig, RunContextWrapper, ToolExecutionConfig, set_default_openai_client
+from agents import Agent, RunConfig, RunContextWrapper, ToolExecutionConfig, set_default_openai_client
 from openai import AsyncOpenAI
 from restate.ext.openai import DurableRunner, durable_function_tool, restate_context
 
@@ -37,11 +37,9 @@ agent = Agent[InsuranceClaim](
     instructions=llm.INSTRUCTIONS,
     tools=[calculate_metrics],
 )
-set_default_openai_client(AsyncOpenAI(timeout=llm.MODEL_TIMEOUT))
+set_default_openai_client(AsyncOpenAI(http_client=llm.http_client()))
 
-claim_service = restate.Service(
-    service_name("RemoteChecksClaimAgent"), invocation_context_managers=[terminal_errors(AgentsException)]
-)
+claim_service = restate.Service(service_name("RemoteChecksClaimAgent"), invocation_context_managers=[terminal_errors])
 
 
 @claim_service.handler()

@@ -7,7 +7,7 @@ uv run deploy/remote_checks/pydantic_ai_agent_remote.py
 
 import restate
 from openai import AsyncOpenAI
-from pydantic_ai import Agent, AgentRunError, RunContext, UsageLimits
+from pydantic_ai import Agent, RunContext, UsageLimits
 from pydantic_ai.models.openai import OpenAIResponsesModel
 from pydantic_ai.providers.openai import OpenAIProvider
 from restate.ext.pydantic import RestateAgent, restate_context
@@ -33,7 +33,7 @@ async def calculate_metrics(tool_context: RunContext[InsuranceClaim], claim: Ins
 
 
 model_name = llm.openai_model()
-provider = OpenAIProvider(openai_client=AsyncOpenAI(timeout=llm.MODEL_TIMEOUT))
+provider = OpenAIProvider(openai_client=AsyncOpenAI(http_client=llm.http_client()))
 claim_agent = Agent(
     OpenAIResponsesModel(model_name, provider=provider),
     name="RemoteChecksClaimAgent",
@@ -43,9 +43,7 @@ claim_agent = Agent(
 )
 agent = RestateAgent(claim_agent, run_options=llm.RETRIES)
 
-claim_service = restate.Service(
-    service_name("RemoteChecksClaimAgent"), invocation_context_managers=[terminal_errors(AgentRunError)]
-)
+claim_service = restate.Service(service_name("RemoteChecksClaimAgent"), invocation_context_managers=[terminal_errors])
 
 
 @claim_service.handler()

@@ -44,7 +44,7 @@ agent = Agent(
     ],
 )
 
-claim_service = restate.Service(service_name("RemoteChecksClaimAgent"), invocation_context_managers=[terminal_errors()])
+claim_service = restate.Service(service_name("RemoteChecksClaimAgent"), invocation_context_managers=[terminal_errors])
 
 
 @claim_service.handler()

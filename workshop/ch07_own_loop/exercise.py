@@ -14,7 +14,7 @@ from shared.weather import City, WeatherRequest, get_weather
 MODEL = llm.openai_model()
 INSTRUCTIONS = "You report the weather. Call get_weather for every city in the question, all in one turn."
 TOOLS = [pydantic_function_tool(City, name="get_weather", description="Get the current weather in a city.")]
-client = AsyncOpenAI(timeout=llm.MODEL_TIMEOUT)
+client = AsyncOpenAI(http_client=llm.http_client())
 
 
 async def call_model(messages: list[ChatCompletionMessageParam]) -> ChatCompletion:

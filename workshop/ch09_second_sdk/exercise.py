@@ -31,7 +31,7 @@ agent = None
 # EXERCISE: list the errors of your SDK, such as too many turns, in `terminal_errors(…)`.
 claim_service = restate.Service(
     service_name("ParallelToolClaimAgent"),
-    invocation_context_managers=[hold_failures, terminal_errors()],
+    invocation_context_managers=[hold_failures, terminal_errors],
 )
 
 

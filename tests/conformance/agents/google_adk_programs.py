@@ -38,7 +38,7 @@ inner = LlmAgent(name="Inner", model=model, tools=[work], before_tool_callback=r
 agent = LlmAgent(name="Programs", model=model, tools=[work, delegate, refuse], before_tool_callback=refuse_unknown_tool)
 service = restate.VirtualObject(
     service_name("Programs"),
-    invocation_context_managers=[hold_failures, terminal_errors()],
+    invocation_context_managers=[hold_failures, terminal_errors],
 )
 
 

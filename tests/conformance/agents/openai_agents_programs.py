@@ -5,7 +5,6 @@ import json
 import restate
 from agents import (
     Agent,
-    AgentsException,
     RunConfig,
     ToolExecutionConfig,
     ToolGuardrailFunctionOutput,
@@ -54,7 +53,7 @@ inner = Agent[None](name="Inner", model=model, tools=[work])
 agent = Agent[None](name="Programs", model=model, tools=[work, delegate, refuse])
 service = restate.Service(
     service_name("Programs"),
-    invocation_context_managers=[hold_failures, terminal_errors(AgentsException)],
+    invocation_context_managers=[hold_failures, terminal_errors],
 )
 
 

@@ -3,7 +3,7 @@
 import json
 
 import restate
-from pydantic_ai import Agent, AgentRunError, ModelRetry
+from pydantic_ai import Agent, ModelRetry
 from pydantic_ai.models.openai import OpenAIResponsesModel
 from restate.ext.pydantic import RestateAgent
 
@@ -40,7 +40,7 @@ agent = RestateAgent(
 naive = RestateAgent(Agent(model, name="Naive", tools=[work]), run_options=llm.RETRIES)
 service = restate.Service(
     service_name("Programs"),
-    invocation_context_managers=[hold_failures, terminal_errors(AgentRunError)],
+    invocation_context_managers=[hold_failures, terminal_errors],
 )
 
 

@@ -41,7 +41,7 @@ inner = Agent("", tools[:1])
 agent = Agent("", tools)
 service = restate.Service(
     service_name("Programs"),
-    invocation_context_managers=[hold_failures, terminal_errors()],
+    invocation_context_managers=[hold_failures, terminal_errors],
 )
 
 

@@ -1,0 +1,67 @@
+"""An answer with changes, such as gateways, proxies and filters make.
+
+A change names a place by a number. All values of the answer are counted in their order, with those inside JSON texts
+(the arguments of a tool call), and the number is taken modulo their count. So any number fits any answer.
+"""
+
+import json
+from collections.abc import Iterator
+from typing import Any, TypeAlias
+
+Change: TypeAlias = tuple[str, int, Any]
+"""How, where, and with which value: `drop`, `set` (value), `nest` (so deep, in lists), `twice` (of a list's item)."""
+
+NESTED = "\x00nested {} {}\x00"
+"""Stands for a value that is nested deeper than Python's own JSON encoder goes."""
+
+
+def changed(answer: Any, changes: list[Change]) -> bytes:
+    """The answer as JSON, changed; the answer itself stays as it is."""
+    whole = [json.loads(json.dumps(answer))]
+    for how, where, value in changes:
+        places = list(_places(whole))
+        holder, key = places[where % len(places)]
+        match how:
+            case "set":
+                holder[key] = value
+            case "nest":
+                holder[key] = NESTED.format(value, json.dumps(_plain(holder[key])))
+            case "twice" if isinstance(holder, list):
+                holder.insert(key, holder[key])
+            case "drop" if holder is not whole:
+                del holder[key]
+    return _dumped(_plain(whole[0])).encode()
+
+
+class _Text(dict[str, Any]):
+    """An object whose JSON is the value of a string."""
+
+
+def _places(holder: Any) -> Iterator[tuple[Any, Any]]:
+    for key, value in list(holder.items() if isinstance(holder, dict) else enumerate(holder)):
+        if isinstance(value, str) and value.startswith("{"):
+            try:
+                holder[key] = value = _Text(json.loads(value))
+            except ValueError:
+                continue
+        yield holder, key
+        if isinstance(value, dict | list):
+            yield from _places(value)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_plain(each) for each in value]
+    if isinstance(value, dict):
+        plain = {key: _plain(each) for key, each in value.items()}
+        return _dumped(plain) if isinstance(value, _Text) else plain
+    return value
+
+
+def _dumped(value: Any) -> str:
+    text = json.dumps(value)  # half of a surrogate pair becomes an escape, as it is on the wire
+    while (start := text.find('"\\u0000nested ')) >= 0:
+        end = text.index('\\u0000"', start + 1)
+        depth, _, inner = json.loads(text[start : end + 7])[8:-1].partition(" ")
+        text = text[:start] + "[" * int(depth) + inner + "]" * int(depth) + text[end + 7 :]
+    return text
