@@ -24,9 +24,6 @@ from shared import llm
 from shared.claims import invalid
 from tracing import spans as tracing
 
-FOR_RESTATE = (restate.TerminalError, RetryableError, InjectedFailure)
-"""Errors that Restate handles; it looks for its own among the causes of an error, too."""
-
 GRACE = 0.5
 """Seconds that open invocations get to end on SIGTERM or Ctrl-C; Restate retries those that did not."""
 
@@ -54,16 +51,19 @@ async def terminal_errors() -> AsyncIterator[None]:
     steps.translate = llm.model_error
     try:
         yield
-    except restate.TerminalError as error:
-        if isinstance(error.__cause__, ValidationError):
-            raise restate.TerminalError(f"invalid claim: {invalid(error.__cause__)}", status_code=400) from error
-        raise restate.TerminalError(llm.one_line(error.message), error.status_code, error.metadata) from error
     except Exception as error:
         if steps.over:
             raise SdkInternalException from error
-        if any(isinstance(cause, FOR_RESTATE) for cause in causes(error)):
+        chain = list(causes(error))
+        if any(isinstance(cause, (RetryableError, InjectedFailure)) for cause in chain):
             raise
-        raise restate.TerminalError(llm.one_line(f"{type(error).__name__}: {error}")) from error
+        terminal = next((cause for cause in chain if isinstance(cause, restate.TerminalError)), None)
+        if terminal is None:
+            raise restate.TerminalError(llm.one_line(f"{type(error).__name__}: {error}")) from error
+        if isinstance(terminal.__cause__, ValidationError):
+            message = f"invalid claim: {invalid(terminal.__cause__)}"
+            raise restate.TerminalError(message, status_code=400) from error
+        raise restate.TerminalError(llm.one_line(terminal.message), terminal.status_code, terminal.metadata) from error
 
 
 def serve(*services: restate.Service | restate.VirtualObject) -> None:
