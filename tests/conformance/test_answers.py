@@ -125,6 +125,34 @@ async def test_a_refusal_of_the_provider_ends_the_claim_after_one_attempt(
     await asyncio.gather(*map(one, AGENTS))
 
 
+async def test_half_an_emoji_in_the_answer_is_mended(running: Stack, tagged: Tagged) -> None:
+    async def one(framework: Framework) -> None:
+        said = json.dumps({"text": f"No {EMOJI} today."})
+        answer = await ended(running, framework, tagged(), Fault("model", "say", detail=said), 1, 0)
+        assert answer == "No \ufffd today."
+
+    await asyncio.gather(*map(one, AGENTS))
+
+
+async def test_half_an_emoji_in_a_tool_call_is_mended(running: Stack, tagged: Tagged) -> None:
+    async def one(framework: Framework) -> None:
+        call = {"name": "calculate_metrics", "arguments": json.dumps({"claim": EMOJI})}
+        said = json.dumps({"calls": [call]})
+        answer = await ended(running, framework, tagged(), Fault("model", "say", detail=said), 1, 0)
+        assert answer.startswith(("Approved:", "500: "))
+
+    await asyncio.gather(*map(one, AGENTS))
+
+
+async def test_a_malformed_function_call_is_asked_again(running: Stack, tagged: Tagged) -> None:
+    async def one(framework: Framework) -> None:
+        said = json.dumps({"calls": [{"name": "calculate_metrics", "arguments": "{not json"}]})
+        answer = await ended(running, framework, tagged(), Fault("model", "say", detail=said), 1, 0)
+        assert answer.startswith("Approved:"), framework.name
+
+    await asyncio.gather(*(one(framework) for framework in AGENTS if framework.wire == "Gemini"))
+
+
 def digest_of(claim: Any) -> str:
     from offline_model.faults import digest
 

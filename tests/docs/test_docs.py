@@ -45,7 +45,10 @@ TROUBLES = {
         "shared/test_entrypoints.py",
         "test_with_a_key_and_no_model_the_error_names_the_cause_and_not_the_key",
     ),
-    "`500 … 401`": ("conformance/test_claims.py", "test_a_dead_model_ends_in_a_terminal_error"),
+    "`401: the model's provider": (
+        "conformance/test_answers.py",
+        "test_a_refusal_of_the_provider_ends_the_claim_after_one_attempt",
+    ),
     "`META0005": ("shared/test_entrypoints.py", "test_a_service_s_name_that_restate_reserves"),
 }
 """How rows of docs/troubleshooting.md begin, all of the most common ones among them, and the test that meets each."""

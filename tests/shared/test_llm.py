@@ -1,5 +1,6 @@
 """How long an overloaded provider makes a model call wait."""
 
+import re
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
@@ -20,6 +21,39 @@ def test_retry_after_may_be_a_date(ahead: int, expected: float) -> None:
     said = format_datetime(datetime.now(UTC) + timedelta(seconds=ahead))
     waits = llm._retry_after(httpx2.Response(429, headers={"retry-after": said}))
     assert waits == pytest.approx(expected, abs=10 if expected else 0)
+
+
+def test_a_date_without_a_zone_is_in_utc() -> None:
+    assert llm._retry_after(httpx2.Response(429, headers={"retry-after": "Wed, 21 Oct 2015 07:28:00"})) == 0
+
+
+async def looked_at(body: bytes, status: int = 200) -> httpx2.Response:
+    response = httpx2.Response(status, content=body)
+    await llm._look_at(response)
+    return response
+
+
+@pytest.mark.parametrize("half", [rb"\ud83d", rb"\udc94", b"\xed\xa0\xbd"])
+async def test_half_an_emoji_is_mended(half: bytes) -> None:
+    response = await looked_at(b'{"choices": ["no ' + half + rb' and \ud83d\udc94 and \\ud83d"]}')
+    assert response.json()["choices"][0] in (
+        f"no {chr(0xFFFD)} and 💔 and \\ud83d",
+        f"no {chr(0xFFFD) * 3} and 💔 and \\ud83d",
+    )
+
+
+@pytest.mark.parametrize("body", [b"", b"null", b"{}", b"[]", b'{"choices": []}', b'{"error": {"code": 1}}', b"<html>"])
+async def test_an_answer_that_is_none_is_told(body: bytes) -> None:
+    with pytest.raises(llm.BadAnswer, match="the model's answer is"):
+        await looked_at(body)
+    await looked_at(body, 503)  # the client knows what to do with it
+
+
+@pytest.mark.parametrize(
+    "body", [b'{"output": []}', b'{"candidates": [1]}', b'{"promptFeedback": {"blockReason": "X"}}']
+)
+async def test_an_answer_is_left_as_it_is(body: bytes) -> None:
+    assert (await looked_at(body)).content == body
 
 
 def test_an_answer_is_what_the_model_said() -> None:
