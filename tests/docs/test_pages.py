@@ -208,7 +208,7 @@ def follow(page: Path, terminal: Terminal, done: Done) -> Iterator[str]:
 
 def obey(command: Command, instead: Instead, terminal: Terminal, done: Done) -> Iterator[str]:
     text = instead.run or command.text
-    stateless = re.match(r"(COLUMNS=\d+ )?uv run tour(?! register| workshop)", text) and not terminal.needs(text).ports
+    stateless = re.match(r"(COLUMNS=\d+ )?uv run tour(?! register| workshop| server| up)", text)
     if instead.test or (text in done and not command.shown and (command.span or stateless)):
         return
     done.add(text)
