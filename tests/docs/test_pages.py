@@ -68,7 +68,7 @@ INSTEAD = {
     ),
     "PORT=9180 uv run …": Instead("… is the reader's", run="PORT=9180 uv run restate_loop/weather_agent.py"),
     "uv run tour register URL": Instead(
-        "URL is the reader's; here `tour up` runs", run="uv run tour register http://localhost:9081"
+        "URL is the reader's; the README has one", test="tests/docs/test_pages.py::test_what_the_pages_say"
     ),
     "uv run tour workshop check N": Instead("N is the reader's; each chapter has its own", run="uv run tour workshop"),
     "uv run tour --sample NAME": Instead(
