@@ -3,10 +3,10 @@
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
 LONGEST = (
+    "tests/conformance/test_model.py",  # it waits a lot, and the pages compute a lot: side by side, both are quick
     "tests/docs/test_pages.py",
     "tests/bench/test_bench.py",
     "tests/browser/test_web.py",
-    "tests/conformance/test_model.py",
     "tests/conformance/test_promise.py",
     "tests/conformance/test_parallel_tool_calls.py",
     "tests/conformance/test_claims.py",

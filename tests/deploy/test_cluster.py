@@ -345,6 +345,7 @@ async def test_a_check_refuses_what_is_no_claim(five: Stack) -> None:
         assert (response.status_code, response.json()["message"].split(": ")[:2]) == (400, ["invalid claim", "amount"])
 
 
+@pytest.mark.real_starts
 async def test_the_command_shows_a_line_that_works(tmp_path: Path) -> None:
     command: list[str | Path] = [sys.executable, "-m", "deploy.cluster", "--agent", "google_adk", "--replicas", "1"]
     async with processes.running(

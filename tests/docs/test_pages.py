@@ -68,7 +68,7 @@ INSTEAD = {
     ),
     "PORT=9180 uv run …": Instead("… is the reader's", run="PORT=9180 uv run restate_loop/weather_agent.py"),
     "uv run tour register URL": Instead(
-        "URL is the reader's; here `tour up` runs", run="uv run tour register http://localhost:9081"
+        "URL is the reader's; the README has one", test="tests/docs/test_pages.py::test_what_the_pages_say"
     ),
     "uv run tour workshop check N": Instead("N is the reader's; each chapter has its own", run="uv run tour workshop"),
     "uv run tour --sample NAME": Instead(
@@ -208,7 +208,7 @@ def follow(page: Path, terminal: Terminal, done: Done) -> Iterator[str]:
 
 def obey(command: Command, instead: Instead, terminal: Terminal, done: Done) -> Iterator[str]:
     text = instead.run or command.text
-    stateless = re.match(r"(COLUMNS=\d+ )?uv run tour(?! register| workshop)", text) and not terminal.needs(text).ports
+    stateless = re.match(r"(COLUMNS=\d+ )?uv run tour(?! register| workshop| server| up)", text)
     if instead.test or (text in done and not command.shown and (command.span or stateless)):
         return
     done.add(text)

@@ -9,6 +9,7 @@ import sys
 import tempfile
 import xml.etree.ElementTree as xml
 from pathlib import Path
+from typing import Any
 
 from rich.status import Status
 
@@ -71,7 +72,7 @@ async def _suite(attempt: Attempt, framework: Framework) -> None:
     modules = [SUITE / f"{name}.py" for name in MODULES if framework.keyed or name != "test_sessions"]
     with tempfile.TemporaryDirectory(prefix="tour-workshop-") as folder:
         result = Path(folder) / "result.xml"
-        options = f"-x -v -n 0 -p no:cacheprovider --tb short --timeout {HANGS}".split()
+        options = f"-x -v -n 0 -p no:cacheprovider -p {__name__} --tb short --timeout {HANGS}".split()
         chosen = " and ".join(f"not {part}" for part in LEFT_OUT)
         command: list[str | Path] = [sys.executable, "-m", "pytest", *modules, *options, "-k", chosen]
         child = await asyncio.create_subprocess_exec(
@@ -98,6 +99,11 @@ async def _suite(attempt: Attempt, framework: Framework) -> None:
             raise TourError(
                 f"pytest ended with code {child.returncode}. It said:\n{''.join(said[-LINES:])}", "Run `uv sync`."
             )
+
+
+def pytest_collection_modifyitems(items: list[Any]) -> None:
+    """Run the suite in the order of `MODULES`, the simplest promises first; the tests' own order saves time."""
+    items.sort(key=lambda item: MODULES.index(item.path.stem))
 
 
 def _env() -> dict[str, str]:
