@@ -29,9 +29,7 @@ def test_without_a_collector_nothing_of_opentelemetry_is_imported() -> None:
 
 def test_a_missing_package_is_named_with_what_to_do() -> None:
     missing = "opentelemetry.exporter.otlp.proto.http.trace_exporter"
-    done = python(
-        f"import sys; sys.modules['{missing}'] = None\nfrom tracing import spans\nspans.install('A')", **ON
-    )
+    done = python(f"import sys; sys.modules['{missing}'] = None\nfrom tracing import spans\nspans.install('A')", **ON)
     assert done.returncode == 1
     assert f"{missing} is not installed" in done.stderr
     assert "uv sync --group tracing" in done.stderr
