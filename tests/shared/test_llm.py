@@ -1,6 +1,5 @@
 """How long an overloaded provider makes a model call wait."""
 
-import re
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
