@@ -93,6 +93,7 @@ def http_client() -> httpx2.AsyncClient:
         timeout=httpx2.Timeout(MODEL_TIMEOUT, connect=10),
         limits=httpx2.Limits(max_connections=1000, max_keepalive_connections=100),
         follow_redirects=True,
+        max_redirects=3,  # httpx's 20 would be 180 requests of a claim, with all attempts
         event_hooks={"response": [_look_at]},
     )
 

@@ -11,7 +11,7 @@ import re
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from lab.ledger import Fault
@@ -202,6 +202,7 @@ AT_ONCE = 10
 @settings(
     max_examples=int(os.environ.get("EXAMPLES", 60)) // AT_ONCE,
     derandomize="EXAMPLES" not in os.environ,
+    phases=list(Phase) if "EXAMPLES" in os.environ else [Phase.explicit, Phase.generate],  # shrinking takes minutes
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
