@@ -14,7 +14,7 @@ import sys
 
 from lab.ledger import Lab
 from offline_model.faults import LabDirector
-from offline_model.server import serve
+from offline_model.server import TYPES, serve
 
 
 def main() -> None:
@@ -22,11 +22,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m offline_model", description="The offline model, on 127.0.0.1.")
     parser.add_argument("--port", type=int, default=0, help="0 (the default) takes a free one")
     parser.add_argument("--latency", type=float, default=0.0, help="seconds that each answer takes")
+    parser.add_argument("--wire", action="append", choices=TYPES, help="quick from the first answer on (default: all)")
     arguments = parser.parse_args()
     lab = os.environ.get("TOUR_LAB")
     director = LabDirector(Lab(lab)) if lab else None
     try:
-        serve(port=arguments.port, latency=arguments.latency, director=director)
+        serve(port=arguments.port, latency=arguments.latency, director=director, wires=arguments.wire or TYPES)
     except (OSError, OverflowError) as error:
         sys.exit(f"The offline model cannot listen on 127.0.0.1:{arguments.port}: {error}")
 

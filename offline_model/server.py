@@ -9,6 +9,7 @@ import json
 import logging
 import socket
 import threading
+from collections.abc import Iterable
 from contextlib import suppress
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -72,11 +73,24 @@ def create_app(*, latency: float = 0.0, director: Director | None = None) -> Sta
     return app
 
 
-def serve(*, port: int = 0, latency: float = 0.0, director: Director | None = None) -> None:
-    """Serve on 127.0.0.1 until SIGTERM or Ctrl-C; prints the URL. Raises: OSError if the port is taken."""
+TYPES = {
+    "OpenAI Responses": "openai.types.responses",
+    "OpenAI Chat": "openai.types.chat",
+    "Gemini": "google.genai.types",
+}
+"""The module with the response types of each wire. To import one takes a second: in the first answer, or before."""
+
+
+def serve(
+    *, port: int = 0, latency: float = 0.0, director: Director | None = None, wires: Iterable[str] = TYPES
+) -> None:
+    """Serve on 127.0.0.1 until SIGTERM or Ctrl-C; prints the URL. Raises: OSError if the port is taken.
+
+    All wires are served; on those in `wires`, the first answer is as quick as the others.
+    """
     with suppress(KeyboardInterrupt), listen("127.0.0.1", port) as listener:
-        for types in ("google.genai.types", "openai.types.chat", "openai.types.responses"):
-            import_module(types)  # now, since it would make the first answers slow
+        for wire in wires:
+            import_module(TYPES[wire])
         server = _server(create_app(latency=latency, director=director))
         print(_url(listener), flush=True)
         server.run([listener])

@@ -1,6 +1,7 @@
 """The files by which others take part: the workflow, Dependabot, and the forms are valid."""
 
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,14 @@ GITHUB = ROOT / ".github"
     ("schema", "file"), [("github-workflows", "workflows/ci.yml"), ("dependabot", "dependabot.yml")]
 )
 def test_it_follows_its_schema(schema: str, file: str) -> None:
-    command: list[str | Path] = ["check-jsonschema", "--builtin-schema", f"vendor.{schema}", GITHUB / file]
+    command: list[str | Path] = [
+        sys.executable,
+        "-m",
+        "check_jsonschema",
+        "--builtin-schema",
+        f"vendor.{schema}",
+        GITHUB / file,
+    ]
     checked = subprocess.run(command, capture_output=True, text=True)
     assert checked.returncode == 0, checked.stdout + checked.stderr
 

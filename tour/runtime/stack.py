@@ -195,7 +195,7 @@ async def running(
                 )
             )
 
-        model, urls, model_ready = await _start_model(exits, folder, model_latency, lab_env)
+        model, urls, model_ready = await _start_model(exits, folder, model_latency, lab_env, frameworks)
 
         def env_of(name: str) -> dict[str, str]:
             return {"TOUR_SERVICE_PREFIX": name, **lab_env, **urls(name)}
@@ -273,7 +273,7 @@ async def _existing(ingress: str, admin: str) -> Restate:
 
 
 async def _start_model(
-    exits: AsyncExitStack, folder: Path, latency: float, env: Mapping[str, str]
+    exits: AsyncExitStack, folder: Path, latency: float, env: Mapping[str, str], frameworks: Sequence[Framework]
 ) -> tuple[str, Callable[[str], dict[str, str]], Callable[[], Awaitable[None]]]:
     """Start the offline model, unless both providers are set.
 
@@ -288,6 +288,8 @@ async def _start_model(
         return "OpenAI and Google", lambda caller: {}, lambda: asyncio.sleep(0)
     port = free_port()
     command = [sys.executable, "-m", "offline_model", "--port", str(port), "--latency", str(latency)]
+    for wire in {framework.wire: None for framework in frameworks if framework.wire}:
+        command += ["--wire", wire]
     model = await start("The offline model", command, folder / "model.log", env)
     exits.push_async_callback(model.stop)
     url = f"http://127.0.0.1:{port}"
