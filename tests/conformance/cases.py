@@ -32,6 +32,15 @@ def _under_test(agent: str) -> tuple[Sequence[Framework], Pattern]:
 
 AGENTS, PATTERN = _under_test(os.environ.get("TOUR_AGENT", ""))
 
+LIMIT = 20.0 if "TOUR_AGENT" in os.environ else 150.0
+"""Seconds that a case waits for one answer: a strange agent may hang in many; five that start again at once are slow."""
+
+IN_TIME = min(30.0, LIMIT)
+"""Seconds in which a claim must be answered whose agent goes on running; one that hangs is retried after a minute."""
+
+promise = pytest.mark.promise
+"""What a case shows: one of the names in grading.py."""
+
 Tagged = Callable[..., InsuranceClaim]
 """The fixture `tagged`: it makes a claim that no other test has."""
 

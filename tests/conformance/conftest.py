@@ -6,6 +6,7 @@ again and again (inactivity timeout 0), the cheapest proof that an agent is dete
 `TOUR_AGENT=NAME=FILE uv run pytest tests/conformance` runs the cases on one agent, which need not be of the tour.
 """
 
+import contextlib
 import uuid
 from collections.abc import AsyncIterator, Callable, Generator
 
@@ -15,7 +16,9 @@ import pytest_asyncio
 from _pytest._code.code import ExceptionRepr
 
 from shared.claims import InsuranceClaim, sample_claims
-from tests.conformance.cases import AGENTS, PATTERN
+from tests.conformance import grading
+from tests.conformance.cases import AGENTS, LIMIT, PATTERN
+from tests.conformance.grading import pytest_addoption, pytest_terminal_summary  # noqa: F401 - pytest looks here
 from tour.runtime import stack
 from tour.runtime.frameworks import FAN_OUT, Framework
 from tour.runtime.stack import Stack
@@ -33,6 +36,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             continue
         item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
         item.add_marker(pytest.mark.server)
+        grading.mark(item)
         if PATTERN != FAN_OUT:
             item.add_marker(pytest.mark.real_starts)  # who knows what that agent's packages do
         assert isinstance(item, pytest.Function)
@@ -45,18 +49,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """A case that fails tells which invocations have not ended, and why: one that hangs would not say."""
+    """A case that fails tells which invocations have not ended, and why: one that hangs would not say. It ends them."""
     report = yield
     running = getattr(item, "funcargs", {}).get("running")
     if report.failed and isinstance(report.longrepr, ExceptionRepr) and running:
-        sql = "SELECT id, status, retry_count, last_failure FROM sys_invocation WHERE status <> 'completed' LIMIT 3"
-        answer = httpx.post(
-            f"{running.restate.admin}/query", json={"query": sql}, headers={"accept": "application/json"}
-        )
-        for row in answer.json()["rows"]:
-            failure = " ".join((row.get("last_failure") or "no failure").partition("Traceback")[0].split())
-            about = f"{row['id']} {row['status']}, {row.get('retry_count', 1)} attempts: {failure[:1000]}"
-            report.longrepr.addsection("Restate, not completed", about)
+        sql = "SELECT id, status, retry_count, last_failure FROM sys_invocation WHERE status <> 'completed'"
+        with contextlib.suppress(httpx.HTTPError), httpx.Client(base_url=running.restate.admin) as admin:
+            found = admin.post("/query", json={"query": sql}, headers={"accept": "application/json"})
+            for row in found.raise_for_status().json()["rows"]:
+                failure = " ".join((row.get("last_failure") or "no failure").partition("Traceback")[0].split())
+                about = f"{row['id']} {row['status']}, {row.get('retry_count', 1)} attempts: {failure[:1000]}"
+                report.longrepr.addsection("Restate, not completed", about)
+                admin.patch(f"/invocations/{row['id']}/kill")
     return report
 
 
@@ -70,7 +74,18 @@ async def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempP
         server_env=SERVERS[request.param],
         agent_env={"MODEL_TIMEOUT": "3"},
     ) as running:
+        running.ingress.timeout = LIMIT
         yield running
+
+
+@pytest_asyncio.fixture(autouse=True, loop_scope="session")
+async def agents_alive(request: pytest.FixtureRequest) -> None:
+    """One that a case has ended is started again for the next."""
+    if "running" in request.fixturenames:
+        running: Stack = request.getfixturevalue("running")
+        for agent in running.agents.values():
+            if not agent.process.alive:
+                await agent.restart()
 
 
 @pytest.fixture(params=AGENTS, ids=lambda framework: framework.name)

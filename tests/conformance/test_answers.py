@@ -20,18 +20,15 @@ from lab.ledger import Fault
 from offline_model.faults import digest
 from shared import llm
 from shared.claims import InsuranceClaim, sample_claims
-from tests.conformance.cases import AGENTS, live, send
+from tests.conformance.cases import AGENTS, IN_TIME, live, promise, send
 from tour.runtime import journal
 from tour.runtime.frameworks import Framework
 from tour.runtime.stack import Stack
 
-IN_TIME = 30.0
-"""Seconds in which each of these claims must end."""
-
 AT_ONCE = 40
 """Claims in flight at the same time: most of a claim's time is the wait before the next attempt."""
 
-pytestmark = live
+pytestmark = [live, promise("odd answers")]
 EMOJI = "\ud83d"
 
 

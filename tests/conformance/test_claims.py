@@ -11,12 +11,13 @@ import pytest
 from lab.ledger import Fault, Kind
 from shared.checks import check_eligibility, check_fraud, compare_to_standard_rates
 from shared.claims import InsuranceClaim, sample_claims
-from tests.conformance.cases import Tagged, decide, live, tool_shown
+from tests.conformance.cases import Tagged, decide, live, promise, tool_shown
 from tour.runtime import journal
 from tour.runtime.frameworks import Framework
 from tour.runtime.stack import CHECKS, Stack
 
 
+@promise("decisions")
 @pytest.mark.sample
 @pytest.mark.parametrize("sample", sample_claims())
 async def test_the_decision_follows_from_the_checks(running: Stack, framework: Framework, sample: str) -> None:
@@ -39,6 +40,7 @@ async def test_the_decision_follows_from_the_checks(running: Stack, framework: F
     assert invocation.failures == ()
 
 
+@promise("decisions")
 async def test_the_checks_run_in_parallel(running: Stack, framework: Framework, tagged: Tagged) -> None:
     claim = tagged()
     running.lab.plan(*(Fault(check, "delay", 0.5, about=claim.reason) for check in CHECKS))
@@ -49,6 +51,7 @@ async def test_the_checks_run_in_parallel(running: Stack, framework: Framework, 
     assert invocation.parallelism > 2
 
 
+@promise("decisions")
 @pytest.mark.sample
 async def test_the_model_is_shown_the_same_tool(running: Stack, framework: Framework, tagged: Tagged) -> None:
     """Name, fields, types and which are required; the claim may be a parameter, or be the parameters itself."""
@@ -86,6 +89,7 @@ BAD_INPUT = {
 }
 
 
+@promise("bad input")
 @pytest.mark.sample
 @pytest.mark.parametrize("case", BAD_INPUT)
 async def test_bad_input_is_the_callers_fault(running: Stack, framework: Framework, case: str) -> None:
@@ -105,12 +109,14 @@ async def test_bad_input_is_the_callers_fault(running: Stack, framework: Framewo
     assert unfinished == []
 
 
+@promise("bad input")
 async def test_no_body_at_all_is_the_callers_fault(running: Stack, framework: Framework) -> None:
     response = await running.ingress.post(f"/restate/call/{framework.path('no-body')}", timeout=10)
     assert response.status_code == 400
     assert "body" in response.json()["message"]
 
 
+@promise("bad input")
 async def test_a_wrong_path_is_a_client_error(running: Stack, framework: Framework) -> None:
     right = framework.path("someone")
     wrong = right.replace("/someone", "") if framework.keyed else right.replace("/run", "/someone/run")
@@ -121,6 +127,7 @@ async def test_a_wrong_path_is_a_client_error(running: Stack, framework: Framewo
 # The faults of the model side by side, each with a claim of its own: most of their time is waiting.
 
 
+@promise("model faults")
 @live
 async def test_a_dead_model_ends_in_a_terminal_error(running: Stack, framework: Framework, tagged: Tagged) -> None:
     async def dies(kind: Kind, value: float, cause: str) -> None:
@@ -140,6 +147,7 @@ async def test_a_dead_model_ends_in_a_terminal_error(running: Stack, framework: 
         assert 3 <= count <= 9, "three attempts, in each of which the SDK's client tries up to three times"
 
 
+@promise("model faults")
 @pytest.mark.parametrize("turn", [0, 1])
 @live
 async def test_a_passing_fault_of_the_model_is_survived(

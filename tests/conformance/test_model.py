@@ -10,12 +10,9 @@ import pytest_asyncio
 
 from lab.ledger import Fault
 from shared.claims import InsuranceClaim
-from tests.conformance.cases import Tagged, decide, tool_shown
+from tests.conformance.cases import IN_TIME, Tagged, decide, promise, tool_shown
 from tour.runtime.frameworks import Framework
 from tour.runtime.stack import CHECKS, Stack
-
-IN_TIME = 30.0
-"""Seconds in which each of these claims must be answered; an agent that hangs is retried only after a minute."""
 
 
 def script(claim: InsuranceClaim, turn: int | None = 0, times: int = 1, **said: Any) -> Fault:
@@ -50,6 +47,7 @@ async def ask(running: Stack, framework: Framework, claim: InsuranceClaim) -> tu
 ONCE = Counter(CHECKS)
 
 
+@promise("odd answers")
 @pytest.mark.sample
 async def test_an_answer_without_a_tool_call(running: Stack, framework: Framework, tagged: Tagged) -> None:
     claim = tagged()
@@ -57,6 +55,7 @@ async def test_an_answer_without_a_tool_call(running: Stack, framework: Framewor
     assert await ask(running, framework, claim) == ("Hello.", Counter())
 
 
+@promise("odd answers")
 async def test_an_unknown_tool(running: Stack, framework: Framework, tagged: Tagged, flat: bool) -> None:
     claim = tagged()
     running.lab.plan(script(claim, calls=[call(claim, "approve_claim", flat)]))
@@ -66,6 +65,7 @@ async def test_an_unknown_tool(running: Stack, framework: Framework, tagged: Tag
     assert told_and_asked_again or ended
 
 
+@promise("odd answers")
 @pytest.mark.parametrize("position", [0, 1, 2])
 async def test_an_unknown_tool_beside_good_calls(
     running: Stack, framework: Framework, tagged: Tagged, flat: bool, position: int
@@ -89,6 +89,7 @@ ARGUMENTS = {
 }
 
 
+@promise("odd answers")
 @pytest.mark.parametrize("position", [0, 1, 2])
 @pytest.mark.parametrize("arguments", ARGUMENTS)
 async def test_arguments_that_are_none(
@@ -102,6 +103,7 @@ async def test_arguments_that_are_none(
     assert answer.startswith(("Approved:", "500: "))
 
 
+@promise("odd answers")
 @pytest.mark.parametrize("count", [2, 5])
 async def test_the_same_call_several_times_in_one_turn(
     running: Stack, framework: Framework, tagged: Tagged, flat: bool, count: int
@@ -113,6 +115,7 @@ async def test_the_same_call_several_times_in_one_turn(
     assert checked == Counter(dict.fromkeys(CHECKS, count))
 
 
+@promise("odd answers")
 async def test_an_empty_answer(running: Stack, framework: Framework, tagged: Tagged) -> None:
     claim = tagged()
     running.lab.plan(script(claim, turn=None, times=99))
@@ -120,6 +123,7 @@ async def test_an_empty_answer(running: Stack, framework: Framework, tagged: Tag
     assert answer.startswith("500: ")
 
 
+@promise("odd answers")
 async def test_a_refusal(running: Stack, framework: Framework, tagged: Tagged) -> None:
     claim = tagged()
     running.lab.plan(script(claim, turn=None, times=99, refusal="I cannot help with that."))
@@ -127,6 +131,7 @@ async def test_a_refusal(running: Stack, framework: Framework, tagged: Tagged) -
     assert answer == "I cannot help with that." or answer.startswith("500: ")
 
 
+@promise("odd answers")
 async def test_an_answer_of_10_mb(running: Stack, framework: Framework, tagged: Tagged) -> None:
     claim = tagged()
     running.lab.plan(script(claim, turn=1, text="long " * 2_000_000))
@@ -135,6 +140,7 @@ async def test_an_answer_of_10_mb(running: Stack, framework: Framework, tagged: 
     assert checked == ONCE
 
 
+@promise("bounded turns")
 async def test_tool_calls_without_end(running: Stack, framework: Framework, tagged: Tagged, flat: bool) -> None:
     claim = tagged()
     running.lab.plan(script(claim, turn=None, times=99, calls=[call(claim, flat=flat)]))
@@ -152,6 +158,7 @@ LIES: dict[str, Any] = {
 }
 
 
+@promise("lies")
 @pytest.mark.sample
 @pytest.mark.parametrize("field", LIES)
 async def test_the_model_cannot_change_the_claim(
@@ -165,6 +172,7 @@ async def test_the_model_cannot_change_the_claim(
     assert checked == ONCE, "no check ran on the other claim"
 
 
+@promise("lies")
 async def test_a_model_that_lies_to_the_end_gets_no_check(
     running: Stack, framework: Framework, tagged: Tagged, flat: bool
 ) -> None:
@@ -175,6 +183,7 @@ async def test_a_model_that_lies_to_the_end_gets_no_check(
     assert not checked
 
 
+@promise("terminal errors")
 @pytest.mark.sample
 @pytest.mark.parametrize("status", [409, 418, 422, 503])
 @pytest.mark.parametrize("step", CHECKS)
@@ -186,6 +195,7 @@ async def test_a_terminal_error_of_a_check_reaches_the_caller(
     assert await ask(running, framework, claim) == (f"{status}: the claims desk is closed", ONCE)
 
 
+@promise("terminal errors")
 @pytest.mark.parametrize("position", [0, 1, 2])
 async def test_a_terminal_error_in_one_of_three_tool_calls(
     running: Stack, framework: Framework, tagged: Tagged, flat: bool, position: int
@@ -200,6 +210,7 @@ async def test_a_terminal_error_in_one_of_three_tool_calls(
     assert await ask(running, framework, claim) == ("422: the claims desk is closed", ONCE)
 
 
+@promise("terminal errors")
 async def test_a_terminal_error_in_the_first_of_three_tool_calls_that_all_fit(
     running: Stack, framework: Framework, tagged: Tagged, flat: bool
 ) -> None:

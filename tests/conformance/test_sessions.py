@@ -5,10 +5,12 @@ import asyncio
 import pytest
 
 from lab.ledger import Fault
-from tests.conformance.cases import AGENTS, Tagged
+from tests.conformance.cases import AGENTS, Tagged, promise
 from tour.runtime import journal
 from tour.runtime.frameworks import Framework
 from tour.runtime.stack import Stack
+
+pytestmark = promise("sessions")
 
 keyed = pytest.mark.parametrize(
     "framework", [framework for framework in AGENTS if framework.keyed], ids=lambda framework: framework.name

@@ -1,0 +1,72 @@
+"""How many of the suite's cases an agent passes, by promise, for people and as JSON.
+
+TOUR_AGENT=NAME=FILE uv run pytest tests/conformance -k live --json grade.json
+"""
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+PROMISES = (
+    "decisions",
+    "bad input",
+    "siblings",
+    "crashes",
+    "terminal errors",
+    "lies",
+    "bounded turns",
+    "odd answers",
+    "model faults",
+    "sessions",
+)
+OUTCOMES = {"passed": "passed", "failed": "failed", "error": "failed"}
+"""Of a report, by pytest's name for it. A skipped case is not counted."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The option of the suite."""
+    parser.addoption("--json", metavar="FILE", help="write the outcome of each case of the conformance suite")
+
+
+def mark(item: pytest.Item) -> None:
+    """Send the promise of a case along with its report, and its name, without the framework's."""
+    if marker := item.get_closest_marker("promise"):
+        params = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+        framework = params["framework"].name if "framework" in params else ""
+        name = item.name.replace(f"-{framework}", "").replace(f"{framework}-", "").replace(f"[{framework}]", "")
+        item.user_properties += [("promise", marker.args[0]), ("case", name)]
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """Show the promises, when one agent is graded, and write the file."""
+    cases = list(_cases(terminalreporter.stats))
+    if not cases:
+        return
+    if file := config.getoption("--json", None):
+        graded = {"agent": os.environ.get("TOUR_AGENT"), "cases": cases}
+        Path(file).write_text(json.dumps(graded, indent=1, ensure_ascii=False) + "\n")
+    if agent := os.environ.get("TOUR_AGENT"):
+        terminalreporter.section(f"The promises that {agent} keeps")
+        for promise in PROMISES:
+            of = [case["outcome"] for case in cases if case["promise"] == promise]
+            if of:
+                terminalreporter.write_line(f"{promise:16} {of.count('passed'):3} of {len(of):3} cases")
+
+
+def _cases(stats: dict[str, list[Any]]) -> Iterator[dict[str, Any]]:
+    for outcome, counted in OUTCOMES.items():
+        for report in stats.get(outcome, ()):
+            told = dict(getattr(report, "user_properties", ()))
+            if "promise" in told:
+                crash = getattr(report.longrepr, "reprcrash", None)
+                yield {
+                    "promise": told["promise"],
+                    "case": told["case"],
+                    "outcome": counted,
+                    "seconds": round(report.duration, 2),
+                    "error": crash.message.splitlines()[0][:200] if crash else None,
+                }
