@@ -42,10 +42,13 @@ TOUR = "from tests import forking; forking.install(); from tour.cli import main;
 """The command line, as a program of `python -c`, whose agents are forked."""
 
 
-def install() -> None:
-    """From now on, programs in Python are forked by this process, where that is possible."""
+def install(start: bool = True) -> None:
+    """From now on, programs in Python are forked by this process, where that is possible.
+
+    Without `start`, those for which there is no zygote yet are started for good.
+    """
     if possible():
-        processes.spawn = spawn
+        processes.spawn = spawn if start else partial(spawn, start=False)
 
 
 @contextmanager
@@ -59,17 +62,26 @@ def forking() -> Iterator[None]:
         processes.spawn = before
 
 
-async def spawn(command: Sequence[str | Path], log: Path, env: Mapping[str, str]) -> Child:
+async def spawn(command: Sequence[str | Path], log: Path, env: Mapping[str, str], start: bool = True) -> Child:
     """What `processes.spawn` does; a program that is not in Python is started for good."""
     executable, *arguments = map(str, command)
     if executable != sys.executable or arguments[0] == "-c":
         return await processes.spawn_process(command, log, env)
-    log.touch()  # a start opens it, too, before it returns
     program = _file(arguments)
     path = _socket(program, log)
+    if not start and not path.exists():
+        return await processes.spawn_process(command, log, env)
+    log.touch()  # a start opens it, too, before it returns
     forked = await _connected(path, program)
-    request = {"arguments": arguments, "env": {**os.environ, **env}, "log": str(log), "cwd": str(Path.cwd())}
-    await forked.ask(request)
+    await forked.ask(
+        {
+            "arguments": arguments,
+            "env": {**os.environ, **env},
+            "log": str(log),
+            "cwd": str(Path.cwd()),
+            "namespaces": f"/proc/{os.getpid()}/ns",
+        }
+    )
     return forked
 
 

@@ -13,6 +13,7 @@ LONGEST = (
     "tests/bench/test_peers.py",
     "tests/deploy/test_cluster.py",
     "tests/tour/test_tour.py",
+    "tests/tracing/test_traces.py",
     "tests/durable/test_tool_calls.py",
     "tests/durable/test_held_steps.py",
     "tests/shared/test_entrypoints.py",

@@ -124,9 +124,11 @@ def become(request: dict[str, Any]) -> None:
     """Go on as the program of the request, as if it had been started."""
     with contextlib.suppress(OSError):
         os.setpgid(0, 0)
+    _join(Path(request["namespaces"]))
     os.chdir(request["cwd"])
     os.environ.clear()
     os.environ.update(request["env"])
+    sys.path[1:1] = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
     log = os.open(request["log"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
     os.dup2(log, 1)
     os.dup2(log, 2)
@@ -179,7 +181,8 @@ def _sources(name: str, folder: Path) -> list[Path]:
     return [file for file in files if file.is_file()]
 
 
-_PRCTL = getattr(ctypes.CDLL(None), "prctl", None)  # only Linux has it
+_C = ctypes.CDLL(None)
+_PRCTL = getattr(_C, "prctl", None)  # only Linux has it
 _PR_SET_PDEATHSIG = 1
 
 
@@ -188,6 +191,16 @@ def _end_with(parent: int) -> None:
     _PRCTL(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(1)
+
+
+def _join(namespaces: Path) -> None:
+    """Join the network of the process that asked, if it is another one: a reader's of the pages."""
+    if (namespaces / "net").stat().st_ino == Path("/proc/self/ns/net").stat().st_ino:
+        return
+    with (namespaces / "user").open("rb") as user, (namespaces / "net").open("rb") as network:
+        for namespace in (user, network):  # in this order: it is the user who may join the network
+            if _C.setns(namespace.fileno(), 0):
+                os._exit(1)
 
 
 def main() -> None:

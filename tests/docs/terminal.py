@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 import psutil
 
+from tests import forking
 from tests.docs.namespace import Namespace
 from tour.runtime.frameworks import ROOT
 from tour.runtime.processes import POLL
@@ -39,6 +40,15 @@ with contextlib.suppress(psutil.NoSuchProcess):  # it has ended, or what it had 
         print(*(c.laddr.port for c in each.net_connections("tcp") if c.status == psutil.CONN_LISTEN))
 """
 """What tells the ports on which a process listens; they are seen only from its own network."""
+
+
+FORKING = """
+import os, sys
+if os.path.basename(sys.orig_argv[1]) == "tour" and "server" not in sys.orig_argv:
+    from tests import forking
+    forking.install(start=False)  # a zygote in a network of its own would be of no use to others
+"""
+"""What Python does first in a terminal: the agents of `uv run tour` are forked. An agent that is run alone is not."""
 
 
 class Needs(NamedTuple):
@@ -90,7 +100,9 @@ class Terminal:
         home = folder / "home"
         home.mkdir()
         (home / ".curlrc").write_text(CURL)
+        (home / "sitecustomize.py").write_text(FORKING)
         self.env = {
+            forking.HOME: os.environ[forking.HOME],
             "PATH": os.pathsep.join([*map(str, programs), os.environ["PATH"]]),
             "HOME": str(home),
             "LANG": "C.UTF-8",
@@ -102,7 +114,7 @@ class Terminal:
             "UV_PROJECT_ENVIRONMENT": sys.prefix,
             "UV_NO_SYNC": "1",
             "UV_OFFLINE": "1",
-            "PYTHONPATH": str(self.checkout),
+            "PYTHONPATH": os.pathsep.join([str(self.checkout), str(home)]),
         }
 
     def run(self, command: str) -> tuple[int, str]:

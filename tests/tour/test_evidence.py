@@ -61,6 +61,8 @@ def test_a_step_that_runs_after_its_result_is_in_the_journal_is_redone() -> None
 
 def test_the_journals_clock_may_lag_behind() -> None:
     assert of(ran(1, "failed"), ran(2, "ok"), finished=1.999) == Runs(starts=2, retried=1)
+    busy = of(ran(1, "ok"), ran(5, "ok", NEW), finished=4.9)
+    assert busy == Runs(starts=2, interrupted=1), "5.5 by the ledger: the result of the run that ended nearest"
 
 
 def test_recovery_is_from_the_first_fault_until_the_step_was_done() -> None:
