@@ -1,6 +1,6 @@
 """The peers: the same agent on other durable runtimes, with the same model and checks, in one run.
 
-Each peer takes turns with Restate's agent on the same SDK. Then each agent is killed in the middle of a claim.
+Each peer takes turns with Restate's agent on the same SDK. Then each agent is killed at every point of a claim.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,7 +10,9 @@ from pydantic import BaseModel
 from rich.console import Console
 from rich.progress import Progress
 
-from bench.contenders import PEERS, Durable, Recovery, recovery, running
+from bench.as_it_comes import AS_IT_COMES
+from bench.contenders import PEERS, running
+from bench.crashes import POINTS, Durable, Recovery, recoveries
 from bench.durability import WARM_UP, durable_side
 from bench.measuring import Block, Extent, alternate, block, ratios
 from tour.runtime import stack
@@ -18,7 +20,10 @@ from tour.runtime.frameworks import Framework
 
 
 class Versus(BaseModel):
-    """A peer and Restate's agent on the same SDK, at one concurrency: the blocks of both, in order."""
+    """A peer and Restate's agent on the same SDK, at one concurrency: the blocks of each, in order.
+
+    `as_it_comes` is Restate's agent without the replacements of SDK functions (bench/as_it_comes.py).
+    """
 
     peer: str
     title: str
@@ -26,10 +31,15 @@ class Versus(BaseModel):
     concurrency: int
     theirs: list[Block]
     ours: list[Block]
+    as_it_comes: list[Block]
 
     def ratios(self, of: Callable[[Block], float]) -> list[float]:
         """The peer over Restate, for each pair of neighbouring blocks."""
         return ratios(self.theirs, self.ours, of)
+
+    def ratios_as_it_comes(self, of: Callable[[Block], float]) -> list[float]:
+        """The same, without the replacements."""
+        return ratios(self.theirs, self.as_it_comes, of)
 
 
 class Peers(BaseModel):
@@ -48,32 +58,39 @@ async def peers(folder: Path, frameworks: Sequence[Framework], extent: Extent, c
     by_sdk = {framework.name: framework for framework in frameworks}
     chosen = [peer for peer in PEERS if peer.sdk in by_sdk]
     async with stack.running(folder / "restate", frameworks=frameworks) as ours:
+        await ours.add(AS_IT_COMES)
         with Progress(console=console, transient=True) as progress:
-            bar = progress.add_task("", total=len(chosen) * (len(extent.against) * extent.blocks + 1) + len(frameworks))
+            bar = progress.add_task(
+                "",
+                total=len(chosen) * len(extent.against) * extent.blocks + (len(chosen) + len(frameworks)) * len(POINTS),
+            )
             for peer in chosen:
                 framework = by_sdk[peer.sdk]
                 async with running(peer, folder / peer.name, ours.env) as theirs:
-                    sides = theirs.side, durable_side(ours, framework)
+                    sides = theirs.side, durable_side(ours, framework), durable_side(ours, framework, AS_IT_COMES)
                     for side in sides:
                         await block(side, WARM_UP, 1)
                     for concurrency in extent.against:
                         progress.update(bar, description=f"{peer.title}, {concurrency} at a time")
-                        pair = await alternate(*sides, extent, concurrency, lambda: progress.advance(bar))
+                        blocks = await alternate(sides, extent, concurrency, lambda: progress.advance(bar))
                         measured.versus.append(
                             Versus(
                                 peer=peer.name,
                                 title=peer.title,
                                 restate=framework.title,
                                 concurrency=concurrency,
-                                theirs=pair[0],
-                                ours=pair[1],
+                                theirs=blocks[0],
+                                ours=blocks[1],
+                                as_it_comes=blocks[2],
                             )
                         )
                     progress.update(bar, description=f"{peer.title}, killed")
-                    measured.recoveries.append(await recovery(theirs, ours.lab))
-                    progress.advance(bar)
+                    async for recovery in recoveries(theirs, ours.lab):
+                        measured.recoveries.append(recovery)
+                        progress.advance(bar)
             for framework in frameworks:
                 progress.update(bar, description=f"{framework.title}, killed")
-                measured.recoveries.append(await recovery(Durable(ours, framework), ours.lab))
-                progress.advance(bar)
+                async for recovery in recoveries(Durable(ours, framework), ours.lab):
+                    measured.recoveries.append(recovery)
+                    progress.advance(bar)
     return measured

@@ -1,4 +1,4 @@
-"""The cost of durability: the same agent without Restate and on it, in turns."""
+"""The cost of durability: the same agent on Restate and without it, in turns."""
 
 import sys
 import uuid
@@ -11,11 +11,12 @@ from pydantic import BaseModel
 from rich.console import Console
 from rich.progress import Progress
 
+from bench.as_it_comes import AS_IT_COMES
 from bench.measuring import Block, Extent, Side, alternate, block, ratios
 from shared.claims import sample_claims
 from tour.runtime import processes, stack
 from tour.runtime.errors import TourError
-from tour.runtime.frameworks import ROOT, Framework
+from tour.runtime.frameworks import FAN_OUT, ROOT, Framework, Pattern
 from tour.runtime.processes import free_port
 from tour.runtime.stack import Stack
 
@@ -26,17 +27,25 @@ PLAIN = "bench/plain/{name}_plain.py"
 
 
 class Cost(BaseModel):
-    """One framework at one concurrency: the blocks of both sides, in order."""
+    """One framework at one concurrency: the blocks of each side, in order.
+
+    `as_it_comes` is the durable agent without the replacements of SDK functions (bench/as_it_comes.py).
+    """
 
     framework: str
     title: str
     concurrency: int
     durable: list[Block]
     plain: list[Block]
+    as_it_comes: list[Block]
 
     def ratios(self, of: Callable[[Block], float]) -> list[float]:
         """Durable over plain, for each pair of neighbouring blocks."""
         return ratios(self.durable, self.plain, of)
+
+    def ratios_as_it_comes(self, of: Callable[[Block], float]) -> list[float]:
+        """The same, without the replacements."""
+        return ratios(self.as_it_comes, self.plain, of)
 
 
 async def durability(folder: Path, frameworks: Sequence[Framework], extent: Extent, console: Console) -> list[Cost]:
@@ -51,12 +60,18 @@ async def durability(folder: Path, frameworks: Sequence[Framework], extent: Exte
         for framework in frameworks:  # one at a time: idle agents take memory, and at times a core
             home = folder / framework.name
             async with stack.running(home, frameworks=[framework]) as running, AsyncExitStack() as exits:
-                sides = (durable_side(running, framework), await _plain(running, framework, exits, home))
+                await running.add(AS_IT_COMES)
+                sides = (
+                    durable_side(running, framework),
+                    await _plain(running, framework, exits, home),
+                    durable_side(running, framework, AS_IT_COMES),
+                )
                 for side in sides:
                     await block(side, WARM_UP, 1)
                 for concurrency in extent.concurrency:
                     progress.update(bar, description=f"{framework.title}, {concurrency} at a time")
-                    durable, plain = await alternate(*sides, extent, concurrency, lambda: progress.advance(bar))
+                    measured = await alternate(sides, extent, concurrency, lambda: progress.advance(bar))
+                    durable, plain, as_it_comes = measured
                     costs.append(
                         Cost(
                             framework=framework.name,
@@ -64,24 +79,25 @@ async def durability(folder: Path, frameworks: Sequence[Framework], extent: Exte
                             concurrency=concurrency,
                             durable=durable,
                             plain=plain,
+                            as_it_comes=as_it_comes,
                         )
                     )
     return costs
 
 
-def durable_side(running: Stack, framework: Framework) -> Side:
+def durable_side(running: Stack, framework: Framework, pattern: Pattern = FAN_OUT) -> Side:
     """An agent on Restate, as its callers see it. Each claim is an invocation and a session of its own."""
     claim = sample_claims()["broken-leg"]
 
     async def send() -> None:
         key = uuid.uuid4().hex  # a Virtual Object takes one claim of a key at a time
         response = await running.ingress.post(
-            f"/restate/call/{framework.path(key)}", json=framework.body(claim, session=key)
+            f"/restate/call/{framework.path(key, pattern)}", json=framework.body(claim, session=key)
         )
         _decided(response)
 
     server = running.restate.process
-    return Side(send, running.agents[framework.name].process.pid, server.pid if server else None)
+    return Side(send, running.agents_of(pattern)[framework.name].process.pid, server.pid if server else None)
 
 
 async def _plain(running: Stack, framework: Framework, exits: AsyncExitStack, folder: Path) -> Side:

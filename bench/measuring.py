@@ -1,6 +1,6 @@
-"""The method of the benchmark: two sides take turns, block by block.
+"""The method of the benchmark: the sides take turns, block by block.
 
-Other load on the machine then affects both sides. Each comparison is a ratio of neighbouring blocks, with the spread of
+Other load on the machine then affects all sides. Each comparison is a ratio of neighbouring blocks, with the spread of
 these ratios.
 """
 
@@ -60,13 +60,13 @@ class Side:
 
 
 async def alternate(
-    one: Side, other: Side, extent: Extent, concurrency: int, advance: Callable[[], None]
-) -> tuple[list[Block], list[Block]]:
-    """The blocks of both sides, which take turns. Calls `advance` after each pair."""
-    blocks: tuple[list[Block], list[Block]] = ([], [])
-    turns = list(zip((one, other), blocks, strict=True))
+    sides: Sequence[Side], extent: Extent, concurrency: int, advance: Callable[[], None]
+) -> list[list[Block]]:
+    """The blocks of each side; the sides take turns. Calls `advance` after each round."""
+    blocks: list[list[Block]] = [[] for _ in sides]
+    turns = list(zip(sides, blocks, strict=True))
     for number in range(extent.blocks):
-        # Each side goes first in every other pair: otherwise a machine that slows down would favour one.
+        # The order is turned round in every other round: otherwise a machine that slows down would favour one.
         for side, measured in turns if number % 2 == 0 else reversed(turns):
             measured.append(await block(side, max(extent.claims, 2 * concurrency), concurrency))
         advance()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.against_peers import Peers
+from bench.crashes import MIDDLE, POINTS, WINDOW, WINDOWS
 from bench.durability import Cost
 from bench.growth import STEP, Growth, around, exponents
 from bench.measuring import agent_cpu_of, cpu, median, p50, p95, rate, server_cpu_of, spread
@@ -33,23 +34,25 @@ def _durability(costs: Sequence[Cost]) -> Iterator[FittedTable]:
     alone = [cost for cost in costs if cost.concurrency == 1]
     yield _table(
         "one claim at a time: latency in ms, p50 and p95",
-        ("plain", "durable", "ratio of p50"),
+        ("plain", "durable", "ratio of p50", "ratio on the SDKs as they come"),
         {
             cost.title: [
                 *(f"{median(blocks, p50):.1f}, {median(blocks, p95):.1f}" for blocks in (cost.plain, cost.durable)),
                 spread(cost.ratios(p50)),
+                spread(cost.ratios_as_it_comes(p50)),
             ]
             for cost in alone
         },
     )
     yield _table(
         "one claim at a time: CPU time in ms",
-        ("plain", "durable: agent + server", "ratio"),
+        ("plain", "durable: agent + server", "ratio", "ratio on the SDKs as they come"),
         {
             cost.title: [
                 f"{median(cost.plain, cpu):.1f}",
                 " + ".join(f"{median(cost.durable, of):.1f}" for of in (agent_cpu_of, server_cpu_of)),
                 spread(cost.ratios(cpu)),
+                spread(cost.ratios_as_it_comes(cpu)),
             ]
             for cost in alone
         },
@@ -77,12 +80,13 @@ def _peers(peers: Peers) -> Iterator[FittedTable]:
     for concurrency in dict.fromkeys(versus.concurrency for versus in peers.versus):
         yield _table(
             f"{concurrency} at a time: p50 in ms, the peer's and Restate's on the same SDK",
-            ("p50", "Restate's", "ratio of p50", "claims/s"),
+            ("p50", "Restate's", "ratio of p50", "ratio to the SDK as it comes", "claims/s"),
             {
                 versus.title: [
                     f"{median(versus.theirs, p50):.1f}",
                     f"{median(versus.ours, p50):.1f}",
                     spread(versus.ratios(p50)),
+                    spread(versus.ratios_as_it_comes(p50)),
                     f"{median(versus.theirs, rate):.0f}, {median(versus.ours, rate):.0f}",
                 ]
                 for versus in peers.versus
@@ -91,18 +95,32 @@ def _peers(peers: Peers) -> Iterator[FittedTable]:
             rows_are="peer",
         )
     yield _table(
-        "kill -9 in the middle of a claim: the work done again, and seconds from the kill",
-        ("checks", "model calls", "ready", "answered", "beyond", "right"),
+        f"kill -9 {MIDDLE.name}: seconds from the kill",
+        ("ready", "answered", "beyond"),
         {
-            recovery.title: [
-                str(len(recovery.repeated_checks)),
-                str(recovery.repeated_model_calls),
-                f"{recovery.ready:.1f}",
-                f"{recovery.answered:.1f}",
-                f"{recovery.beyond:.1f}",
-                "yes" if recovery.right else "no",
-            ]
+            recovery.title: [f"{recovery.ready:.1f}", f"{recovery.answered:.1f}", f"{recovery.beyond:.1f}"]
             for recovery in peers.recoveries
+            if recovery.point == MIDDLE.name
+        },
+        rows_are="agent",
+    )
+    windows = {point.name for point in WINDOWS}
+    kills = {
+        title: list(recoveries)
+        for title, recoveries in itertools.groupby(peers.recoveries, key=lambda each: each.title)
+    }
+    yield _table(
+        f"kill -9 at each of {len(POINTS)} points of a claim: kills after which finished work was done again",
+        ("checks", f"checks, {WINDOW[0]} to {WINDOW[-1]} ms after their end", "model calls", "wrong answers"),
+        {
+            title: [
+                f"{sum(bool(each.repeated_checks) for each in of if each.point not in windows)} of "
+                f"{len(of) - len(windows)}",
+                f"{sum(bool(each.repeated_checks) for each in of if each.point in windows)} of {len(windows)}",
+                f"{sum(bool(each.repeated_model_calls) for each in of)} of {len(of)}",
+                str(sum(not each.right for each in of)),
+            ]
+            for title, of in kills.items()
         },
         rows_are="agent",
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from bench import against_peers, commands, growth, measuring, show
+from bench import against_peers, commands, crashes, growth, measuring, show
 from bench.contenders import PEERS
 from bench.durability import Cost
 from bench.measuring import PARTS, Block, Extent
@@ -24,13 +24,14 @@ SMALL = Extent(
 @pytest.mark.server
 async def test_every_part_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(against_peers, "PEERS", AGAINST)
+    monkeypatch.setattr(crashes, "POINTS", (crashes.POINTS[2], crashes.MIDDLE, crashes.WINDOWS[0]))
     measured = await measure(tmp_path, CHOSEN, PARTS, SMALL, Console(file=StringIO()))
 
     assert [(cost.framework, cost.concurrency) for cost in measured.durability] == [
         (framework.name, concurrency) for framework in CHOSEN for concurrency in SMALL.concurrency
     ]
     for cost in measured.durability:
-        for block in (*cost.durable, *cost.plain):
+        for block in (*cost.durable, *cost.plain, *cost.as_it_comes):
             assert len(block.latencies) == max(SMALL.claims, 2 * cost.concurrency)
             assert block.agent_cpu > 0
         assert all(block.server_cpu > 0 for block in cost.durable)
@@ -39,11 +40,13 @@ async def test_every_part_is_measured(tmp_path: Path, monkeypatch: pytest.Monkey
     assert measured.peers
     assert [versus.peer for versus in measured.peers.versus] == [peer.name for peer in AGAINST]
     assert all(len(versus.theirs) == len(versus.ours) == SMALL.blocks for versus in measured.peers.versus)
-    ours = measured.peers.recoveries[len(AGAINST) :]
-    assert len(ours) == len(CHOSEN)
+    ours = measured.peers.recoveries[len(AGAINST) * len(crashes.POINTS) :]
+    assert len(ours) == len(CHOSEN) * len(crashes.POINTS)
     for recovery in ours:
         assert recovery.right
-        assert (recovery.repeated_checks, recovery.repeated_model_calls) == ([], 0), "the promise"
+        in_window = recovery.point in {point.name for point in crashes.WINDOWS}
+        assert in_window or not recovery.repeated_checks, "the promise"
+        assert recovery.repeated_model_calls == 0, "the promise"
 
     assert measured.growth
     assert [point.steps for point in measured.growth.steps] == list(SMALL.steps)
@@ -79,7 +82,9 @@ def test_a_ratio_is_that_of_neighbouring_blocks() -> None:
         concurrency=1,
         durable=[block(20, 20, 20), block(90, 90, 90)],  # the machine was slower then, for both
         plain=[block(10, 10, 10), block(30, 30, 30)],
+        as_it_comes=[block(30, 30, 30), block(90, 90, 90)],
     )
+    assert cost.ratios_as_it_comes(measuring.p50) == [3, 3]
     assert cost.ratios(measuring.p50) == [2, 3]
     assert measuring.spread(cost.ratios(measuring.p50)) == "2.50 (2.00-3.00)"
     assert measuring.rate(cost.plain[0]) == pytest.approx(100)

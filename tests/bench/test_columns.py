@@ -7,7 +7,8 @@ from rich.console import Console, RenderableType
 
 from bench import show
 from bench.against_peers import Peers, Versus
-from bench.contenders import PEERS, Recovery
+from bench.contenders import PEERS
+from bench.crashes import POINTS, Recovery
 from bench.durability import Cost
 from bench.growth import AROUND, Growth, Payload, Session, Steps
 from bench.measuring import Block, Extent
@@ -30,10 +31,11 @@ def blocks(latency: float) -> list[Block]:
     ]
 
 
-def recovery(title: str) -> Recovery:
+def recovery(title: str, point: str) -> Recovery:
     return Recovery(
         name=title,
         title=title,
+        point=point,
         ready=12.34,
         answered=45.67,
         repeated_checks=["cost"],
@@ -46,7 +48,14 @@ BENCH = Bench(
     machine=Machine(system="Linux", cores=2, memory_gib=1.0, python="3.11"),
     versions={},
     durability=[
-        Cost(framework=title, title=title, concurrency=concurrency, durable=blocks(123.4), plain=blocks(0.5))
+        Cost(
+            framework=title,
+            title=title,
+            concurrency=concurrency,
+            durable=blocks(123.4),
+            plain=blocks(0.5),
+            as_it_comes=blocks(1),
+        )
         for title in TITLES
         for concurrency in EXTENT.concurrency
     ],
@@ -59,11 +68,16 @@ BENCH = Bench(
                 concurrency=concurrency,
                 theirs=blocks(1234.5),
                 ours=blocks(12.3),
+                as_it_comes=blocks(12.3),
             )
             for peer in PEERS
             for concurrency in EXTENT.against
         ],
-        recoveries=[recovery(title) for title in [*(peer.title for peer in PEERS), *(f"Restate, {t}" for t in TITLES)]],
+        recoveries=[
+            recovery(title, point.name)
+            for title in [*(peer.title for peer in PEERS), *(f"Restate, {title}" for title in TITLES)]
+            for point in POINTS
+        ],
     ),
     growth=Growth(
         steps=[Steps(steps=steps, instant=[1.0 * steps], slow=[100.0 + 12 * steps]) for steps in EXTENT.steps],
@@ -97,7 +111,7 @@ def printed(part: RenderableType) -> str:
 
 def test_the_tables_of_the_benchmark() -> None:
     tables = list(show.tables(BENCH))
-    assert len(tables) == 3 + len(EXTENT.against) + 1 + 3 + 1
+    assert len(tables) == 3 + len(EXTENT.against) + 2 + 3 + 1
     for table in tables:
         words = printed(table).split()
         assert len(set(table.headings)) == len(table.headings)

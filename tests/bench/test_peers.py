@@ -5,19 +5,23 @@ import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from bench import contenders
-from bench.contenders import PEERS, Durable, Peer, Recovery, Running
-from lab.ledger import Entry, Event, Lab
+from bench import contenders, crashes
+from bench.contenders import PEERS, Peer, Running
+from bench.crashes import MIDDLE, POINTS, Durable, Recovery
+from lab.ledger import Entry, Event, Fault, Lab
 from offline_model.faults import digest
 from shared.checks import check_eligibility, check_fraud, compare_to_standard_rates
 from shared.claims import sample_claims
 from tour.runtime import processes, stack
 from tour.runtime.frameworks import FRAMEWORKS
 from tour.runtime.processes import free_port
+
+QUICK = replace(MIDDLE, faults=(Fault(crashes.SLOW, "delay", 1.0),), settle=0.3)
 
 
 @pytest.fixture
@@ -29,8 +33,7 @@ def lab(tmp_path: Path) -> Iterator[Lab]:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(contenders, "DELAY", 1.0)
-    monkeypatch.setattr(contenders, "SETTLE", 0.3)
+    monkeypatch.setattr(crashes, "DELAY", 1.0)
 
 
 @asynccontextmanager
@@ -65,7 +68,7 @@ async def test_a_peer_decides_like_the_others_and_survives_a_kill(peer: Peer, tm
         await decides_like_the_others(running)
         await runs_a_claim_once(running, lab)
         await refuses_a_bad_claim(running)
-        assert_consistent(await contenders.recovery(running, lab), lab)
+        assert_consistent(await crashes.recovery(running, lab, QUICK), lab)
         await running.side.send()  # as the benchmark does
         assert not running.process.log_tail().count("Traceback")
 
@@ -98,10 +101,10 @@ def assert_consistent(recovery: Recovery, lab: Lab) -> None:
     print(recovery)
     assert recovery.right
     assert recovery.ready > 0
-    assert recovery.answered > contenders.DELAY
-    [*_, last] = [entry.invocation for entry in lab.ledger(recovery.name) if entry.step == contenders.SLOW]
+    assert recovery.answered > crashes.DELAY
+    [*_, last] = [entry.invocation for entry in lab.ledger(recovery.name) if entry.step == crashes.SLOW]
     starts = {step: n for (step, event), n in runs(lab.ledger(recovery.name, [last])).items() if event == "start"}
-    assert starts.pop(contenders.SLOW) == 2, "it was cut off, and had to run again"
+    assert starts.pop(crashes.SLOW) == 2, "it was cut off, and had to run again"
     assert [step for step in stack.CHECKS if starts.get(step, 0) > 1] == recovery.repeated_checks
 
 
@@ -109,10 +112,13 @@ def assert_consistent(recovery: Recovery, lab: Lab) -> None:
 async def test_restate_s_agents_are_judged_by_the_same_function(tmp_path: Path) -> None:
     framework = FRAMEWORKS[-1]
     async with stack.running(tmp_path, frameworks=[framework]) as running:
-        recovery = await contenders.recovery(Durable(running, framework), running.lab)
-        assert_consistent(recovery, running.lab)
-        assert not recovery.repeated_checks
-        assert not recovery.repeated_model_calls
+        contender = Durable(running, framework)
+        assert_consistent(await crashes.recovery(contender, running.lab, QUICK), running.lab)
+        for point in POINTS:
+            recovery = await crashes.recovery(contender, running.lab, point)
+            assert recovery.right
+            assert not recovery.repeated_checks or point in crashes.WINDOWS, recovery
+            assert not recovery.repeated_model_calls, recovery
 
 
 def test_what_counts_as_repeated() -> None:
@@ -130,6 +136,6 @@ def test_what_counts_as_repeated() -> None:
     killed = 4
     again = [entry(5, "model", "start", "turn 0"), *(entry(6, check, "start") for check in stack.CHECKS)]
     after = [*again, entry(7, "model", "start", "turn 1")]
-    assert contenders.repeated([*before, *after], killed) == (["eligibility"], 1)
-    assert contenders.repeated([before[0], *again], killed) == ([], 0), "that call may not have been answered"
-    assert contenders.repeated(before, killed) == ([], 0)
+    assert crashes.repeated([*before, *after], killed) == (["eligibility"], 1)
+    assert crashes.repeated([before[0], *again], killed) == ([], 0), "that call may not have been answered"
+    assert crashes.repeated(before, killed) == ([], 0)

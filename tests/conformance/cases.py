@@ -33,7 +33,7 @@ def _under_test(agent: str) -> tuple[Sequence[Framework], Pattern]:
 AGENTS, PATTERN = _under_test(os.environ.get("TOUR_AGENT", ""))
 
 LIMIT = 20.0 if "TOUR_AGENT" in os.environ else 150.0
-"""Seconds that a case waits for one answer: a strange agent may hang in many; five that start again at once are slow."""
+"""Seconds that a case waits for an answer: a strange agent may hang in many; five that start again at once are slow."""
 
 IN_TIME = min(30.0, LIMIT)
 """Seconds in which a claim must be answered whose agent goes on running; one that hangs is retried after a minute."""

@@ -69,6 +69,25 @@ def _types(schema: dict[str, Any]) -> dict[str, str]:
     return {field: each["type"] for field, each in schema["properties"].items()}
 
 
+@promise("decisions")
+async def test_a_claim_that_is_sent_again_is_decided_once(running: Stack, framework: Framework, tagged: Tagged) -> None:
+    claim = tagged()
+    running.lab.plan(Fault("fraud", "delay", 0.3, about=claim.reason))
+
+    async def again() -> str:
+        key = claim.reason[:40]
+        return await running.submit(framework, claim, key, key, idempotency_key=claim.reason)
+
+    ids = [await again(), await again()]
+    answer = await running.answer(ids[0])
+    ids.append(await again())
+    assert len(set(ids)) == 1
+    assert answer.startswith("Approved:")
+    assert await running.answer(ids[-1]) == answer
+    ledger = running.lab.ledger(invocations=ids[:1])
+    assert Counter(entry.step for entry in ledger if entry.event == "start") == Counter(CHECKS)
+
+
 VALID = sample_claims()["broken-leg"].model_dump(mode="json")
 BAD_INPUT = {
     "no JSON": ("{not json", "JSON"),

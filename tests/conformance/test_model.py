@@ -109,7 +109,10 @@ async def test_the_same_call_several_times_in_one_turn(
     running: Stack, framework: Framework, tagged: Tagged, flat: bool, count: int
 ) -> None:
     claim = tagged()
-    running.lab.plan(script(claim, calls=[call(claim, flat=flat)] * count))
+    running.lab.plan(
+        script(claim, calls=[call(claim, flat=flat)] * count),
+        *(Fault(check, "delay", 0.05, about=claim.reason) for check in CHECKS),  # or all would end in their order
+    )
     answer, checked = await ask(running, framework, claim)
     assert answer.startswith("Approved:")
     assert checked == Counter(dict.fromkeys(CHECKS, count))

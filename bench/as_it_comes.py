@@ -1,0 +1,24 @@
+"""An agent of the tour on the SDKs as they come: without the tour's replacements of SDK functions.
+
+The benchmark starts this file in place of the agent's own. Everything else is the agent's.
+"""
+
+import os
+import runpy
+import sys
+from types import ModuleType
+
+from tour.runtime.frameworks import FAN_OUT, FRAMEWORKS, ROOT, Pattern
+
+AS_IT_COMES = Pattern(
+    "as-it-comes", "on the SDKs as they come", str(ROOT / "bench/as_it_comes.py"), FAN_OUT.service, "as_it_comes"
+)
+
+REPLACEMENTS = ("durable.quick_gather", "durable.quick_serde")
+"""The modules that replace functions of the SDKs with equivalents that take less CPU."""
+
+if __name__ == "__main__":
+    for module in REPLACEMENTS:
+        sys.modules[module] = ModuleType(module)
+    prefixes = {framework.prefix(AS_IT_COMES): framework for framework in FRAMEWORKS}
+    runpy.run_path(str(prefixes[os.environ["TOUR_SERVICE_PREFIX"]].entrypoint), run_name="__main__")
