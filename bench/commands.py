@@ -26,7 +26,7 @@ def bench(
     claims: Annotated[int, typer.Option(min=5, help="The least number of claims in a block.")] = 40,
     out: Annotated[Path, typer.Option(help="The folder for the raw figures and the plot.")] = Path(".tour/bench"),
 ) -> None:
-    """Measure the cost of durability, other durable runtimes, growth and starts: about 20 minutes."""
+    """Measure the cost of durability, other durable runtimes, growth and starts: about 40 minutes."""
     chosen = tuple(part.strip() for part in parts.split(","))
     if unknown := [part for part in chosen if part not in PARTS]:
         raise TourError(f"There is no part {', '.join(unknown)}.", f"Choose from: {', '.join(PARTS)}")
@@ -34,10 +34,11 @@ def bench(
 
 
 async def _bench(chosen: tuple[Framework, ...], parts: Sequence[str], extent: Extent, out: Path) -> None:
-    if missing := [package for package in ("dbos", "matplotlib") if not find_spec(package)]:
+    needed = ("dbos", "matplotlib", *(["rotel"] if "tracing" in parts else []))
+    if missing := [package for package in needed if not find_spec(package)]:
         raise TourError(
             f"The benchmark needs packages that the rest of the tour does not: {', '.join(missing)} and others.",
-            "Run it as `uv run --group bench tour bench`.",
+            "Run it as `uv run --all-groups tour bench`.",
         )
     from bench import run, show  # they import the peers, whose packages are optional
 

@@ -14,22 +14,25 @@ from bench.growth import STEP, Growth, around, exponents
 from bench.measuring import agent_cpu_of, cpu, median, p50, p95, rate, server_cpu_of, spread
 from bench.run import Bench
 from bench.starting import Start
+from bench.tracing_cost import Traced
 from tour.tables import FittedTable
 
 
 def tables(bench: Bench) -> Iterator[FittedTable]:
     """The tables of each part that was measured."""
     if bench.durability:
-        yield from _durability(bench.durability)
+        yield from durability(bench.durability)
     if bench.peers:
-        yield from _peers(bench.peers)
+        yield from peers(bench.peers)
     if bench.growth:
-        yield from _growth(bench.growth)
+        yield from growth(bench.growth)
     if bench.start:
-        yield _start(bench.start)
+        yield start(bench.start)
+    if bench.tracing:
+        yield tracing(bench.tracing)
 
 
-def _durability(costs: Sequence[Cost]) -> Iterator[FittedTable]:
+def durability(costs: Sequence[Cost]) -> Iterator[FittedTable]:
     """Durable against plain; a ratio is durable over plain, with the least and the greatest."""
     alone = [cost for cost in costs if cost.concurrency == 1]
     yield _table(
@@ -75,7 +78,7 @@ def _concurrency(costs: Sequence[Cost]) -> list[int]:
     return list(dict.fromkeys(cost.concurrency for cost in costs))
 
 
-def _peers(peers: Peers) -> Iterator[FittedTable]:
+def peers(peers: Peers) -> Iterator[FittedTable]:
     """A ratio is the peer over Restate's agent on the same SDK: above 1, Restate has the lower latency."""
     for concurrency in dict.fromkeys(versus.concurrency for versus in peers.versus):
         yield _table(
@@ -126,7 +129,7 @@ def _peers(peers: Peers) -> Iterator[FittedTable]:
     )
 
 
-def _growth(growth: Growth) -> Iterator[FittedTable]:
+def growth(growth: Growth) -> Iterator[FittedTable]:
     """The exponent of a row is that of the growth since the row above: 1 is linear."""
     yield _table(
         f"a fan-out, in ms: of steps that take no time, and of steps of {STEP:g} s",
@@ -189,7 +192,7 @@ def _exponents(points: Sequence[tuple[float, float]]) -> list[str]:
     return ["", *(f"{exponent:.2f}" for exponent in exponents(points))]
 
 
-def _start(starts: Sequence[Start]) -> FittedTable:
+def start(starts: Sequence[Start]) -> FittedTable:
     return _table(
         "a start: the import, the memory after it, and the time from the command until it answers",
         ("import, s", "MiB", "ready, s"),
@@ -200,6 +203,23 @@ def _start(starts: Sequence[Start]) -> FittedTable:
                 spread(start.ready),
             ]
             for start in starts
+        },
+    )
+
+
+def tracing(costs: Sequence[Traced]) -> FittedTable:
+    """With traces against without, one claim at a time."""
+    return _table(
+        "traces, one claim at a time: p50 in ms",
+        ("off", "on", "ratio of p50", "ratio of CPU"),
+        {
+            cost.title: [
+                f"{median(cost.off, p50):.1f}",
+                f"{median(cost.on, p50):.1f}",
+                spread(cost.ratios(p50)),
+                spread(cost.ratios(cpu)),
+            ]
+            for cost in costs
         },
     )
 

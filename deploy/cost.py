@@ -8,13 +8,14 @@ latencies, but hardly the CPU time.
 
 import asyncio
 import itertools
+import json
 import statistics
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -27,6 +28,7 @@ from bench.measuring import cpu_time, latencies
 from deploy import cluster as deploy
 from deploy.cluster import REMOTE_CHECKS, Cluster
 from shared.claims import sample_claims
+from tour.report import machine
 from tour.runtime import journal, processes
 from tour.runtime.frameworks import FAN_OUT, Framework, Pattern
 from tour.runtime.processes import Process, free_port
@@ -162,8 +164,8 @@ async def open_claims(framework: Framework, claims: int, folder: Path) -> tuple[
     return (after[0] - before[0]) / claims, (after[1] - before[1]) / claims
 
 
-async def run(framework: Framework, claims: int, opened: int, console: Console) -> None:
-    """Measure each way to run the checks, on one node and on three, and print the results."""
+async def run(framework: Framework, claims: int, opened: int, console: Console, file: Path | None) -> None:
+    """Measure each way to run the checks, on one node and on three, print the results, and write them as JSON."""
     costs: dict[tuple[Pattern, int], Cost] = {}
     with tempfile.TemporaryDirectory(prefix="tour-cost-") as folder:
         for pattern, nodes in itertools.product((FAN_OUT, REMOTE_CHECKS), (1, deploy.NODES)):
@@ -181,6 +183,11 @@ async def run(framework: Framework, claims: int, opened: int, console: Console) 
                 )
                 costs[pattern, nodes] = await measure(cluster, claims)
         in_agent, in_restate = await open_claims(framework, opened, Path(folder, "open"))
+    if file:
+        rows = [{"checks": pattern.title, "nodes": nodes, **asdict(each)} for (pattern, nodes), each in costs.items()]
+        measured = {"agent": framework.title, "claims": claims, "machine": machine().model_dump(), "costs": rows}
+        measured |= {"open": {"claims": opened, "agent": in_agent, "restate": in_restate}}
+        file.write_text(json.dumps(measured, indent=1) + "\n")
     for shown in results(framework, costs, claims):
         console.print(shown, highlight=False)
     console.print(
@@ -225,9 +232,10 @@ def cost(
     opened: Annotated[
         int, typer.Option("--open", help="The number of claims that wait for the model at the same time.", min=1)
     ] = 200,
+    json_: Annotated[Path | None, typer.Option("--json", help="Write the figures to this file.")] = None,
 ) -> None:
     """Measure the CPU, memory and disk that a claim takes on one node, and on three."""
-    until_done(run(deploy.chosen(agent), claims, opened, Console()))
+    until_done(run(deploy.chosen(agent), claims, opened, Console(), json_))
 
 
 if __name__ == "__main__":

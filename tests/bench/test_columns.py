@@ -1,5 +1,6 @@
 """At 80 columns no table of the benchmark, or of the cluster's costs, is cut."""
 
+import datetime
 import itertools
 from io import StringIO
 
@@ -14,6 +15,7 @@ from bench.growth import AROUND, Growth, Payload, Session, Steps
 from bench.measuring import Block, Extent
 from bench.run import Bench
 from bench.starting import Start
+from bench.tracing_cost import Traced
 from deploy import cost
 from deploy.cluster import NODES, REMOTE_CHECKS
 from tour.report import Machine
@@ -45,6 +47,7 @@ def recovery(title: str, point: str) -> Recovery:
 
 
 BENCH = Bench(
+    made=datetime.date(2026, 11, 25),
     machine=Machine(system="Linux", cores=2, memory_gib=1.0, python="3.11"),
     versions={},
     durability=[
@@ -96,6 +99,7 @@ BENCH = Bench(
         Start(framework=title, title=title, imports=[12.34] * 5, memory=[1234.5] * 5, ready=[12.3, 45.6])
         for title in TITLES
     ],
+    tracing=[Traced(framework=title, title=title, off=blocks(123.4), on=blocks(0.5)) for title in TITLES],
 )
 
 
@@ -111,7 +115,7 @@ def printed(part: RenderableType) -> str:
 
 def test_the_tables_of_the_benchmark() -> None:
     tables = list(show.tables(BENCH))
-    assert len(tables) == 3 + len(EXTENT.against) + 2 + 3 + 1
+    assert len(tables) == 3 + len(EXTENT.against) + 2 + 3 + 1 + 1
     for table in tables:
         words = printed(table).split()
         assert len(set(table.headings)) == len(table.headings)

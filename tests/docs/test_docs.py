@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.docs import figures
 from tests.docs.pages import PAGES
 from tour.runtime.frameworks import ROOT
 
@@ -31,6 +32,11 @@ def test_the_page_on_guarantees_shows_each_statement() -> None:
     statements = [row for row in rows if not row.startswith(("| statement", "| ---"))]
     assert len(statements) > 15
     assert all("`test_" in row for row in statements)
+
+
+@pytest.mark.parametrize("page", figures.pages(), ids=lambda page: page.name)
+def test_the_figures_of_a_page_are_those_of_the_runs_files(page: Path) -> None:
+    assert page.read_text() == figures.filled(page), "write it again: uv run python -m tests.docs.figures"
 
 
 TROUBLES = {

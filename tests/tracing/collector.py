@@ -8,9 +8,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import rotel  # type: ignore[import-untyped]
-
-from tour.runtime.processes import POLL, Process, free_port, running
+from bench.tracing_cost import collector
+from tour.runtime.processes import POLL, Process
 from tour.runtime.stack import CHECKS
 
 
@@ -81,16 +80,8 @@ def checks(spans: list[Span]) -> dict[str, list[Span]]:
 @asynccontextmanager
 async def collecting(folder: Path) -> AsyncIterator[Collector]:
     """A collector on free ports of loopback, for as long as the block runs."""
-    http, grpc = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
-    command: list[str | Path] = [
-        Path(rotel.__file__).parent / "rotel-agent", "start",
-        "--otlp-http-endpoint", http, "--otlp-grpc-endpoint", grpc,
-        "--exporter", "blackhole", "--debug-log", "traces", "--debug-log-verbosity", "detailed",
-    ]  # fmt: skip
-    log = folder / "collector.log"
-    async with running("The collector", command, log, {"NO_COLOR": "1"}) as process:
-        await process.until(lambda: "Starting Rotel" in log.read_text())
-        yield Collector(process, f"http://{http}", f"http://{grpc}")
+    async with collector(folder, "--debug-log", "traces", "--debug-log-verbosity", "detailed") as (process, http, grpc):
+        yield Collector(process, http, grpc)
 
 
 def _has_ended(spans: list[Span], invocation: str) -> bool:
