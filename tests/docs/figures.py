@@ -108,11 +108,9 @@ def _cost(_: Bench) -> str:
     ]
     title = f"{measured['agent']}: CPU in ms and bytes, the average of {measured['claims']} claims"
     opened = measured["open"]
-    return (
-        markdown(FittedTable(["checks", "nodes", *figures], rows, title))
-        + f"\n\nAn open claim takes {opened['agent'] / 1000:.0f} kB in the agent and {opened['restate'] / 1000:.0f} kB in "
-        f"Restate, measured with {opened['claims']} of them on one node."
-    )
+    table = markdown(FittedTable(["checks", "nodes", *figures], rows, title))
+    agent, restate = (f"{opened[part] / 1000:.0f} kB" for part in ("agent", "restate"))
+    return f"{table}\n\nAn open claim takes {agent} in the agent and {restate} in Restate, of {opened['claims']} on one node."
 
 
 BUSY = 0.6
@@ -132,18 +130,9 @@ def _cores(bench: Bench) -> str:
             of_agent, of_restate = agent / 1000 / BUSY, one * times / 1000 / BUSY
             cores = [f"{number * of_agent:.1f} + {number * of_restate:.1f}" for number in (100, 1000)]
             rows.append((cost.title, f"{agent:.1f}", f"{one:.1f} → {one * times:.1f}", *cores))
-    headings = [
-        "framework",
-        "agent, ms",
-        "Restate, ms: one node → three",
-        "cores for 100/s: agent + Restate",
-        "for 1000/s",
-    ]
-    return markdown(
-        FittedTable(
-            headings, rows, f"CPU; Restate's times {times:.1f}, for three nodes; cores that are {BUSY:.0%} busy"
-        )
-    )
+    headings = ["framework", "agent, ms", "Restate, ms", "cores for 100/s: agent + Restate", "for 1000/s"]
+    title = f"CPU; Restate's times {times:.1f}, for three nodes; cores that are {BUSY:.0%} busy"
+    return markdown(FittedTable(headings, rows, title))
 
 
 FIGURES: dict[str, Callable[[Bench], str]] = {
