@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections import Counter
 from typing import Any
 
@@ -46,6 +47,41 @@ async def ask(running: Stack, framework: Framework, claim: InsuranceClaim) -> tu
 
 ONCE = Counter(CHECKS)
 
+DECIDED = "Approved: "
+NO_ANSWER = "500: the model gave no answer: "
+REFUSED = "I cannot help with that."
+KNOWN = ("openai_agents", "google_adk", "pydantic_ai_agent", "langchain_agent", "restate_loop")
+
+
+def ends(framework: Framework, *outcomes: str) -> str:
+    """The outcome of this framework, of those of `KNOWN` in their order; any of them for another framework."""
+    known = dict(zip(KNOWN, outcomes, strict=True))
+    return known.get(framework.name, "|".join(outcomes))
+
+
+UNKNOWN_TOOL = ("500: ModelBehaviorError: Tool approve_claim not found", DECIDED, DECIDED, DECIDED, DECIDED)
+EMPTY = (
+    f"{NO_ANSWER}its text is empty",
+    f"{NO_ANSWER}MODEL_RETURNED_NO_CONTENT: ",
+    "500: UnexpectedModelBehavior: Exceeded maximum output retries",
+    f"{NO_ANSWER}its text is empty",
+    f"{NO_ANSWER}its text is empty",
+)
+REFUSAL = (
+    f"500: ModelRefusalError: Model refused to produce output: {REFUSED}",
+    f"{NO_ANSWER}PROHIBITED_CONTENT",
+    f"500: ContentFilterError: Content filter triggered. Refusal: '{REFUSED}'",
+    REFUSED,
+    REFUSED,
+)
+TOO_MANY_TURNS = (
+    r"500: MaxTurnsExceeded: Max turns \(10\) exceeded",
+    "500: the model gave no answer in 10 turns",
+    "500: UsageLimitExceeded: The next request would exceed the request_limit of 10",
+    "500: GraphRecursionError: Recursion limit of 20 reached",
+    "500: the model gave no answer in 10 turns",
+)
+
 
 @promise("odd answers")
 @pytest.mark.sample
@@ -60,9 +96,8 @@ async def test_an_unknown_tool(running: Stack, framework: Framework, tagged: Tag
     claim = tagged()
     running.lab.plan(script(claim, calls=[call(claim, "approve_claim", flat)]))
     answer, checked = await ask(running, framework, claim)
-    told_and_asked_again = answer.startswith("Approved:") and checked == ONCE
-    ended = answer.startswith("500: ") and "approve_claim" in answer and not checked
-    assert told_and_asked_again or ended
+    assert re.match(ends(framework, *UNKNOWN_TOOL), answer)
+    assert checked == (ONCE if answer.startswith(DECIDED) else Counter())
 
 
 @promise("odd answers")
@@ -75,7 +110,7 @@ async def test_an_unknown_tool_beside_good_calls(
     calls.insert(position, call(claim, "approve_claim", flat))
     running.lab.plan(script(claim, calls=calls))
     answer, _ = await ask(running, framework, claim)
-    assert answer.startswith("Approved:") or (answer.startswith("500: ") and "approve_claim" in answer)
+    assert re.match(ends(framework, *UNKNOWN_TOOL), answer)
 
 
 ARGUMENTS = {
@@ -100,7 +135,7 @@ async def test_arguments_that_are_none(
     calls.insert(position, {"name": "calculate_metrics", "arguments": ARGUMENTS[arguments]})
     running.lab.plan(script(claim, calls=calls))
     answer, _ = await ask(running, framework, claim)
-    assert answer.startswith(("Approved:", "500: "))
+    assert answer.startswith(DECIDED)
 
 
 @promise("odd answers")
@@ -123,15 +158,15 @@ async def test_an_empty_answer(running: Stack, framework: Framework, tagged: Tag
     claim = tagged()
     running.lab.plan(script(claim, turn=None, times=99))
     answer, _ = await ask(running, framework, claim)
-    assert answer.startswith("500: ")
+    assert re.match(ends(framework, *EMPTY), answer)
 
 
 @promise("odd answers")
 async def test_a_refusal(running: Stack, framework: Framework, tagged: Tagged) -> None:
     claim = tagged()
-    running.lab.plan(script(claim, turn=None, times=99, refusal="I cannot help with that."))
+    running.lab.plan(script(claim, turn=None, times=99, refusal=REFUSED))
     answer, _ = await ask(running, framework, claim)
-    assert answer == "I cannot help with that." or answer.startswith("500: ")
+    assert re.match(ends(framework, *REFUSAL), answer)
 
 
 @promise("odd answers")
@@ -139,7 +174,7 @@ async def test_an_answer_of_10_mb(running: Stack, framework: Framework, tagged: 
     claim = tagged()
     running.lab.plan(script(claim, turn=1, text="long " * 2_000_000))
     answer, checked = await ask(running, framework, claim)
-    assert len(answer.strip()) >= 9_999_999 or answer.startswith("500: ")
+    assert answer.strip() == ("long " * 2_000_000).strip()
     assert checked == ONCE
 
 
@@ -148,7 +183,7 @@ async def test_tool_calls_without_end(running: Stack, framework: Framework, tagg
     claim = tagged()
     running.lab.plan(script(claim, turn=None, times=99, calls=[call(claim, flat=flat)]))
     answer, checked = await ask(running, framework, claim)
-    assert answer.startswith("500: ")
+    assert re.match(ends(framework, *TOO_MANY_TURNS), answer)
     assert 0 < checked["fraud"] <= 10
 
 
@@ -182,7 +217,7 @@ async def test_a_model_that_lies_to_the_end_gets_no_check(
     claim = tagged()
     running.lab.plan(script(claim, turn=None, times=99, calls=[call(claim, flat=flat, amount=1.0)]))
     answer, checked = await ask(running, framework, claim)
-    assert answer.startswith("500: ")
+    assert re.match(ends(framework, *TOO_MANY_TURNS), answer)
     assert not checked
 
 

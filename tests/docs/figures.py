@@ -110,7 +110,7 @@ def _cost(_: Bench) -> str:
     opened = measured["open"]
     table = markdown(FittedTable(["checks", "nodes", *figures], rows, title))
     agent, restate = (f"{opened[part] / 1000:.0f} kB" for part in ("agent", "restate"))
-    return f"{table}\n\nAn open claim takes {agent} in the agent and {restate} in Restate, of {opened['claims']} on one node."
+    return f"{table}\n\nOf {opened['claims']} open claims, each takes {agent} in the agent and {restate} in Restate."
 
 
 BUSY = 0.6
