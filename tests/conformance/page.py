@@ -15,11 +15,10 @@ from typing import Any
 import jinja2
 
 from tests.conformance.grading import PROMISES
-from tour.report import versions
+from tour.report import CONFORMANCE, promises_kept, versions
 from tour.runtime.frameworks import FRAMEWORKS
 
 ROOT = Path(__file__).parents[2]
-FILE = ROOT / "docs/conformance.json"
 PAGE = ROOT / "docs/conformance.md"
 KINDS = {"documented": "tests/conformance/reference/{0}_reference.py", "tour": "{0}/parallel_tools_agent.py"}
 
@@ -47,7 +46,9 @@ def page(grades: dict[str, Any]) -> str:
                     fails.setdefault((case["promise"], case["case"]), []).append(by)
     template = jinja2.Environment(trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True)
     text = Path(__file__).with_name("page.md").read_text()
-    return template.from_string(text).render(grades=grades, titles=titles, promises=PROMISES, fails=fails)
+    return template.from_string(text).render(
+        grades=grades, titles=titles, promises=PROMISES, kept=promises_kept(), fails=fails
+    )
 
 
 def main() -> None:
@@ -57,8 +58,10 @@ def main() -> None:
             name: {kind: grade(f"{name}={file.format(name)}") for kind, file in KINDS.items()}
             for name in (framework.name for framework in FRAMEWORKS)
         }
-        FILE.write_text(json.dumps({"versions": versions(), "agents": agents}, indent=1, ensure_ascii=False) + "\n")
-    PAGE.write_text(page(json.loads(FILE.read_text())))
+        CONFORMANCE.write_text(
+            json.dumps({"versions": versions(), "agents": agents}, indent=1, ensure_ascii=False) + "\n"
+        )
+    PAGE.write_text(page(json.loads(CONFORMANCE.read_text())))
 
 
 if __name__ == "__main__":
