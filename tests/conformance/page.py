@@ -28,6 +28,7 @@ def grade(agent: str) -> list[dict[str, Any]]:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "grade.json"
         command = [sys.executable, "-m", "pytest", "tests/conformance", "-k", "live", "--quiet", "--json", str(file)]
+        command += ["-n", "6", "--maxprocesses", "6"]  # agents that hang leave the cores idle
         subprocess.run(command, cwd=ROOT, env=os.environ | {"TOUR_AGENT": agent}, check=False)
         cases: list[dict[str, Any]] = json.loads(file.read_text())["cases"]
         return sorted(cases, key=lambda case: (PROMISES.index(case["promise"]), case["case"]))
