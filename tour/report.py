@@ -25,7 +25,7 @@ from tour import code
 from tour.code import Facts
 from tour.runtime import evidence, journal, restate_server
 from tour.runtime.evidence import Runs
-from tour.runtime.frameworks import FRAMEWORKS, ROOT, Framework
+from tour.runtime.frameworks import Framework
 from tour.runtime.journal import Invocation
 
 PACKAGES = (
@@ -249,25 +249,6 @@ def html(report: Report) -> str:
     )
 
 
-CONFORMANCE = ROOT / "docs/conformance.json"
-"""The outcomes of the conformance suite (tests/conformance/page.py): by framework, of the documented pattern and of the
-tour's agent, a list of cases."""
-
-
-def promises_kept() -> dict[str, list[str]]:
-    """By promise, for each framework: `11 → 17 of 17`, the cases passed as documented and by the tour's agent."""
-    agents = json.loads(CONFORMANCE.read_text())["agents"]
-    kept: dict[str, list[str]] = {}
-    for promise in {case["promise"]: None for case in agents[FRAMEWORKS[0].name]["tour"]}:
-        for framework in FRAMEWORKS:
-            documented, tour = (
-                [case["outcome"] == "passed" for case in agents[framework.name][kind] if case["promise"] == promise]
-                for kind in ("documented", "tour")
-            )
-            kept.setdefault(promise, []).append(f"{sum(documented)} → {sum(tour)} of {len(tour)}" if tour else "")
-    return kept
-
-
 def findings(report: Report) -> str:
     """The findings as Markdown: the content of docs/comparison.md. Needs two or more runs of each framework."""
     rows: list[dict[str, Any]] = []
@@ -290,7 +271,6 @@ def findings(report: Report) -> str:
         rows=rows,
         heaviest=max(rows, key=lambda row: row["last"].journal_bytes),
         lightest=min(rows, key=lambda row: row["last"].journal_bytes),
-        promises_kept=promises_kept(),
         frugal=min(rows, key=lambda row: row["last"].tokens_read),
     )
 
