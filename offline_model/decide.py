@@ -22,6 +22,9 @@ _VOCABULARY = (
     r"(low|medium|high) risk: .+",
 )
 
+_BY_A_PERSON = re.compile(r"(approved|refused) by a person: .+|refused: .+")
+"""The outcome of a request for approval, which is the last word."""
+
 _BETWEEN_CITIES = re.compile(
     r"[,;:?!&/()\n]|(?<!\bSt)\.(?=\s|$)|\b(?:and|or|in|for|at|near|with|than|compared to|versus|vs)\b",
     re.IGNORECASE,
@@ -70,12 +73,15 @@ def _conclude(conversation: Conversation) -> str:
 def _verdict(lines: list[str]) -> str:
     """The decision on these check results, quoting them; any other line means that a check failed."""
     by_check = [[line for line in dict.fromkeys(lines) if re.fullmatch(words, line)] for words in _VOCABULARY]
-    quoted = [line for check in by_check for line in check]
+    decided = [line for line in lines if _BY_A_PERSON.fullmatch(line)][-1:]
+    quoted = [line for check in [*by_check, decided] for line in check]
     other = [line for line in lines if line not in quoted]
     if other or not all(by_check):
         said = " ".join(" ".join(other or lines or ["no tool result"]).split())
         return f"{NO_VERDICT} {said if len(said) <= 300 else said[:299] + '…'}"
-    if any(line.startswith(("not eligible", "high risk")) for line in quoted):
+    if decided:
+        verdict = "Approved:" if decided[0].startswith("approved") else "Rejected:"
+    elif any(line.startswith(("not eligible", "high risk")) for line in quoted):
         verdict = "Rejected:"
     elif any(line.startswith(("above", "medium risk")) for line in quoted):
         verdict = "Needs review:"

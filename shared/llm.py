@@ -49,6 +49,8 @@ THREE_TOOLS_INSTRUCTIONS = _INSTRUCTIONS.format(
     tools="check_eligibility, compare_to_standard_rates and check_fraud once each, all in one turn"
 )
 
+APPROVAL_INSTRUCTIONS = f"{INSTRUCTIONS} What a person has decided is final: decide the same, and cite the reason."
+
 
 def answer(*texts: str | None, problem: str = "") -> str:
     """The model's answer: the first text that is not empty. Raises: TerminalError (500) when all are empty."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import signal
 import socket
 import sys
@@ -46,7 +47,7 @@ async def terminal_errors() -> AsyncIterator[None]:
     context = current_context()
     assert context
     if not context.request().body:  # the SDK would call the handler with None
-        raise restate.TerminalError("invalid claim: body: a claim as JSON is required", status_code=400)
+        raise restate.TerminalError("invalid request: body: JSON is required", status_code=400)
     steps = holding(context).steps
     steps.translate = llm.model_error
     try:
@@ -61,12 +62,13 @@ async def terminal_errors() -> AsyncIterator[None]:
         if terminal is None:
             raise restate.TerminalError(llm.one_line(f"{type(error).__name__}: {error}")) from error
         if isinstance(terminal.__cause__, ValidationError):
-            message = f"invalid claim: {invalid(terminal.__cause__)}"
+            kind = re.findall("[A-Z][a-z]+", terminal.__cause__.title)[-1].lower()  # a claim, of either class
+            message = f"invalid {kind}: {invalid(terminal.__cause__)}"
             raise restate.TerminalError(message, status_code=400) from error
         raise restate.TerminalError(llm.one_line(terminal.message), terminal.status_code, terminal.metadata) from error
 
 
-def serve(*services: restate.Service | restate.VirtualObject) -> None:
+def serve(*services: restate.Service | restate.VirtualObject | restate.Workflow) -> None:
     """Serve on `HOST`:`PORT` (127.0.0.1:9080) over HTTP/2 until SIGTERM or Ctrl-C; exits 1 if the port is taken."""
     tracing.install(services[0].name)
     key = os.environ.get("RESTATE_IDENTITY_KEY")

@@ -31,6 +31,7 @@ TOOL_CALLS = Pattern("parallel", "parallel tool calls", "parallel_tool_calls_age
 ONE_BY_ONE = replace(
     TOOL_CALLS, name="one-by-one", title="tool calls one by one", variant="one_by_one", env={"TOOL_CALLS_AT_ONCE": "1"}
 )
+APPROVAL = Pattern("approval", "a person decides", "approval_agent.py", "ApprovalClaimAgent")
 PATTERNS = (FAN_OUT, TOOL_CALLS, ONE_BY_ONE)
 
 

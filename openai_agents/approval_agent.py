@@ -1,0 +1,67 @@
+"""OpenAI Agents SDK: a step that is a person, who decides on a high or risky claim.
+
+uv run openai_agents/approval_agent.py
+"""
+
+import restate
+from agents import Agent, RunConfig, RunContextWrapper, ToolExecutionConfig, set_default_openai_client
+from openai import AsyncOpenAI
+from restate.ext.openai import DurableRunner, durable_function_tool, restate_context
+
+from durable.held_steps import hold_failures
+from openai_agents.tool_calls import keep_terminal_errors
+from shared import llm
+from shared.approval import approval, ask_a_person, why_a_person, withdrawn_with_the_claim
+from shared.checks import check_eligibility, check_fraud, compare_to_standard_rates
+from shared.claims import InsuranceClaim
+from shared.serving import serve, service_name, terminal_errors
+
+
+@durable_function_tool(failure_error_function=keep_terminal_errors)
+async def calculate_metrics(tool_context: RunContextWrapper[InsuranceClaim], claim: InsuranceClaim) -> list[str]:
+    """Check a claim: eligibility, cost against standard rates, fraud risk."""
+    if mismatch := tool_context.context.mismatch_with(claim):
+        return [mismatch]
+    ctx = restate_context()
+    steps = [
+        ctx.run_typed("eligibility", check_eligibility, claim=claim),
+        ctx.run_typed("cost", compare_to_standard_rates, claim=claim),
+        fraud := ctx.run_typed("fraud", check_fraud, claim=claim),
+    ]
+    async for step in restate.as_completed(*steps):
+        if step is fraud and (why := why_a_person(claim, await fraud)):
+            steps += [ask_a_person(ctx, claim, why)]  # the other checks go on meanwhile
+    return [await step for step in steps]
+
+
+agent = Agent[InsuranceClaim](
+    name="ApprovalClaimAgent",
+    model=llm.openai_model(),
+    instructions=llm.APPROVAL_INSTRUCTIONS,
+    tools=[calculate_metrics],
+)
+set_default_openai_client(AsyncOpenAI(http_client=llm.http_client()))
+
+claim_service = restate.Service(
+    service_name("ApprovalClaimAgent"),
+    invocation_context_managers=[withdrawn_with_the_claim, hold_failures, terminal_errors],
+)
+
+
+@claim_service.handler()
+async def run(ctx: restate.Context, claim: InsuranceClaim) -> str:
+    prompt = f"Claim: {claim.model_dump_json()}"
+    result = await DurableRunner.run(
+        agent,
+        prompt,
+        context=claim,
+        max_turns=llm.MAX_TURNS,
+        # One tool call at a time: else the terminal error of one can be lost among the others' ends.
+        run_config=RunConfig(tool_execution=ToolExecutionConfig(max_function_tool_concurrency=1)),
+        run_options=llm.RETRIES,
+    )
+    return llm.answer(result.final_output)
+
+
+if __name__ == "__main__":
+    serve(claim_service, approval)

@@ -1,0 +1,36 @@
+"""Money set aside for a claim while it is decided: two durable steps, which may run again and count once."""
+
+import functools
+import os
+
+import httpx2
+from restate import TerminalError
+
+from lab import funds
+from lab.observed import observed
+
+
+@observed("reserve")
+async def reserve_funds(key: str, amount: float) -> str:
+    """`reserved`. Raises: TerminalError when this key has been released: what is undone stays undone."""
+    response = await _request("PUT", key, {"amount": amount})
+    if response.status_code == 409:
+        raise TerminalError(f"the funds of {key} have been released", status_code=409)
+    return str(response.raise_for_status().json())
+
+
+@observed("release")
+async def release_funds(key: str) -> str:
+    """`released`, whether they were reserved or not: a reservation that is still under way will find itself refused."""
+    response = await _request("DELETE", key)
+    return str(response.raise_for_status().json())
+
+
+async def _request(method: str, key: str, body: dict[str, float] | None = None) -> httpx2.Response:
+    async with httpx2.AsyncClient(timeout=10) as client:
+        return await client.request(method, f"{_url()}/reservations/{key}", json=body)
+
+
+@functools.cache
+def _url() -> str:
+    return os.environ.get("FUNDS_URL") or funds.serve_in_thread()
