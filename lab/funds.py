@@ -48,8 +48,8 @@ class Funds:
 
     def all(self) -> dict[str, str]:
         """`reserved` or `released`, by key."""
-        with closing(self._open()) as db:  # the later event of the two comes later in the alphabet, too
-            return dict(db.execute("SELECT key, max(event) FROM entry GROUP BY key").fetchall())
+        with closing(self._open()) as db:  # `released` comes first in the alphabet
+            return dict(db.execute("SELECT key, min(event) FROM entry GROUP BY key").fetchall())
 
     def _open(self) -> sqlite3.Connection:
         return sqlite3.connect(self._path, timeout=30, isolation_level=None)
