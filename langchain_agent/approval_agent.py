@@ -1,0 +1,66 @@
+"""LangChain: a step that is a person, who decides on a high or risky claim.
+
+uv run langchain_agent/approval_agent.py
+"""
+
+import restate
+from langchain.agents import create_agent
+from langchain.tools import ToolRuntime, tool
+from langchain_openai import ChatOpenAI
+from restate.ext.langchain import RestateMiddleware, restate_context
+
+from durable.held_steps import hold_failures
+from shared import llm
+from shared.approval import approval, ask_a_person, why_a_person, withdrawn_with_the_claim
+from shared.checks import check_eligibility, check_fraud, compare_to_standard_rates
+from shared.claims import InsuranceClaim
+from shared.serving import serve, service_name, terminal_errors
+
+
+@tool
+async def calculate_metrics(claim: InsuranceClaim, runtime: ToolRuntime[InsuranceClaim]) -> list[str]:
+    """Check a claim: eligibility, cost against standard rates, fraud risk."""
+    if mismatch := runtime.context.mismatch_with(claim):
+        return [mismatch]
+    ctx = restate_context()
+    steps = [
+        ctx.run_typed("eligibility", check_eligibility, claim=claim),
+        ctx.run_typed("cost", compare_to_standard_rates, claim=claim),
+        fraud := ctx.run_typed("fraud", check_fraud, claim=claim),
+    ]
+    async for step in restate.as_completed(*steps):
+        if step is fraud and (why := why_a_person(claim, await fraud)):
+            steps += [ask_a_person(ctx, claim, why)]  # the other checks go on meanwhile
+    return [await step for step in steps]
+
+
+agent = create_agent(  # type: ignore[misc]  # Restate types its middleware for agents without a context
+    name="ApprovalClaimAgent",
+    model=ChatOpenAI(model=llm.openai_model(), timeout=llm.MODEL_TIMEOUT, http_async_client=llm.http_client()),
+    system_prompt=llm.APPROVAL_INSTRUCTIONS,
+    tools=[calculate_metrics],
+    context_schema=InsuranceClaim,
+    middleware=[RestateMiddleware(run_options=llm.RETRIES)],
+)
+
+claim_service = restate.Service(
+    service_name("ApprovalClaimAgent"),
+    invocation_context_managers=[withdrawn_with_the_claim, hold_failures, terminal_errors],
+)
+
+
+@claim_service.handler()
+async def run(ctx: restate.Context, claim: InsuranceClaim) -> str:
+    prompt = f"Claim: {claim.model_dump_json()}"
+    state = await agent.ainvoke(
+        {"messages": [{"role": "user", "content": prompt}]},
+        # One tool call at a time: else the terminal error of one can be lost among the others' ends.
+        {"recursion_limit": 2 * llm.MAX_TURNS, "max_concurrency": 1},
+        context=claim,
+    )
+    message = state["messages"][-1]
+    return llm.answer(message.text, message.additional_kwargs.get("refusal"))
+
+
+if __name__ == "__main__":
+    serve(claim_service, approval)

@@ -1,0 +1,64 @@
+"""Pydantic AI: a step that is a person, who decides on a high or risky claim.
+
+uv run pydantic_ai_agent/approval_agent.py
+"""
+
+import restate
+from openai import AsyncOpenAI
+from pydantic_ai import Agent, RunContext, UsageLimits
+from pydantic_ai.models.openai import OpenAIResponsesModel
+from pydantic_ai.providers.openai import OpenAIProvider
+from restate.ext.pydantic import RestateAgent, restate_context
+
+import durable.quick_serde  # noqa: F401 - halves the CPU that a claim costs
+from durable.held_steps import hold_failures
+from shared import llm
+from shared.approval import approval, ask_a_person, why_a_person, withdrawn_with_the_claim
+from shared.checks import check_eligibility, check_fraud, compare_to_standard_rates
+from shared.claims import InsuranceClaim
+from shared.serving import serve, service_name, terminal_errors
+
+
+async def calculate_metrics(tool_context: RunContext[InsuranceClaim], claim: InsuranceClaim) -> list[str]:
+    """Check a claim: eligibility, cost against standard rates, fraud risk."""
+    if mismatch := tool_context.deps.mismatch_with(claim):
+        return [mismatch]
+    ctx = restate_context()
+    steps = [
+        ctx.run_typed("eligibility", check_eligibility, claim=claim),
+        ctx.run_typed("cost", compare_to_standard_rates, claim=claim),
+        fraud := ctx.run_typed("fraud", check_fraud, claim=claim),
+    ]
+    async for step in restate.as_completed(*steps):
+        if step is fraud and (why := why_a_person(claim, await fraud)):
+            steps += [ask_a_person(ctx, claim, why)]  # the other checks go on meanwhile
+    return [await step for step in steps]
+
+
+model_name = llm.openai_model()
+provider = OpenAIProvider(openai_client=AsyncOpenAI(http_client=llm.http_client()))
+claim_agent = Agent(
+    OpenAIResponsesModel(model_name, provider=provider),
+    name="ApprovalClaimAgent",
+    instructions=llm.APPROVAL_INSTRUCTIONS,
+    deps_type=InsuranceClaim,
+    tools=[calculate_metrics],
+)
+agent = RestateAgent(claim_agent, run_options=llm.RETRIES)
+
+claim_service = restate.Service(
+    service_name("ApprovalClaimAgent"),
+    invocation_context_managers=[withdrawn_with_the_claim, hold_failures, terminal_errors],
+)
+
+
+@claim_service.handler()
+async def run(ctx: restate.Context, claim: InsuranceClaim) -> str:
+    prompt = f"Claim: {claim.model_dump_json()}"
+    with agent.parallel_tool_call_execution_mode("sequential"):  # the same order on every replay
+        result = await agent.run(prompt, deps=claim, usage_limits=UsageLimits(request_limit=llm.MAX_TURNS))
+    return llm.answer(result.output)
+
+
+if __name__ == "__main__":
+    serve(claim_service, approval)
