@@ -4,9 +4,12 @@ The person speaks HTTP, as curl does. `inv_…` names the invocation of a claim,
 """
 
 import asyncio
+import contextlib
 import json
+import random
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,12 +19,12 @@ import pytest
 import pytest_asyncio
 
 from lab.funds import Funds
-from lab.ledger import Fault
+from lab.ledger import Fault, Kind
 from shared.claims import InsuranceClaim
 from tests.conformance.cases import Tagged, decide, send
 from tests.conformance.conftest import SERVERS
 from tests.conformance.test_promise import everywhere, kept, model_calls, outcome, reached
-from tour.runtime import journal, processes, stack
+from tour.runtime import evidence, journal, processes, stack
 from tour.runtime.frameworks import APPROVAL, FRAMEWORKS, ROOT, Framework, Pattern
 from tour.runtime.processes import POLL, free_port
 from tour.runtime.stack import CHECKS, Stack
@@ -346,20 +349,19 @@ ENTRIES = 17
 """A claim's journal has so many entries (ADK's has some more)."""
 
 
-async def person(running: Stack, framework: Framework, id: str) -> None:
-    """Approves as soon as the claim waits, and again when the answer is lost."""
-    await until_waiting(running, id)
+async def person(running: Stack, framework: Framework, id: str, approved: bool = True) -> None:
+    """Decides as soon as the claim waits, and again when the answer is lost."""
     while True:
-        try:
-            if (await say(running, framework, id)).status_code == 200:
+        with contextlib.suppress(httpx.HTTPError):
+            if await waiting(running, id) and (await say(running, framework, id, approved)).status_code == 200:
                 return
-        except httpx.HTTPError:
-            pass
         await asyncio.sleep(POLL)
 
 
-async def assert_asked_and_decided_once(running: Stack, claim: InsuranceClaim, id: str) -> None:
-    answer, runs = await outcome(running, id)
+async def assert_asked_and_decided_once(running: Stack, id: str, outages: Sequence[tuple[float, float]] = ()) -> None:
+    answer = await running.answer(id)
+    invocation = (await journal.read(running.admin, id))[id]
+    runs = evidence.runs(invocation, running.lab.ledger(invocations=[id]), outages)
     assert answer.startswith("Approved:")
     assert "approved by a person: invoice seen" in answer
     assert sorted(runs) == sorted(CHECKS)
@@ -380,11 +382,92 @@ async def test_the_agent_is_killed_at_every_point(running: Stack, tagged: Tagged
             before = await reached(running, id, entries)
             await running.agents[framework.name].process.kill()
             await decides
-            await assert_asked_and_decided_once(running, claim, id)
+            await assert_asked_and_decided_once(running, id)
         done = len([step for step in before.model_calls if step.end])
         assert all(model_calls(running, claim)[turn] == 1 for turn in range(done))
 
     await everywhere(running, case)
+
+
+@live
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("entries", range(1, ENTRIES))
+async def test_the_server_is_killed_at_every_point(running: Stack, tagged: Tagged, entries: int) -> None:
+    """At this point of one claim, and wherever those of the other frameworks are."""
+    ids = {framework.name: await send(running, framework, slow(running, tagged)) for framework in FRAMEWORKS_WITH_IT}
+    deciding = [
+        asyncio.create_task(person(running, framework, ids[framework.name])) for framework in FRAMEWORKS_WITH_IT
+    ]
+    await reached(running, ids[FRAMEWORKS_WITH_IT[entries % len(ids)].name], entries)
+    gone = time.time()
+    await running.restate.restart()
+    back = time.time()
+    await asyncio.gather(*deciding)
+    for id in ids.values():
+        await assert_asked_and_decided_once(running, id, [(gone, back)])
+
+
+FATES = ("approved", "refused", "cancelled", "a check ends for good", "the model ends for good")
+
+
+@live
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("seed", [1])
+async def test_a_storm_leaves_no_money_behind(running: Stack, tagged: Tagged, seed: int) -> None:
+    """Claims of all fates, while steps fail and agents and the server are killed."""
+    rng = random.Random(seed)
+    running.lab.plan(
+        *(Fault(step, kind, 0.2) for step in ("reserve", "release") for kind in KINDS if rng.random() < 0.7),
+    )
+
+    async def one(framework: Framework, fate: str) -> None:
+        await asyncio.sleep(rng.uniform(0, 10))
+        claim = slow(running, tagged)
+        if fate == "a check ends for good":
+            running.lab.plan(Fault("cost", "terminal", 422, about=claim.reason))
+        if fate == "the model ends for good":
+            running.lab.plan(Fault("model", "status", 403, times=99, about=claim.reason, turn=1))
+        key = claim.reason
+        id = await patiently(lambda: running.submit(framework, claim, key, key, key))
+        decides = asyncio.create_task(person(running, framework, id, approved=fate != "refused"))
+        if fate == "cancelled":
+            await asyncio.sleep(rng.uniform(0, 4))
+            await patiently(lambda: running.admin.patch(f"/invocations/{id}/cancel"))
+        answer = await patiently(lambda: running.answer(id))
+        decides.cancel()
+        left = await patiently(lambda: settled(running, id))
+        asked = len(await patiently(lambda: requests(running, id)))
+        expected = {"Approved": "reserved", "Rejected": "released"}.get(answer.partition(":")[0])
+        assert expected or answer[:3] in ("409", "422", "403"), (framework.name, fate, answer)
+        assert left == (expected or ("released" if asked else "none")), (framework.name, fate, answer)
+        assert asked <= 1
+
+    async def storm() -> None:
+        while True:
+            await asyncio.sleep(rng.uniform(0.5, 2))
+            if rng.random() < 0.2:
+                await running.restate.restart()
+            else:
+                await rng.choice([*running.agents.values()]).process.kill()
+
+    claims = [one(framework, fate) for framework in FRAMEWORKS_WITH_IT for fate in FATES * 2]
+    async with running.agents_kept():
+        raging = asyncio.create_task(storm())
+        await asyncio.gather(*claims)
+        raging.cancel()
+        await asyncio.gather(raging, return_exceptions=True)
+        await running.restate.until_ready()
+
+
+KINDS: tuple[Kind, ...] = ("delay", "fail", "crash-before", "crash-after")
+
+
+async def patiently(ask: Callable[[], Awaitable[T]]) -> T:
+    """What Restate answers, when it is back."""
+    while True:
+        with contextlib.suppress(httpx.HTTPError):
+            return await ask()
+        await asyncio.sleep(POLL)
 
 
 def slow(running: Stack, tagged: Tagged) -> InsuranceClaim:

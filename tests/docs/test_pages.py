@@ -46,7 +46,26 @@ class Instead:
     """That test runs it."""
 
 
+WAITING = """restate sql "SELECT service_key, value_utf8 FROM state WHERE key = 'waiting'\""""
+
+
+def _of_the_claim(command: str) -> dict[str, Instead]:
+    """This command, for the one claim of docs/approval.md."""
+    claims = """restate sql "SELECT id FROM sys_invocation WHERE target_service_name = 'ApprovalClaimAgent'\""""
+    id = f"$({claims} | grep --only-matching 'inv_[0-9A-Za-z]*')"
+    return {command: Instead("inv_… is the reader's", run=command.replace("inv_…", id))}
+
+
+_DECIDE = "curl localhost:8080/restate/call/ClaimApproval/inv_…/decide --json"
+
 INSTEAD = {
+    WAITING: Instead("a reader is slower than an agent", run=f"until {WAITING} | grep inv_; do sleep 0.1; done"),
+    **_of_the_claim(f"""{_DECIDE} '{{"approved": true, "reason": "invoice seen"}}'"""),
+    **_of_the_claim(f"""{_DECIDE} '{{"approved": false, "reason": "too much"}}'"""),
+    **_of_the_claim("curl localhost:8080/restate/invocation/inv_…/attach"),
+    "curl -X PATCH localhost:9070/invocations/inv_…/cancel": Instead(
+        "that claim has an answer", test="tests/conformance/test_approval.py::test_a_claim_is_withdrawn"
+    ),
     "uv run --all-groups pytest": Instead(
         "it would run these tests, too", run="uv run pytest tests/shared/test_claims_and_checks.py"
     ),

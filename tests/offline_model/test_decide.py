@@ -78,6 +78,21 @@ async def test_the_decision_comes_from_the_results_and_is_the_same_on_all_wires(
 
 
 @pytest.mark.parametrize(
+    ("outcome", "verdict"),
+    [
+        ("approved by a person: it's ['seen'] \"now\"; high risk: accepted", "Approved"),
+        ("refused by a person: approved by a person: no", "Rejected"),
+        ("refused: nobody decided in time", "Rejected"),
+    ],
+)
+@pytest.mark.parametrize("fraud", ["low risk: no signals", "high risk: a round amount"])
+async def test_a_person_has_the_last_word(url: str, fraud: str, outcome: str, verdict: str) -> None:
+    results = ["eligible", "reasonable", fraud, outcome]
+    said = [await wire(url).say(PROMPT, METRICS, results=lambda _: results) for wire in WIRES]
+    assert {each.text for each in said} == {f"{verdict}: {'; '.join(results)}."}
+
+
+@pytest.mark.parametrize(
     "result", ["error: no such tool", "eligible", "", "eligible\nreasonable\nlow risk: x\neligible it is"]
 )
 async def test_no_decision_without_all_checks(url: str, result: str) -> None:
