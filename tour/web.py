@@ -28,10 +28,11 @@ from offline_model.sockets import listen
 from shared.claims import InsuranceClaim, sample_claims
 from tour import code, report
 from tour.boot import booted
+from tour.desk import Desk
 from tour.report import TEMPLATES
 from tour.runtime import journal
 from tour.runtime.errors import TourError
-from tour.runtime.frameworks import FRAMEWORKS, PATTERNS, Framework, Pattern
+from tour.runtime.frameworks import APPROVAL, FRAMEWORKS, PATTERNS, Framework, Pattern
 from tour.runtime.journal import Invocation
 from tour.runtime.processes import who_listens
 from tour.runtime.stack import CHECKS, Stack
@@ -127,7 +128,7 @@ class Lane:
 
 VIEWS = {
     f"All five: {pattern.title}": [Lane(framework, pattern, framework.title) for framework in FRAMEWORKS]
-    for pattern in PATTERNS
+    for pattern in (*PATTERNS, APPROVAL)
 } | {
     f"{framework.title}, three ways": [Lane(framework, pattern, pattern.title) for pattern in PATTERNS]
     for framework in FRAMEWORKS
@@ -186,7 +187,9 @@ class Tab:
             with ui.tab_panel(live), ui.element("div").classes("live"):
                 with ui.element("form").classes("claim").on("submit.prevent", self.send):
                     self._form()
-                self.column = ui.element("div").classes("cards")
+                with ui.element("div"):
+                    self.desk = Desk(self.stack)
+                    self.column = ui.element("div").classes("cards")
             with ui.tab_panel(sources):
                 self._code()
         self.timer = ui.timer(READING, self.refresh, active=False)
@@ -195,6 +198,7 @@ class Tab:
     def _view(self) -> None:
         """Lay out the chosen lanes, empty."""
         lanes = VIEWS[self.view.value]
+        self.desk.timer.active = lanes[0].pattern == APPROVAL
         self.sent = None
         self.ledger.text = ""
         self.button.text = "Send to all five" if len(lanes) == len(FRAMEWORKS) else "Send it three ways"

@@ -98,6 +98,25 @@ async def test_a_check_that_ends_for_good(browser: Browser, url: str) -> None:
     await expect(page.get_by_text("422: cost: planned by the lab")).to_have_count(5)
 
 
+async def test_a_person_decides_on_the_page(browser: Browser, url: str) -> None:
+    page = await opened(browser, url)
+    view = "All five: a person decides"
+    await choose(page, "Compare", view)
+    await choose(page, "Sample", "round-emergency")
+    await send(page)
+    await expect(page.get_by_text("asks", exact=False).filter(has_text=" asks")).to_have_count(5, timeout=LONG)
+    other = await opened(browser, url)  # the page keeps nothing: another one has the same list
+    await choose(other, "Compare", view)
+    for framework in FRAMEWORKS:
+        await other.get_by_label(f"Reason for {framework.title}").fill("<b>invoice</b> seen")
+        row = other.locator(".card").filter(has=other.get_by_label(f"Reason for {framework.title}"))
+        await row.get_by_role("button", name="Approve" if framework.keyed else "Refuse").click()
+    await answered(page)
+    await expect(page.get_by_text("approved by a person: <b>invoice</b> seen")).to_have_count(1)
+    await expect(page.get_by_text("refused by a person: <b>invoice</b> seen")).to_have_count(4)
+    await expect(page.get_by_role("button", name="Approve")).to_have_count(0)
+
+
 async def test_an_invalid_claim_is_refused_at_its_field(browser: Browser, url: str) -> None:
     page = await opened(browser, url)
     await page.get_by_label("Amount in US dollars").fill("-3")

@@ -25,6 +25,7 @@ from tests.conformance.cases import Tagged, decide, send
 from tests.conformance.conftest import SERVERS
 from tests.conformance.test_promise import everywhere, kept, model_calls, outcome, reached
 from tour.runtime import evidence, journal, processes, stack
+from tour.runtime.approvals import Waiting, waiting
 from tour.runtime.frameworks import APPROVAL, FRAMEWORKS, ROOT, Framework, Pattern
 from tour.runtime.processes import POLL, free_port
 from tour.runtime.stack import CHECKS, Stack
@@ -90,15 +91,13 @@ async def requests(running: Stack, id: str, handler: str = "request") -> list[di
     )
 
 
-async def waiting(running: Stack, *ids: str) -> dict[str, Any]:
-    """What a person is shown, by id: of these claims, those that wait."""
-    rows = await journal.query(running.admin, "SELECT service_key, value_utf8 FROM state WHERE key = 'waiting'")
-    return {row["service_key"]: json.loads(row["value_utf8"]) for row in rows if row["service_key"] in ids}
+async def until_waiting(running: Stack, id: str) -> Waiting:
+    async def found() -> Waiting | None:
+        return (await waiting(running.admin)).get(id)
 
-
-async def until_waiting(running: Stack, id: str) -> dict[str, Any]:
-    found = await until(lambda: waiting(running, id))
-    return dict(found[id])
+    claim = await until(found)
+    assert claim
+    return claim
 
 
 T = TypeVar("T")
@@ -133,7 +132,7 @@ async def settled(running: Stack, id: str) -> str:
 
     async def nothing_is_left() -> bool:
         handlers = [row for handler in HANDLERS for row in await requests(running, id, handler)]
-        return not await waiting(running, id) and {row["status"] for row in handlers} <= {"completed"}
+        return id not in await waiting(running.admin) and {row["status"] for row in handlers} <= {"completed"}
 
     await until(nothing_is_left)
     return funds(running, id)
@@ -162,8 +161,8 @@ async def test_the_decision_is_final_and_its_reason_is_cited(
         claim = claim.model_copy(update={"category": "cardiology", "amount": 10_001.0})
     id = await send(running, framework, claim)
     shown = await until_waiting(running, id)
-    assert shown["why"].startswith(why)
-    assert InsuranceClaim.model_validate(shown["claim"]) == claim
+    assert shown.why.startswith(why)
+    assert shown.claim == claim
     assert funds(running, id) == "reserved"
     said = await say(running, framework, id, approved, "  the invoice;\n ['was'] \"seen\" ")
     assert said.status_code == 200
@@ -353,7 +352,7 @@ async def person(running: Stack, framework: Framework, id: str, approved: bool =
     """Decides as soon as the claim waits, and again when the answer is lost."""
     while True:
         with contextlib.suppress(httpx.HTTPError):
-            if await waiting(running, id) and (await say(running, framework, id, approved)).status_code == 200:
+            if id in await waiting(running.admin) and (await say(running, framework, id, approved)).status_code == 200:
                 return
         await asyncio.sleep(POLL)
 

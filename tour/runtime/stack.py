@@ -183,7 +183,7 @@ async def running(
         lab.clear_plan()
         if step_latency:
             lab.plan(*(Fault(step, "delay", step_latency) for step in CHECKS))
-        lab_env = {"TOUR_LAB": str(folder / "lab.sqlite")}
+        lab_env = {"TOUR_LAB": str(folder / "lab.sqlite"), "FUNDS_LEDGER": str(folder / "funds.sqlite")}
 
         async def boot_restate() -> Restate:
             if admin := os.environ.get("RESTATE_ADMIN_URL"):

@@ -1,0 +1,46 @@
+"""The claims that wait for a person, as Restate's state has them, and a person's decision."""
+
+import json
+from dataclasses import dataclass
+
+import httpx
+
+from shared.claims import InsuranceClaim
+from tour.runtime import journal
+from tour.runtime.frameworks import APPROVAL, FRAMEWORKS
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """A claim that waits: the service and the id of its request, and why it was asked."""
+
+    service: str
+    id: str
+    why: str
+    claim: InsuranceClaim
+
+    @property
+    def agent(self) -> str:
+        """The title of the framework whose agent asks; the service's name where it is none of the tour."""
+        prefix = self.service.rpartition(".")[0]
+        return next((each.title for each in FRAMEWORKS if each.prefix(APPROVAL) == prefix), self.service)
+
+
+async def waiting(admin: httpx.AsyncClient) -> dict[str, Waiting]:
+    """The claims that wait, by the id of their request. Raises: httpx.HTTPError."""
+    rows = await journal.query(
+        admin,
+        "SELECT service_name, service_key, value_utf8 FROM state"
+        " WHERE service_name LIKE '%ClaimApproval' AND key = 'waiting' ORDER BY service_name, service_key",
+    )
+    found = {}
+    for row in rows:
+        asked = json.loads(row["value_utf8"])
+        claim = InsuranceClaim.model_validate(asked["claim"])
+        found[row["service_key"]] = Waiting(row["service_name"], row["service_key"], asked["why"], claim)
+    return found
+
+
+async def decide(ingress: httpx.AsyncClient, service: str, id: str, decision: dict[str, object]) -> httpx.Response:
+    """A person's decision on the claim that waits under this id. Raises: httpx.HTTPError."""
+    return await ingress.post(f"/restate/call/{service}/{id}/decide", json=decision)
