@@ -127,15 +127,15 @@ async def say(
     return await running.ingress.post(f"/restate/call/{path}", json=body)
 
 
-async def settled(running: Stack, id: str) -> str:
-    """What has become of the money, when the request has ended and nothing is left of it."""
+async def settled(running: Stack, id: str, money: str) -> None:
+    """Wait until nothing is left of the request, and this has become of the money."""
 
-    async def nothing_is_left() -> bool:
+    async def so_it_is() -> bool:
         handlers = [row for handler in HANDLERS for row in await requests(running, id, handler)]
-        return id not in await waiting(running.admin) and {row["status"] for row in handlers} <= {"completed"}
+        over = {row["status"] for row in handlers} <= {"completed"} and id not in await waiting(running.admin)
+        return over and funds(running, id) == money
 
-    await until(nothing_is_left)
-    return funds(running, id)
+    await until(so_it_is)
 
 
 @pytest.fixture
@@ -170,7 +170,7 @@ async def test_the_decision_is_final_and_its_reason_is_cited(
     answer = await running.answer(id)
     assert answer.startswith(verdict)
     assert f"{word} by a person: the invoice; ['was'] \"seen\"" in answer
-    assert await settled(running, id) == ("reserved" if approved else "released")
+    await settled(running, id, "reserved" if approved else "released")
     assert len(await requests(running, id)) == 1
 
 
@@ -221,7 +221,7 @@ async def test_a_decision_counts_once_and_a_late_one_is_told(
         assert (late.status_code, late.json()["message"]) == (409, f"too late: {first}")
         answer = await running.answer(id)
     assert first in answer
-    assert await settled(running, id) == "reserved"
+    await settled(running, id, "reserved")
 
 
 async def test_an_unknown_id_and_a_decision_that_is_none_are_client_errors(
@@ -260,13 +260,13 @@ async def test_silence_is_a_refusal(running: Stack, framework: Framework, risky:
     answer = await running.answer(id)
     assert answer.startswith("Rejected:")
     assert "refused: nobody decided in time" in answer
-    assert await settled(running, id) == "released"
+    await settled(running, id, "released")
     late = await say(running, framework, id, pattern=HURRIED)
     assert (late.status_code, late.json()["message"]) == (409, "too late: refused: nobody decided in time")
 
 
 async def assert_withdrawn(running: Stack, framework: Framework, id: str) -> None:
-    assert await settled(running, id) == "released"
+    await settled(running, id, "released")
     assert len(await requests(running, id)) == 1
     late = await say(running, framework, id)
     assert (late.status_code, late.json()["message"]) == (409, "too late: withdrawn")
@@ -316,7 +316,7 @@ async def test_the_model_ends_for_good_after_an_approval(
     await until_waiting(running, id)
     approved = await say(running, framework, id)
     assert (await running.answer(id)).startswith("403: ")
-    assert await settled(running, id) == "released"
+    await settled(running, id, "released")
     assert (await say(running, framework, id)).json() == approved.json()
 
 
@@ -328,7 +328,7 @@ async def test_the_money_cannot_be_reserved(running: Stack, framework: Framework
     answer, invocation = await decide(running, framework, claim)
     assert answer.startswith("Rejected:")
     assert "refused: no money left" in answer
-    assert await settled(running, invocation.id) == "released"
+    await settled(running, invocation.id, "released")
 
 
 async def test_the_model_asks_for_the_tool_again(running: Stack, framework: Framework, risky: InsuranceClaim) -> None:
@@ -340,7 +340,7 @@ async def test_the_model_asks_for_the_tool_again(running: Stack, framework: Fram
     await until_waiting(running, id)
     await say(running, framework, id)
     assert "approved by a person: invoice seen" in await running.answer(id)
-    assert await settled(running, id) == "reserved"
+    await settled(running, id, "reserved")
     assert len(await requests(running, id)) == 1
 
 
@@ -350,9 +350,11 @@ ENTRIES = 17
 
 async def person(running: Stack, framework: Framework, id: str, approved: bool = True) -> None:
     """Decides as soon as the claim waits, and again when the answer is lost."""
+    asked = False
     while True:
         with contextlib.suppress(httpx.HTTPError):
-            if id in await waiting(running.admin) and (await say(running, framework, id, approved)).status_code == 200:
+            asked = asked or id in await waiting(running.admin)
+            if asked and (await say(running, framework, id, approved)).status_code == 200:
                 return
         await asyncio.sleep(POLL)
 
@@ -366,7 +368,7 @@ async def assert_asked_and_decided_once(running: Stack, id: str, outages: Sequen
     assert sorted(runs) == sorted(CHECKS)
     assert all(found.redone == found.repeated == 0 for found in runs.values()), runs
     assert len(await requests(running, id)) == 1
-    assert await settled(running, id) == "reserved"
+    await settled(running, id, "reserved")
 
 
 @live
@@ -419,6 +421,8 @@ async def test_a_storm_leaves_no_money_behind(running: Stack, tagged: Tagged, se
         *(Fault(step, kind, 0.2) for step in ("reserve", "release") for kind in KINDS if rng.random() < 0.7),
     )
 
+    reserved: dict[str, bool] = {}
+
     async def one(framework: Framework, fate: str) -> None:
         await asyncio.sleep(rng.uniform(0, 10))
         claim = slow(running, tagged)
@@ -434,15 +438,15 @@ async def test_a_storm_leaves_no_money_behind(running: Stack, tagged: Tagged, se
             await patiently(lambda: running.admin.patch(f"/invocations/{id}/cancel"))
         answer = await patiently(lambda: running.answer(id))
         decides.cancel()
-        left = await patiently(lambda: settled(running, id))
-        asked = len(await patiently(lambda: requests(running, id)))
-        expected = {"Approved": "reserved", "Rejected": "released"}.get(answer.partition(":")[0])
-        assert expected or answer[:3] in ("409", "422", "403"), (framework.name, fate, answer)
-        assert left == (expected or ("released" if asked else "none")), (framework.name, fate, answer)
-        assert asked <= 1
+        money = {"Approved": "reserved", "Rejected": "released"}.get(answer.partition(":")[0])
+        assert money or answer[:3] in ("409", "422", "403"), (framework.name, fate, answer)
+        asked = await patiently(lambda: requests(running, id))
+        assert len(asked) <= 1
+        await patiently(lambda: settled(running, id, money or ("released" if asked else "none")))
+        reserved[id] = money == "reserved"
 
     async def storm() -> None:
-        while True:
+        for _ in range(12):
             await asyncio.sleep(rng.uniform(0.5, 2))
             if rng.random() < 0.2:
                 await running.restate.restart()
@@ -452,10 +456,13 @@ async def test_a_storm_leaves_no_money_behind(running: Stack, tagged: Tagged, se
     claims = [one(framework, fate) for framework in FRAMEWORKS_WITH_IT for fate in FATES * 2]
     async with running.agents_kept():
         raging = asyncio.create_task(storm())
-        await asyncio.gather(*claims)
-        raging.cancel()
-        await asyncio.gather(raging, return_exceptions=True)
-        await running.restate.until_ready()
+        try:
+            await asyncio.gather(*claims)
+        finally:
+            raging.cancel()
+            await asyncio.gather(raging, return_exceptions=True)
+    assert len(reserved) == len(claims)
+    assert {id: funds(running, id) == "reserved" for id in reserved} == reserved
 
 
 KINDS: tuple[Kind, ...] = ("delay", "fail", "crash-before", "crash-after")
