@@ -21,7 +21,8 @@ from tour.runtime import stack
 from tour.runtime.frameworks import FAN_OUT, Framework
 from tour.runtime.stack import Stack
 
-collect_ignore = [] if PATTERN == FAN_OUT else ["test_parallel_tool_calls.py"]  # it has agents of its own
+OWN_AGENTS = ["test_approval.py", "test_approval_crashes.py", "test_parallel_tool_calls.py"]
+collect_ignore = [] if PATTERN == FAN_OUT else OWN_AGENTS
 
 SERVERS = {"live": {}, "replaying": {"RESTATE_WORKER__INVOKER__INACTIVITY_TIMEOUT": "0s"}}
 

@@ -4,138 +4,49 @@ The person speaks HTTP, as curl does. `inv_…` names the invocation of a claim,
 """
 
 import asyncio
-import contextlib
 import json
-import random
-import sys
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator
 from dataclasses import replace
-from pathlib import Path
-from typing import Any, TypeVar
 
-import httpx
 import pytest
 import pytest_asyncio
 
-from lab.funds import Funds
-from lab.ledger import Fault, Kind
+from lab.ledger import Fault
 from shared.claims import InsuranceClaim
+from tests.conformance.approvals import (
+    FRAMEWORKS_WITH_IT,
+    HANDLERS,
+    approving,
+    funds,
+    live,
+    replaying,
+    requests,
+    say,
+    settled,
+    until,
+    until_waiting,
+)
 from tests.conformance.cases import Tagged, decide, send
 from tests.conformance.conftest import SERVERS
-from tests.conformance.test_promise import everywhere, kept, model_calls, outcome, reached
-from tour.runtime import evidence, journal, processes, stack
-from tour.runtime.approvals import Waiting, waiting
-from tour.runtime.frameworks import APPROVAL, FRAMEWORKS, ROOT, Framework, Pattern
-from tour.runtime.processes import POLL, free_port
-from tour.runtime.stack import CHECKS, Stack
+from tests.conformance.test_promise import outcome
+from tour.runtime import journal
+from tour.runtime.frameworks import APPROVAL, Framework
+from tour.runtime.stack import Stack
 
 HURRIED = replace(APPROVAL, name="hurried", variant="hurried", env={"APPROVAL_DEADLINE": "1"})
 """Its requests are refused after a second."""
 
-HANDLERS = ("request", "outcome", "withdraw")
-"""Those of a request for approval, besides `decide`."""
-
-live = pytest.mark.parametrize("running", ["live"], indirect=True)
-replaying = pytest.mark.parametrize("running", ["replaying"], indirect=True)
-
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session", params=list(SERVERS))
 async def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
-    """The agents of this pattern, and the bank's service."""
-    folder = tmp_path_factory.mktemp(request.param)
-    port = free_port()
-    url = f"http://127.0.0.1:{port}"
-    command: list[str | Path] = [
-        sys.executable,
-        ROOT / "lab/funds.py",
-        "--port",
-        str(port),
-        "--ledger",
-        str(folder / "funds.sqlite"),
-    ]
-    async with (
-        processes.running("The funds service", command, folder / "funds.log") as service,
-        stack.running(
-            folder,
-            frameworks=FRAMEWORKS_WITH_IT,
-            pattern=APPROVAL,
-            server_env=SERVERS[request.param],
-            agent_env={"FUNDS_URL": url, "MODEL_TIMEOUT": "3"},
-        ) as running,
-    ):
-        await service.until(f"{url}/reservations")
+    async with approving(tmp_path_factory.mktemp(request.param), request.param) as running:
         yield running
-
-
-FRAMEWORKS_WITH_IT = [framework for framework in FRAMEWORKS if framework.script(APPROVAL).exists()]
 
 
 @pytest.fixture(params=FRAMEWORKS_WITH_IT, ids=lambda framework: framework.name)
 def framework(request: pytest.FixtureRequest) -> Framework:
     chosen: Framework = request.param
     return chosen
-
-
-def funds(running: Stack, id: str) -> str:
-    """`reserved`, `released` or `none`."""
-    return Funds(running.folder / "funds.sqlite").all().get(id, "none")
-
-
-async def requests(running: Stack, id: str, handler: str = "request") -> list[dict[str, Any]]:
-    """The invocations of this handler of a claim's request for approval."""
-    return await journal.query(
-        running.admin,
-        "SELECT id, status FROM sys_invocation WHERE target_service_name LIKE '%ClaimApproval'"
-        f" AND target_service_key = '{id}' AND target_handler_name = '{handler}'",
-    )
-
-
-async def until_waiting(running: Stack, id: str) -> Waiting:
-    async def found() -> Waiting | None:
-        return (await waiting(running.admin)).get(id)
-
-    claim = await until(found)
-    assert claim
-    return claim
-
-
-T = TypeVar("T")
-
-
-async def until(condition: Callable[[], Awaitable[T]]) -> T:
-    """The first value of this that is true."""
-    async with asyncio.timeout(60):
-        while True:
-            if value := await condition():
-                return value
-            await asyncio.sleep(POLL)
-
-
-async def say(
-    running: Stack,
-    framework: Framework,
-    id: str,
-    approved: object = True,
-    reason: str = "invoice seen",
-    pattern: Pattern = APPROVAL,
-    **more: object,
-) -> httpx.Response:
-    """A person decides."""
-    path = f"{framework.prefix(pattern)}.ClaimApproval/{id}/decide"
-    body = {"approved": approved, "reason": reason, **more}
-    return await running.ingress.post(f"/restate/call/{path}", json=body)
-
-
-async def settled(running: Stack, id: str, money: str) -> None:
-    """Wait until nothing is left of the request, and this has become of the money."""
-
-    async def so_it_is() -> bool:
-        handlers = [row for handler in HANDLERS for row in await requests(running, id, handler)]
-        over = {row["status"] for row in handlers} <= {"completed"} and id not in await waiting(running.admin)
-        return over and funds(running, id) == money
-
-    await until(so_it_is)
 
 
 @pytest.fixture
@@ -342,145 +253,3 @@ async def test_the_model_asks_for_the_tool_again(running: Stack, framework: Fram
     assert "approved by a person: invoice seen" in await running.answer(id)
     await settled(running, id, "reserved")
     assert len(await requests(running, id)) == 1
-
-
-ENTRIES = 17
-"""A claim's journal has so many entries (ADK's has some more)."""
-
-
-async def person(running: Stack, framework: Framework, id: str, approved: bool = True) -> None:
-    """Decides as soon as the claim waits, and again when the answer is lost."""
-    asked = False
-    while True:
-        with contextlib.suppress(httpx.HTTPError):
-            asked = asked or id in await waiting(running.admin)
-            if asked and (await say(running, framework, id, approved)).status_code == 200:
-                return
-        await asyncio.sleep(POLL)
-
-
-async def assert_asked_and_decided_once(running: Stack, id: str, outages: Sequence[tuple[float, float]] = ()) -> None:
-    answer = await running.answer(id)
-    invocation = (await journal.read(running.admin, id))[id]
-    runs = evidence.runs(invocation, running.lab.ledger(invocations=[id]), outages)
-    assert answer.startswith("Approved:")
-    assert "approved by a person: invoice seen" in answer
-    assert sorted(runs) == sorted(CHECKS)
-    assert all(found.redone == found.repeated == 0 for found in runs.values()), runs
-    assert len(await requests(running, id)) == 1
-    await settled(running, id, "reserved")
-
-
-@live
-@pytest.mark.timeout(300)
-@pytest.mark.parametrize("entries", range(1, ENTRIES))
-async def test_the_agent_is_killed_at_every_point(running: Stack, tagged: Tagged, entries: int) -> None:
-    async def case(framework: Framework) -> None:
-        claim = slow(running, tagged)
-        async with kept(running, framework):
-            id = await send(running, framework, claim)
-            decides = asyncio.create_task(person(running, framework, id))
-            before = await reached(running, id, entries)
-            await running.agents[framework.name].process.kill()
-            await decides
-            await assert_asked_and_decided_once(running, id)
-        done = len([step for step in before.model_calls if step.end])
-        assert all(model_calls(running, claim)[turn] == 1 for turn in range(done))
-
-    await everywhere(running, case)
-
-
-@live
-@pytest.mark.timeout(300)
-@pytest.mark.parametrize("entries", range(1, ENTRIES))
-async def test_the_server_is_killed_at_every_point(running: Stack, tagged: Tagged, entries: int) -> None:
-    """At this point of one claim, and wherever those of the other frameworks are."""
-    ids = {framework.name: await send(running, framework, slow(running, tagged)) for framework in FRAMEWORKS_WITH_IT}
-    deciding = [
-        asyncio.create_task(person(running, framework, ids[framework.name])) for framework in FRAMEWORKS_WITH_IT
-    ]
-    await reached(running, ids[FRAMEWORKS_WITH_IT[entries % len(ids)].name], entries)
-    gone = time.time()
-    await running.restate.restart()
-    back = time.time()
-    await asyncio.gather(*deciding)
-    for id in ids.values():
-        await assert_asked_and_decided_once(running, id, [(gone, back)])
-
-
-FATES = ("approved", "refused", "cancelled", "a check ends for good", "the model ends for good")
-
-
-@live
-@pytest.mark.timeout(600)
-@pytest.mark.parametrize("seed", [1])
-async def test_a_storm_leaves_no_money_behind(running: Stack, tagged: Tagged, seed: int) -> None:
-    """Claims of all fates, while steps fail and agents and the server are killed."""
-    rng = random.Random(seed)
-    running.lab.plan(
-        *(Fault(step, kind, 0.2) for step in ("reserve", "release") for kind in KINDS if rng.random() < 0.7),
-    )
-
-    reserved: dict[str, bool] = {}
-
-    async def one(framework: Framework, fate: str) -> None:
-        await asyncio.sleep(rng.uniform(0, 10))
-        claim = slow(running, tagged)
-        if fate == "a check ends for good":
-            running.lab.plan(Fault("cost", "terminal", 422, about=claim.reason))
-        if fate == "the model ends for good":
-            running.lab.plan(Fault("model", "status", 403, times=99, about=claim.reason, turn=1))
-        key = claim.reason
-        id = await patiently(lambda: running.submit(framework, claim, key, key, key))
-        decides = asyncio.create_task(person(running, framework, id, approved=fate != "refused"))
-        if fate == "cancelled":
-            await asyncio.sleep(rng.uniform(0, 4))
-            await patiently(lambda: running.admin.patch(f"/invocations/{id}/cancel"))
-        answer = await patiently(lambda: running.answer(id))
-        decides.cancel()
-        money = {"Approved": "reserved", "Rejected": "released"}.get(answer.partition(":")[0])
-        assert money or answer[:3] in ("409", "422", "403"), (framework.name, fate, answer)
-        asked = await patiently(lambda: requests(running, id))
-        assert len(asked) <= 1
-        await patiently(lambda: settled(running, id, money or ("released" if asked else "none")))
-        reserved[id] = money == "reserved"
-
-    async def storm() -> None:
-        for _ in range(12):
-            await asyncio.sleep(rng.uniform(0.5, 2))
-            if rng.random() < 0.2:
-                await running.restate.restart()
-            else:
-                await rng.choice([*running.agents.values()]).process.kill()
-
-    claims = [one(framework, fate) for framework in FRAMEWORKS_WITH_IT for fate in FATES * 2]
-    async with running.agents_kept():
-        raging = asyncio.create_task(storm())
-        try:
-            await asyncio.gather(*claims)
-        finally:
-            raging.cancel()
-            await asyncio.gather(raging, return_exceptions=True)
-    assert len(reserved) == len(claims)
-    assert {id: funds(running, id) == "reserved" for id in reserved} == reserved
-
-
-KINDS: tuple[Kind, ...] = ("delay", "fail", "crash-before", "crash-after")
-
-
-async def patiently(ask: Callable[[], Awaitable[T]]) -> T:
-    """What Restate answers, when it is back."""
-    while True:
-        with contextlib.suppress(httpx.HTTPError):
-            return await ask()
-        await asyncio.sleep(POLL)
-
-
-def slow(running: Stack, tagged: Tagged) -> InsuranceClaim:
-    """A claim whose entries come one after another."""
-    claim = tagged("round-emergency")
-    running.lab.plan(
-        Fault("model", "delay", 0.15, about=claim.reason),
-        *(Fault(check, "delay", 0.1 + 0.15 * at, about=claim.reason) for at, check in enumerate(reversed(CHECKS))),
-    )
-    return claim

@@ -52,7 +52,7 @@ WAITING = """restate sql "SELECT service_key, value_utf8 FROM state WHERE key = 
 def _of_the_claim(command: str) -> dict[str, Instead]:
     """This command, for the one claim of docs/approval.md."""
     claims = """restate sql "SELECT id FROM sys_invocation WHERE target_service_name = 'ApprovalClaimAgent'\""""
-    id = f"$({claims} | grep --only-matching 'inv_[0-9A-Za-z]*')"
+    id = f"$({claims} 2>/dev/null | grep --only-matching 'inv_[0-9A-Za-z]*')"
     return {command: Instead("inv_… is the reader's", run=command.replace("inv_…", id))}
 
 

@@ -1,0 +1,167 @@
+"""A step that is a person, under kill -9 of agents and server: nobody is asked twice, and no money is left behind."""
+
+import asyncio
+import contextlib
+import random
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+
+import httpx
+import pytest
+import pytest_asyncio
+
+from lab.ledger import Fault, Kind
+from shared.claims import InsuranceClaim
+from tests.conformance.approvals import FRAMEWORKS_WITH_IT, T, approving, funds, requests, say, settled
+from tests.conformance.cases import Tagged, send
+from tests.conformance.test_promise import everywhere, kept, model_calls, reached
+from tour.runtime import evidence, journal
+from tour.runtime.approvals import waiting
+from tour.runtime.frameworks import Framework
+from tour.runtime.processes import POLL
+from tour.runtime.stack import CHECKS, Stack
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session", params=["live"])
+async def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
+    async with approving(tmp_path_factory.mktemp(request.param), request.param) as running:
+        yield running
+
+
+ENTRIES = 17
+"""A claim's journal has so many entries (ADK's has some more)."""
+
+
+async def person(running: Stack, framework: Framework, id: str, approved: bool = True) -> None:
+    """Decides as soon as the claim waits, and again when the answer is lost."""
+    asked = False
+    while True:
+        with contextlib.suppress(httpx.HTTPError):
+            asked = asked or id in await waiting(running.admin)
+            if asked and (await say(running, framework, id, approved)).status_code == 200:
+                return
+        await asyncio.sleep(POLL)
+
+
+async def assert_asked_and_decided_once(running: Stack, id: str, outages: Sequence[tuple[float, float]] = ()) -> None:
+    answer = await running.answer(id)
+    invocation = (await journal.read(running.admin, id))[id]
+    runs = evidence.runs(invocation, running.lab.ledger(invocations=[id]), outages)
+    assert answer.startswith("Approved:")
+    assert "approved by a person: invoice seen" in answer
+    assert sorted(runs) == sorted(CHECKS)
+    assert all(found.redone == found.repeated == 0 for found in runs.values()), runs
+    assert len(await requests(running, id)) == 1
+    await settled(running, id, "reserved")
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("entries", range(1, ENTRIES))
+async def test_the_agent_is_killed_at_every_point(running: Stack, tagged: Tagged, entries: int) -> None:
+    async def case(framework: Framework) -> None:
+        claim = slow(running, tagged)
+        async with kept(running, framework):
+            id = await send(running, framework, claim)
+            decides = asyncio.create_task(person(running, framework, id))
+            before = await reached(running, id, entries)
+            await running.agents[framework.name].process.kill()
+            await decides
+            await assert_asked_and_decided_once(running, id)
+        done = len([step for step in before.model_calls if step.end])
+        assert all(model_calls(running, claim)[turn] == 1 for turn in range(done))
+
+    await everywhere(running, case)
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("entries", range(1, ENTRIES))
+async def test_the_server_is_killed_at_every_point(running: Stack, tagged: Tagged, entries: int) -> None:
+    """At this point of one claim, and wherever those of the other frameworks are."""
+    ids = {framework.name: await send(running, framework, slow(running, tagged)) for framework in FRAMEWORKS_WITH_IT}
+    deciding = [
+        asyncio.create_task(person(running, framework, ids[framework.name])) for framework in FRAMEWORKS_WITH_IT
+    ]
+    await reached(running, ids[FRAMEWORKS_WITH_IT[entries % len(ids)].name], entries)
+    gone = time.time()
+    await running.restate.restart()
+    back = time.time()
+    await asyncio.gather(*deciding)
+    for id in ids.values():
+        await assert_asked_and_decided_once(running, id, [(gone, back)])
+
+
+FATES = ("approved", "refused", "cancelled", "a check ends for good", "the model ends for good")
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("seed", [1])
+async def test_a_storm_leaves_no_money_behind(running: Stack, tagged: Tagged, seed: int) -> None:
+    """Claims of all fates, while steps fail and agents and the server are killed."""
+    rng = random.Random(seed)
+    running.lab.plan(
+        *(Fault(step, kind, 0.2) for step in ("reserve", "release") for kind in KINDS if rng.random() < 0.7),
+    )
+
+    reserved: dict[str, bool] = {}
+
+    async def one(framework: Framework, fate: str) -> None:
+        await asyncio.sleep(rng.uniform(0, 10))
+        claim = slow(running, tagged)
+        if fate == "a check ends for good":
+            running.lab.plan(Fault("cost", "terminal", 422, about=claim.reason))
+        if fate == "the model ends for good":
+            running.lab.plan(Fault("model", "status", 403, times=99, about=claim.reason, turn=1))
+        key = claim.reason
+        id = await patiently(lambda: running.submit(framework, claim, key, key, key))
+        decides = asyncio.create_task(person(running, framework, id, approved=fate != "refused"))
+        if fate == "cancelled":
+            await asyncio.sleep(rng.uniform(0, 4))
+            await patiently(lambda: running.admin.patch(f"/invocations/{id}/cancel"))
+        answer = await patiently(lambda: running.answer(id))
+        decides.cancel()
+        money = {"Approved": "reserved", "Rejected": "released"}.get(answer.partition(":")[0])
+        assert money or answer[:3] in ("409", "422", "403"), (framework.name, fate, answer)
+        asked = await patiently(lambda: requests(running, id))
+        assert len(asked) <= 1
+        await patiently(lambda: settled(running, id, money or ("released" if asked else "none")))
+        reserved[id] = money == "reserved"
+
+    async def storm() -> None:
+        for _ in range(12):
+            await asyncio.sleep(rng.uniform(0.5, 2))
+            if rng.random() < 0.2:
+                await running.restate.restart()
+            else:
+                await rng.choice([*running.agents.values()]).process.kill()
+
+    claims = [one(framework, fate) for framework in FRAMEWORKS_WITH_IT for fate in FATES * 2]
+    async with running.agents_kept():
+        raging = asyncio.create_task(storm())
+        try:
+            await asyncio.gather(*claims)
+        finally:
+            raging.cancel()
+            await asyncio.gather(raging, return_exceptions=True)
+    assert len(reserved) == len(claims)
+    assert {id: funds(running, id) == "reserved" for id in reserved} == reserved
+
+
+KINDS: tuple[Kind, ...] = ("delay", "fail", "crash-before", "crash-after")
+
+
+async def patiently(ask: Callable[[], Awaitable[T]]) -> T:
+    """What Restate answers, when it is back."""
+    while True:
+        with contextlib.suppress(httpx.HTTPError):
+            return await ask()
+        await asyncio.sleep(POLL)
+
+
+def slow(running: Stack, tagged: Tagged) -> InsuranceClaim:
+    """A claim whose entries come one after another."""
+    claim = tagged("round-emergency")
+    running.lab.plan(
+        Fault("model", "delay", 0.15, about=claim.reason),
+        *(Fault(check, "delay", 0.1 + 0.15 * at, about=claim.reason) for at, check in enumerate(reversed(CHECKS))),
+    )
+    return claim
