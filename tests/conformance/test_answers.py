@@ -212,6 +212,7 @@ TOGETHER = AT_ONCE // len(AGENTS)
 """Answers in one example."""
 
 
+@pytest.mark.timeout(0 if "EXAMPLES" in os.environ else 180)
 @settings(
     max_examples=int(os.environ.get("EXAMPLES", 60)) // TOGETHER,
     derandomize="EXAMPLES" not in os.environ,
