@@ -11,7 +11,7 @@ import pytest
 
 from shared.claims import InsuranceClaim
 from tour.runtime import journal
-from tour.runtime.frameworks import FAN_OUT, FRAMEWORKS, Framework, Pattern
+from tour.runtime.frameworks import FAN_OUT, FRAMEWORKS, TYPESCRIPT, Framework, Pattern
 from tour.runtime.journal import Invocation
 from tour.runtime.stack import Stack
 
@@ -26,7 +26,7 @@ def _under_test(agent: str) -> tuple[Sequence[Framework], Pattern]:
     name, _, file = agent.partition("=")
     if not file:
         raise pytest.UsageError(f"TOUR_AGENT is NAME=FILE, and not {agent}")
-    known = [framework for framework in FRAMEWORKS if framework.name == name]
+    known = [framework for framework in (*FRAMEWORKS, *TYPESCRIPT) if framework.name == name]
     return known or [Framework(name, name, "")], replace(FAN_OUT, file=str(Path(file).resolve()))
 
 

@@ -44,6 +44,8 @@ class Framework:
     keyed: bool = False
     alias: str | None = None
     """The prefix of its services in place of its name: Restate reserves names that begin with `restate`."""
+    folder: str = ""
+    """Its folder from the root, where that is not its name. The agents in `typescript/` run on Node."""
 
     @property
     def entrypoint(self) -> Path:
@@ -51,12 +53,17 @@ class Framework:
 
     def script(self, pattern: Pattern) -> Path:
         """The file of its agent of this pattern."""
-        return ROOT / self.name / pattern.file.format(name=self.name)
+        file = ROOT / (self.folder or self.name) / pattern.file.format(name=self.name)
+        return file.with_suffix(".ts") if self.on_node else file
+
+    @property
+    def on_node(self) -> bool:
+        return self.folder.startswith("typescript/")
 
     @property
     def port(self) -> int:
         """Its usual port when all five run side by side; an agent that runs alone takes 9080."""
-        return FIRST_PORT + FRAMEWORKS.index(self)
+        return FIRST_PORT + (*FRAMEWORKS, *TYPESCRIPT).index(self)
 
     def prefix(self, pattern: Pattern = FAN_OUT) -> str:
         """Its `TOUR_SERVICE_PREFIX` when all share one Restate; also its name in the lab."""
@@ -82,5 +89,11 @@ FRAMEWORKS = (
     Framework("langchain_agent", "LangChain", "OpenAI Chat"),
     Framework("restate_loop", "a loop of our own", "OpenAI Chat", alias="own_loop"),
 )
+
+TYPESCRIPT = (
+    Framework("vercel_ai", "Vercel AI", "OpenAI Responses", folder="typescript/vercel_ai"),
+    Framework("typescript_loop", "a loop in TypeScript", "OpenAI Chat", folder="typescript/restate_loop"),
+)
+"""Beside the five: they need packages of npm."""
 
 BY_NAME = {framework.name: framework for framework in FRAMEWORKS}

@@ -87,14 +87,14 @@ class Process:
         """The last lines of the log."""
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
 
-    async def until(self, ready: Callable[[], bool] | str, timeout: float = 60.0) -> None:
-        """Wait until `ready()` holds, or until the address `ready` answers 200.
+    async def until(self, ready: Callable[[], bool] | str, timeout: float = 60.0, http2: bool = False) -> None:
+        """Wait until `ready()` holds, or until the address `ready` answers 200; with `http2`, over HTTP/2 only.
 
         Raises: TourError, with the end of the log, when the process ends first or `timeout` seconds have passed.
         """
         deadline = time.monotonic() + timeout
         # On loopback there are no certificates to verify, and loading them takes 60 ms of CPU.
-        async with httpx.AsyncClient(timeout=2, trust_env=False, verify=False) as client:
+        async with httpx.AsyncClient(timeout=2, trust_env=False, verify=False, http1=not http2, http2=http2) as client:
             # A process that has ended is not ready, even if another program answers on its port.
             while not (await _answers(client, ready) if isinstance(ready, str) else ready()) or not self.alive:
                 if not self.alive or time.monotonic() > deadline:

@@ -16,7 +16,7 @@ import httpx
 
 from lab.ledger import Fault, Lab
 from shared.claims import InsuranceClaim
-from tour.runtime import restate_server
+from tour.runtime import node, restate_server
 from tour.runtime.errors import TourError
 from tour.runtime.frameworks import FAN_OUT, FRAMEWORKS, Framework, Pattern
 from tour.runtime.processes import Process, free_port, start, who_listens
@@ -37,7 +37,8 @@ class Agent:
 
     async def ready(self) -> None:
         """Wait until it answers. Raises: TourError when it ends, or does not answer in 60 s."""
-        await self.process.until(f"http://127.0.0.1:{self.port}/health")
+        on_node = str(self.process.command[-1]).endswith(".ts")  # Restate's server for Node speaks HTTP/2 only
+        await self.process.until(f"http://127.0.0.1:{self.port}/health", http2=on_node)
 
     @asynccontextmanager
     async def kept(self) -> AsyncIterator[None]:
@@ -203,7 +204,7 @@ async def running(
         async def boot_agents(pattern: Pattern) -> dict[str, Agent]:
             agents: dict[str, Agent] = {}
             exits.push_async_callback(_stop_all, agents)
-            for framework in frameworks:
+            for framework in await node.able(frameworks, say):
                 usual = usual_ports and pattern == FAN_OUT and not who_listens(framework.port)
                 port = framework.port if usual else free_port()
                 prefix = framework.prefix(pattern)
@@ -215,7 +216,8 @@ async def running(
                     **pattern.env,
                 }
                 log = folder / f"{prefix}.{pattern.service}.log"
-                command: list[str | Path] = [sys.executable, framework.script(pattern)]
+                script = framework.script(pattern)
+                command: list[str | Path] = [node.NODE if script.suffix == ".ts" else sys.executable, script]
                 process = await start(f"The agent {framework.name}", command, log, env)
                 agents[framework.name] = Agent(framework, port, process)
             await asyncio.gather(model_ready(), *(agent.ready() for agent in agents.values()))
