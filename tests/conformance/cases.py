@@ -17,16 +17,18 @@ from tour.runtime.stack import Stack
 
 
 def _under_test(agent: str) -> tuple[Sequence[Framework], Pattern]:
-    """The frameworks, and where their agents are; `agent` is `NAME=FILE`, or empty.
+    """The frameworks, and where their agents are; `agent` is `NAME=FILE`, the name of one of the tour, or empty.
 
     A name that the tour does not know is that of a new framework, whose service has no key.
     """
     if not agent:
         return FRAMEWORKS, FAN_OUT
     name, _, file = agent.partition("=")
+    known = [framework for framework in (*FRAMEWORKS, *TYPESCRIPT) if framework.name == name]
+    if known and not file:
+        return known, FAN_OUT
     if not file:
         raise pytest.UsageError(f"TOUR_AGENT is NAME=FILE, and not {agent}")
-    known = [framework for framework in (*FRAMEWORKS, *TYPESCRIPT) if framework.name == name]
     return known or [Framework(name, name, "")], replace(FAN_OUT, file=str(Path(file).resolve()))
 
 

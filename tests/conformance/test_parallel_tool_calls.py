@@ -16,10 +16,10 @@ import pytest
 import pytest_asyncio
 
 from lab.ledger import Fault
-from tests.conformance.cases import Tagged, decide
+from tests.conformance.cases import AGENTS, Tagged, decide
 from tests.conformance.conftest import SERVERS
 from tour.runtime import journal, stack
-from tour.runtime.frameworks import FRAMEWORKS, TOOL_CALLS, Framework, Pattern
+from tour.runtime.frameworks import TOOL_CALLS, Framework, Pattern
 from tour.runtime.journal import Invocation
 from tour.runtime.stack import CHECKS, Stack
 
@@ -31,13 +31,14 @@ live = pytest.mark.parametrize("programs", ["live"], indirect=True)
 
 def only(name: str) -> pytest.MarkDecorator:
     """For what one SDK alone has."""
-    return pytest.mark.parametrize("framework", [each for each in FRAMEWORKS if each.name == name], ids=[name])
+    return pytest.mark.parametrize("framework", [each for each in AGENTS if each.name == name], ids=lambda each: each.name)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def claims(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
     async with stack.running(
         tmp_path_factory.mktemp("claims"),
+        frameworks=AGENTS,
         pattern=TOOL_CALLS,
     ) as running:
         yield running
@@ -49,6 +50,7 @@ async def programs(request: pytest.FixtureRequest, tmp_path_factory: pytest.Temp
     async with stack.running(
         tmp_path_factory.mktemp("programs"),
         server_env=env,
+        frameworks=AGENTS,
         pattern=PROGRAMS,
     ) as running:
         yield running
@@ -273,4 +275,4 @@ async def test_killed_at_every_point(programs: Stack) -> None:
                 assert answer == "done", (framework, step)
                 assert started(programs, invocation)[step] == 2
 
-    await asyncio.gather(*map(killed, FRAMEWORKS))
+    await asyncio.gather(*map(killed, AGENTS))

@@ -19,6 +19,9 @@ export type Tool<Given, Input extends z.ZodType = z.ZodType> = {
 export const defineTool = <Given, Input extends z.ZodType>(tool: Tool<Given, Input>): Tool<Given> =>
   tool as Tool<Given>;
 
+const AT_ONCE = Number(process.env.TOOL_CALLS_AT_ONCE) || 128;
+const NO_TOOL = RestatePromise.resolve("");
+
 /** The model's answer to the prompt; the tools see `given`, the model does not.
  *
  * Throws: TerminalError when the model cannot be reached, says nothing, or asks for tools in every one of `MAX_TURNS`
@@ -39,9 +42,12 @@ export async function runAgent<Given>(
     const said = await ctx.run("call LLM", () => callModel(instructions, messages, shown), llm.RETRIES);
     if (!said.asks) return llm.answer(said.text);
     messages.push(...said.messages);
-    const results = await RestatePromise.all(
-      said.calls.map(({ toolName, input }) => tools[toolName]?.run(ctx, input, given) ?? RestatePromise.resolve("")),
-    );
+    const results: (string | string[])[] = [];
+    for (let first = 0; first < said.calls.length; first += AT_ONCE) {
+      const calls = said.calls.slice(first, first + AT_ONCE);
+      const run = calls.map(({ toolName, input }) => tools[toolName]?.run(ctx, input, given) ?? NO_TOOL);
+      results.push(...(await RestatePromise.all(run)));
+    }
     for (const [at, { toolCallId, toolName }] of said.calls.entries()) {
       const output = { type: "json" as const, value: results[at] ?? "" };
       messages.push({ role: "tool", content: [{ type: "tool-result", toolCallId, toolName, output }] });
