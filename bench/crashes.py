@@ -31,7 +31,7 @@ SETTLE = 0.5
 """Seconds from the end of the other checks until the kill at `MIDDLE`: the time to store their results."""
 
 CALL = 0.3
-"""Seconds that the model takes for an answer, at the points in a model call."""
+"""Seconds that the model takes at the points in a model call, and a check at the points before and after it."""
 
 WINDOW = (0, 1, 2, 5, 10, 20, 50)
 """Milliseconds from the end of the last check until the kill. Meanwhile its result is on its way to the store."""
@@ -116,7 +116,8 @@ def _at_check(check: str, kind: Kind) -> Point:
         return any(entry.event == "injected" and entry.detail == kind for entry in entries)
 
     after = kind == "crash-after"
-    return Point(f"{kind.removeprefix('crash-')} {check}", (Fault(check, kind),), reached, 0.05, check if after else "")
+    faults = (Fault(check, "delay", CALL), Fault(check, kind))  # until then, the results of the others are stored
+    return Point(f"{kind.removeprefix('crash-')} {check}", faults, reached, 0.05, check if after else "")
 
 
 def _ended(entries: list[Entry]) -> set[str]:

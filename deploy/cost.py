@@ -184,7 +184,7 @@ async def run(framework: Framework, claims: int, opened: int, console: Console, 
                 costs[pattern, nodes] = await measure(cluster, claims)
         in_agent, in_restate = await open_claims(framework, opened, Path(folder, "open"))
     if file:
-        rows = [{"checks": pattern.title, "nodes": nodes, **asdict(each)} for (pattern, nodes), each in costs.items()]
+        rows = [{"pattern": pattern.title, "nodes": nodes, **asdict(each)} for (pattern, nodes), each in costs.items()]
         measured = {"agent": framework.title, "claims": claims, "machine": machine().model_dump(), "costs": rows}
         measured |= {"open": {"claims": opened, "agent": in_agent, "restate": in_restate}}
         file.write_text(json.dumps(measured, indent=1) + "\n")

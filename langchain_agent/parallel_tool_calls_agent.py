@@ -42,7 +42,7 @@ async def check_fraud(claim: InsuranceClaim, runtime: ToolRuntime[InsuranceClaim
 
 agent = create_agent(  # type: ignore[misc]  # Restate types its middleware for agents without a context
     name="ParallelToolCallsClaimAgent",
-    model=ChatOpenAI(model=llm.openai_model(), http_async_client=llm.http_client()),
+    model=ChatOpenAI(model=llm.openai_model(), timeout=llm.MODEL_TIMEOUT, http_async_client=llm.http_client()),
     system_prompt=llm.THREE_TOOLS_INSTRUCTIONS,
     tools=[check_eligibility, compare_to_standard_rates, check_fraud],
     context_schema=InsuranceClaim,

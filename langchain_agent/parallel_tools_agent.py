@@ -32,7 +32,7 @@ async def calculate_metrics(claim: InsuranceClaim, runtime: ToolRuntime[Insuranc
 
 agent = create_agent(  # type: ignore[misc]  # Restate types its middleware for agents without a context
     name="ParallelToolClaimAgent",
-    model=ChatOpenAI(model=llm.openai_model(), http_async_client=llm.http_client()),
+    model=ChatOpenAI(model=llm.openai_model(), timeout=llm.MODEL_TIMEOUT, http_async_client=llm.http_client()),
     system_prompt=llm.INSTRUCTIONS,
     tools=[calculate_metrics],
     context_schema=InsuranceClaim,

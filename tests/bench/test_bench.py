@@ -102,4 +102,4 @@ def test_without_its_packages_it_says_so_at_once(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(commands, "find_spec", lambda package: None)
     with pytest.raises(TourError) as raised:
         commands.bench()
-    assert "--group bench" in raised.value.remedy
+    assert "--all-groups" in raised.value.remedy

@@ -35,7 +35,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def mark(item: pytest.Item) -> None:
     """Send the promise of a case along with its report, and its name, without the framework's."""
     if marker := item.get_closest_marker("promise"):
-        params = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+        params: dict[str, Any] = item.callspec.params if hasattr(item, "callspec") else {}
         framework = params["framework"].name if "framework" in params else ""
         name = item.name.replace(f"-{framework}", "").replace(f"{framework}-", "").replace(f"[{framework}]", "")
         item.user_properties += [("promise", marker.args[0]), ("case", name)]

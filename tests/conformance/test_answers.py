@@ -115,11 +115,11 @@ REFUSALS = {f"a refusal with status {status}": status for status in llm.REFUSALS
 async def answers(running: Stack) -> dict[tuple[str, str], tuple[str, InsuranceClaim]]:
     """The answers to the claims of all named cases and frameworks, with the claims."""
     room = asyncio.Semaphore(AT_ONCE)
-    planned = (
-        [(case, fault, 999, None) for case, fault in ALWAYS.items()]
-        + [(case, fault, 1, 0) for case, fault in ONCE.items()]
-        + [(case, Fault("model", "status", status), 999, None) for case, status in REFUSALS.items()]
-    )
+    planned: list[tuple[str, Fault, int, int | None]] = [
+        *((case, fault, 999, None) for case, fault in ALWAYS.items()),
+        *((case, fault, 1, 0) for case, fault in ONCE.items()),
+        *((case, Fault("model", "status", status), 999, None) for case, status in REFUSALS.items()),
+    ]
 
     async def one(case: str, fault: Fault, times: int, turn: int | None, framework: Framework) -> tuple[Any, Any]:
         claim = a_claim()

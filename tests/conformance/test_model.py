@@ -11,8 +11,8 @@ import pytest_asyncio
 
 from lab.ledger import Fault
 from shared.claims import InsuranceClaim
-from tests.conformance.cases import IN_TIME, Tagged, decide, promise, tool_shown
-from tour.runtime.frameworks import Framework
+from tests.conformance.cases import IN_TIME, PATTERN, Tagged, decide, promise, tool_shown
+from tour.runtime.frameworks import FAN_OUT, Framework
 from tour.runtime.stack import CHECKS, Stack
 
 
@@ -54,9 +54,9 @@ KNOWN = ("openai_agents", "google_adk", "pydantic_ai_agent", "langchain_agent", 
 
 
 def ends(framework: Framework, *outcomes: str) -> str:
-    """The outcome of this framework, of those of `KNOWN` in their order; any of them for another framework."""
-    known = dict(zip(KNOWN, outcomes, strict=True))
-    return known.get(framework.name, "|".join(outcomes))
+    """The outcome of this framework, of those of `KNOWN` in their order; of another agent, any, and any error."""
+    known = dict(zip(KNOWN, outcomes, strict=True)) if PATTERN == FAN_OUT else {}
+    return known.get(framework.name, "|".join(["500: ", *outcomes]))
 
 
 UNKNOWN_TOOL = ("500: ModelBehaviorError: Tool approve_claim not found", DECIDED, DECIDED, DECIDED, DECIDED)

@@ -64,8 +64,10 @@ class Running:
         ).stdout
         lines = [line.split() for line in said.splitlines()]
         head = next((line for line in lines if line[:1] == ["NODE-ID"]), [])
-        rows = [dict(zip(head, line, strict=False)) for line in lines if line and re.fullmatch(r"N\d+:\d+", line[0])]
-        return {row["NAME"]: row for row in rows}
+        nodes = [line for line in lines if line and re.fullmatch(r"N\d+:\d+", line[0])]
+        rows = [dict(zip(head, line, strict=False)) for line in nodes]
+        whole = [row for row in rows if row.get("LEADER", "").isdigit() and row.get("SEQUENCER", "").isdigit()]
+        return {row["NAME"]: row for row in whole}  # for a moment, a figure may be missing
 
 
 @dataclass(frozen=True)

@@ -96,19 +96,19 @@ def _cost(_: Bench) -> str:
     figures: dict[str, Callable[[dict[str, Any]], str]] = {
         "Restate": lambda cost: f"{cost['restate']:.1f}",
         "agent": lambda cost: f"{cost['agent']:.1f}",
-        "checks' CPU": lambda cost: f"{cost['checks']:.1f}",
+        "checks": lambda cost: f"{cost['checks']:.1f}",
         "Envoy": lambda cost: f"{cost['envoy']:.1f}",
         "logs grow by": lambda cost: f"{cost['disk'] / 1000:.1f} kB",
         "written to disk": lambda cost: f"{cost['written'] / 1000:.0f} kB",
         "journal": lambda cost: f"{cost['journal'] / 1000:.1f} kB",
     }
     rows = [
-        (cost["checks"], str(cost["nodes"]), *(figure(cost) for figure in figures.values()))
+        (cost["pattern"], str(cost["nodes"]), *(figure(cost) for figure in figures.values()))
         for cost in measured["costs"]
     ]
     title = f"{measured['agent']}: CPU in ms and bytes, the average of {measured['claims']} claims"
     opened = measured["open"]
-    table = markdown(FittedTable(["checks", "nodes", *figures], rows, title))
+    table = markdown(FittedTable(["pattern", "nodes", *figures], rows, title))
     agent, restate = (f"{opened[part] / 1000:.0f} kB" for part in ("agent", "restate"))
     return f"{table}\n\nOf {opened['claims']} open claims, each takes {agent} in the agent and {restate} in Restate."
 
@@ -119,7 +119,7 @@ BUSY = 0.6
 
 def _cores(bench: Bench) -> str:
     costs = {
-        (cost["checks"], cost["nodes"]): cost for cost in json.loads((DOCS / "deploy-cost.json").read_text())["costs"]
+        (cost["pattern"], cost["nodes"]): cost for cost in json.loads((DOCS / "deploy-cost.json").read_text())["costs"]
     }
     (title, _), *_ = costs
     times = costs[title, 3]["restate"] / costs[title, 1]["restate"]

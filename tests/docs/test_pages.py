@@ -88,8 +88,11 @@ INSTEAD = {
     "uv run tour chaos --claims 200 --seed 1": Instead(
         "it takes minutes", test="tests/tour/test_chaos_live.py::test_a_small_storm_passes"
     ),
-    "uv run --group bench tour bench": Instead(
-        "twenty minutes", test="tests/bench/test_bench.py::test_every_part_is_measured"
+    "uv run --all-groups tour bench": Instead(
+        "forty minutes", test="tests/bench/test_bench.py::test_every_part_is_measured"
+    ),
+    "uv run --all-groups tour bench --parts tracing": Instead(
+        "likewise", test="tests/bench/test_bench.py::test_every_part_is_measured"
     ),
     "uv run --group deploy python -m deploy.cluster": Instead(
         "it runs until it is stopped, on free ports",

@@ -33,8 +33,8 @@ def test_the_command_serves_and_stops_at_once_though_answers_hang() -> None:
                 with pytest.raises(TimeoutError):
                     waiting.result(0.2)
                 process.send_signal(stop)
-                assert waiting.result(2).status_code == 503
-            process.wait(2)
+                assert waiting.result(20).status_code == 503
+            process.wait(20)  # of the 60 that an answer takes, and on busy cores
             assert "sk-secret" not in process.stderr.read()
 
 

@@ -43,7 +43,7 @@ class TellTheModel(AgentMiddleware):
             return ToolMessage(str(error), tool_call_id=request.tool_call["id"], status="error")
 
 
-model = ChatOpenAI(model=llm.openai_model(), http_async_client=llm.http_client())
+model = ChatOpenAI(model=llm.openai_model(), timeout=llm.MODEL_TIMEOUT, http_async_client=llm.http_client())
 middleware: Any = [ParallelRestateMiddleware(run_options=llm.RETRIES), TellTheModel()]
 inner: Any = create_agent(model=model, tools=[work], middleware=middleware)
 agent: Any = create_agent(model=model, tools=[work, delegate, refuse], middleware=middleware)

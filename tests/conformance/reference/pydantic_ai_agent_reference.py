@@ -13,7 +13,7 @@ claim_agent = Agent(f"openai-responses:{llm.openai_model()}", name="ClaimAgent",
 
 
 @claim_agent.tool
-async def calculate_metrics(_: RunContext[None], claim: InsuranceClaim) -> list[str]:
+async def calculate_metrics(_: RunContext[object], claim: InsuranceClaim) -> list[str]:
     """Check a claim: eligibility, cost against standard rates, fraud risk."""
     ctx = restate_context()
     checks = await restate.gather(

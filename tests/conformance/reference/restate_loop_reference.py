@@ -19,13 +19,14 @@ class Metrics(BaseModel):
     claim: InsuranceClaim
 
 
+MODEL = llm.openai_model()
 client = AsyncOpenAI()
 TOOLS = [pydantic_function_tool(Metrics, name="calculate_metrics")]
 claim_service = restate.Service(service_name("ParallelToolClaimAgent"))
 
 
 async def call_llm(messages: list[Any]) -> ChatCompletion:
-    return await client.chat.completions.create(model=llm.openai_model(), messages=messages, tools=TOOLS)
+    return await client.chat.completions.create(model=MODEL, messages=messages, tools=TOOLS)
 
 
 async def calculate_metrics(ctx: restate.Context, claim: InsuranceClaim) -> list[str]:

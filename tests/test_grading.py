@@ -1,0 +1,40 @@
+"""The suite grades an agent that fails a lot, and comes to its end."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tour.runtime.frameworks import ROOT
+
+CASES = "live and not provider and (a_refusal or wrong_path or the_checks_run_in_parallel or no_body)"
+
+
+@pytest.mark.server
+def test_an_agent_is_graded_by_promise(tmp_path: Path) -> None:
+    """The documented pattern: a request without a body is retried without an end, and costs the suite its limit."""
+    agent = "restate_loop=tests/conformance/reference/restate_loop_reference.py"
+    command = [sys.executable, "-m", "pytest", "tests/conformance", "-n", "0", "-k", CASES, "-p", "no:cacheprovider"]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    done = subprocess.run(
+        [*command, "--json", str(tmp_path / "grade.json")],
+        cwd=ROOT,
+        env=environment | {"TOUR_AGENT": agent},
+        capture_output=True,
+        text=True,
+        timeout=150,
+        check=False,
+    )
+    grade = json.loads((tmp_path / "grade.json").read_text())
+    outcomes = {case["case"]: case["outcome"] for case in grade["cases"]}
+    assert grade["agent"] == agent
+    assert outcomes == {
+        "test_the_checks_run_in_parallel[live]": "passed",
+        "test_a_wrong_path_is_a_client_error[live]": "passed",
+        "test_no_body_at_all_is_the_callers_fault[live]": "failed",
+        "test_a_refusal[live]": "failed",
+    }, done.stdout
+    assert "bad input          1 of   2 cases" in done.stdout
