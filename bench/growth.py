@@ -17,7 +17,7 @@ from bench.measuring import Extent
 from shared.claims import sample_claims
 from tour.runtime import journal, stack
 from tour.runtime.errors import TourError
-from tour.runtime.frameworks import FRAMEWORKS, ROOT, Framework, Pattern
+from tour.runtime.frameworks import PYTHON, ROOT, Framework, Pattern
 
 SERVICE = Pattern("growth", "growth", str(ROOT / "bench" / "growth_service.py"), "Growth")
 STEP = 0.1
@@ -77,7 +77,7 @@ async def growth(folder: Path, frameworks: Sequence[Framework], extent: Extent, 
     )
     with Progress(console=console, transient=True) as progress:
         bar = progress.add_task("Growth: steps and payloads", total=extent.blocks)
-        async with stack.running(folder / "growth", frameworks=FRAMEWORKS[-1:], pattern=SERVICE) as running:
+        async with stack.running(folder / "growth", frameworks=PYTHON[-1:], pattern=SERVICE) as running:
             for _ in range(extent.blocks):
                 for point in measured.steps:
                     point.instant.append(await _timed(running, steps=point.steps))
@@ -102,7 +102,7 @@ async def growth(folder: Path, frameworks: Sequence[Framework], extent: Extent, 
 
 async def _timed(running: stack.Stack, **work: Any) -> float:
     sent = time.perf_counter()
-    response = await running.ingress.post(f"/restate/call/{FRAMEWORKS[-1].path(pattern=SERVICE)}", json=work)
+    response = await running.ingress.post(f"/restate/call/{PYTHON[-1].path(pattern=SERVICE)}", json=work)
     latency = (time.perf_counter() - sent) * 1000
     if response.text != str(work["steps"]):
         raise TourError(f"{work['steps']} steps: {response.text}", "Its journal may be too large.")

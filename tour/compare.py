@@ -116,7 +116,7 @@ async def side_by_side(
         model = running.model
         console.print(f"Claim: {claim.model_dump_json()}", soft_wrap=True, highlight=False)
         running.lab.plan(*faults)
-        runs = await compare(running, frameworks, claim, repeat, console)
+        runs = await compare(running, running.frameworks, claim, repeat, console)
     made = report.report_of(
         runs, claim=claim, model=model, model_latency=model_latency, step_latency=step_latency, faults=faults
     )
@@ -170,8 +170,8 @@ async def three_ways(
         for pattern in PATTERNS:
             say(console)(f"{pattern.title}: {pattern.file}")
             await running.add(pattern)
-            runs[pattern.title] = await compare(running, frameworks, claim, 2, console, pattern)
-    for framework in frameworks:
+            runs[pattern.title] = await compare(running, running.frameworks, claim, 2, console, pattern)
+    for framework in running.frameworks:
         console.print(f"\n{framework.title}", style="bold")
         console.print(show.timelines({title: made[framework][-1] for title, made in runs.items()}, console.width))
 

@@ -30,7 +30,7 @@ from shared.checks import check_eligibility, check_fraud, compare_to_standard_ra
 from shared.claims import InsuranceClaim, sample_claims
 from tour.runtime import evidence, journal, processes, restate_server, stack
 from tour.runtime.evidence import Runs
-from tour.runtime.frameworks import FAN_OUT, FRAMEWORKS, Framework
+from tour.runtime.frameworks import FAN_OUT, PYTHON, Framework
 from tour.runtime.processes import free_port
 from tour.runtime.stack import Stack
 
@@ -304,7 +304,7 @@ async def test_the_five_decide_as_they_do_with_checks_of_their_own(five: Stack) 
     async def decided(number: int, claim: InsuranceClaim) -> list[tuple[str, ...]]:
         asked = [
             (framework, pattern, await five.submit(framework, claim, f"{number}", pattern.name, pattern=pattern))
-            for framework in FRAMEWORKS
+            for framework in PYTHON
             for pattern in (FAN_OUT, REMOTE_CHECKS)
         ]
         return [(framework.name, pattern.name, await five.answer(id)) for framework, pattern, id in asked]
@@ -315,7 +315,7 @@ async def test_the_five_decide_as_they_do_with_checks_of_their_own(five: Stack) 
         assert {answer for _, _, answer in answers} == {answers[0][-1]}, answers
 
 
-@pytest.mark.parametrize("framework", FRAMEWORKS, ids=lambda framework: framework.name)
+@pytest.mark.parametrize("framework", PYTHON, ids=lambda framework: framework.name)
 async def test_a_check_that_fails_is_retried_alone(five: Stack, framework: Framework) -> None:
     reason = f"{framework.name} and a check that fails"
     claim = sample_claims()["broken-leg"].model_copy(update={"reason": reason})
@@ -339,7 +339,7 @@ async def test_a_terminal_error_of_a_check_reaches_the_caller(five: Stack) -> No
     reason = "a check that ends with an error"
     claim = sample_claims()["broken-leg"].model_copy(update={"reason": reason})
     five.lab.plan(Fault("cost", "terminal", 409, times=9, about=reason, detail="no rate today"))
-    for framework in FRAMEWORKS:
+    for framework in PYTHON:
         id = await five.submit(framework, claim, "terminal", "terminal")
         assert await five.answer(id) == "409: no rate today", framework.name
 

@@ -1,4 +1,4 @@
-"""The frameworks of the tour. A sixth takes a folder, and a line here."""
+"""The frameworks of the tour. Another one takes a folder, and a line here."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -51,9 +51,14 @@ class Framework:
     def entrypoint(self) -> Path:
         return self.script(FAN_OUT)
 
+    @property
+    def home(self) -> Path:
+        """Its folder."""
+        return ROOT / (self.folder or self.name)
+
     def script(self, pattern: Pattern) -> Path:
         """The file of its agent of this pattern."""
-        file = ROOT / (self.folder or self.name) / pattern.file.format(name=self.name)
+        file = self.home / pattern.file.format(name=self.name)
         return file.with_suffix(".ts") if self.on_node else file
 
     @property
@@ -62,8 +67,8 @@ class Framework:
 
     @property
     def port(self) -> int:
-        """Its usual port when all five run side by side; an agent that runs alone takes 9080."""
-        return FIRST_PORT + (*FRAMEWORKS, *TYPESCRIPT).index(self)
+        """Its usual port when all run side by side; an agent that runs alone takes 9080."""
+        return FIRST_PORT + FRAMEWORKS.index(self)
 
     def prefix(self, pattern: Pattern = FAN_OUT) -> str:
         """Its `TOUR_SERVICE_PREFIX` when all share one Restate; also its name in the lab."""
@@ -82,7 +87,7 @@ class Framework:
         return claim.model_dump(mode="json") | ({"sessionId": session} if self.keyed else {})
 
 
-FRAMEWORKS = (
+PYTHON = (
     Framework("openai_agents", "OpenAI Agents SDK", "OpenAI Responses"),
     Framework("google_adk", "Google ADK", "Gemini", keyed=True),
     Framework("pydantic_ai_agent", "Pydantic AI", "OpenAI Responses"),
@@ -94,6 +99,8 @@ TYPESCRIPT = (
     Framework("vercel_ai", "Vercel AI", "OpenAI Responses", folder="typescript/vercel_ai"),
     Framework("typescript_loop", "a loop in TypeScript", "OpenAI Chat", folder="typescript/restate_loop"),
 )
-"""Beside the five: they need packages of npm."""
+"""They run on Node, and need packages of npm."""
+
+FRAMEWORKS = (*PYTHON, *TYPESCRIPT)
 
 BY_NAME = {framework.name: framework for framework in FRAMEWORKS}

@@ -85,6 +85,11 @@ class Stack:
     _adding: asyncio.Lock = field(default_factory=asyncio.Lock)
     _kept: AsyncExitStack | None = None
 
+    @property
+    def frameworks(self) -> list[Framework]:
+        """Those whose agents run: all that were asked for, but for those that this machine cannot run."""
+        return [agent.framework for agent in self.agents.values()]
+
     def agents_of(self, pattern: Pattern) -> dict[str, Agent]:
         """The agents of a pattern, by the framework's name; empty before the pattern is added."""
         return self.agents if pattern == self.pattern else self._others.get(pattern, {})
@@ -204,7 +209,10 @@ async def running(
         async def boot_agents(pattern: Pattern) -> dict[str, Agent]:
             agents: dict[str, Agent] = {}
             exits.push_async_callback(_stop_all, agents)
-            for framework in await node.able(frameworks, say):
+            for framework in able:
+                script = framework.script(pattern)
+                if framework.on_node and not script.exists():  # a pattern of Python's alone
+                    continue
                 usual = usual_ports and pattern == FAN_OUT and not who_listens(framework.port)
                 port = framework.port if usual else free_port()
                 prefix = framework.prefix(pattern)
@@ -216,17 +224,23 @@ async def running(
                     **pattern.env,
                 }
                 log = folder / f"{prefix}.{pattern.service}.log"
-                script = framework.script(pattern)
                 command: list[str | Path] = [node.NODE if script.suffix == ".ts" else sys.executable, script]
                 process = await start(f"The agent {framework.name}", command, log, env)
                 agents[framework.name] = Agent(framework, port, process)
             await asyncio.gather(model_ready(), *(agent.ready() for agent in agents.values()))
             return agents
 
+        able: Sequence[Framework] = ()
+
+        async def boot_the_able() -> dict[str, Agent]:
+            nonlocal able
+            able = await node.able(frameworks, say)
+            return await boot_agents(pattern)
+
         say("Starting Restate, the model and the agents")
         try:
             async with asyncio.TaskGroup() as group:
-                booting, starting = group.create_task(boot_restate()), group.create_task(boot_agents(pattern))
+                booting, starting = group.create_task(boot_restate()), group.create_task(boot_the_able())
         except* TourError as errors:
             raise errors.exceptions[0] from None
         restate, agents = booting.result(), starting.result()
