@@ -98,7 +98,7 @@ def _cut_python(framework: Framework) -> dict[str, list[str]]:
 
 
 def _cut_typescript(framework: Framework) -> dict[str, list[str]]:
-    """By lines that are not indented: the code is formatted, so a statement begins with one, and ends before the next."""
+    """By the lines that are not indented: in code that is formatted, each statement begins with one."""
     lines = framework.entrypoint.read_text().splitlines()
     imports = max(number for number, line in enumerate(lines) if line.startswith("import "))
 

