@@ -31,7 +31,9 @@ live = pytest.mark.parametrize("programs", ["live"], indirect=True)
 
 def only(name: str) -> pytest.MarkDecorator:
     """For what one SDK alone has."""
-    return pytest.mark.parametrize("framework", [each for each in AGENTS if each.name == name], ids=lambda each: each.name)
+    return pytest.mark.parametrize(
+        "framework", [each for each in AGENTS if each.name == name], ids=lambda each: each.name
+    )
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
