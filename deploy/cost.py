@@ -190,10 +190,12 @@ async def run(framework: Framework, claims: int, opened: int, console: Console, 
         file.write_text(json.dumps(measured, indent=1) + "\n")
     for shown in results(framework, costs, claims):
         console.print(shown, highlight=False)
-    console.print(
-        f"An open claim, of {opened}: {in_agent / 1000:.0f} kB in the agent, {in_restate / 1000:.0f} kB in Restate",
-        highlight=False,
-    )
+    console.print(of_open_claims(opened, in_agent, in_restate), highlight=False)
+
+
+def of_open_claims(opened: int, agent: float, restate: float) -> str:
+    """The memory of an open claim in words; sizes in bytes."""
+    return f"An open claim, of {opened}: {agent / 1000:.0f} kB in the agent, {restate / 1000:.0f} kB in Restate"
 
 
 def results(

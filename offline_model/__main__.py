@@ -28,13 +28,18 @@ def main() -> None:
     parser.add_argument("--until-eof", action="store_true", help="end when standard input does, with who started this")
     arguments = parser.parse_args()
     if arguments.until_eof:
-        threading.Thread(target=lambda: (sys.stdin.read(), os.kill(os.getpid(), signal.SIGTERM)), daemon=True).start()
+        threading.Thread(target=_end_with_stdin, daemon=True).start()
     lab = os.environ.get("TOUR_LAB")
     director = LabDirector(Lab(lab)) if lab else None
     try:
         serve(port=arguments.port, latency=arguments.latency, director=director, wires=arguments.wire or TYPES)
     except (OSError, OverflowError) as error:
         sys.exit(f"The offline model cannot listen on 127.0.0.1:{arguments.port}: {error}")
+
+
+def _end_with_stdin() -> None:
+    sys.stdin.read()
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 if __name__ == "__main__":

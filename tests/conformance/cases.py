@@ -2,6 +2,7 @@
 
 import json
 import os
+import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +10,9 @@ from typing import Any
 
 import pytest
 
-from shared.claims import InsuranceClaim
+from lab.ledger import Entry
+from offline_model.faults import digest
+from shared.claims import InsuranceClaim, sample_claims
 from tour.runtime import journal
 from tour.runtime.frameworks import FAN_OUT, FRAMEWORKS, TYPESCRIPT, Framework, Pattern
 from tour.runtime.journal import Invocation
@@ -34,20 +37,32 @@ def _under_test(agent: str) -> tuple[Sequence[Framework], Pattern]:
 
 AGENTS, PATTERN = _under_test(os.environ.get("TOUR_AGENT", ""))
 
-LIMIT = 20.0 if "TOUR_AGENT" in os.environ else 150.0
+STRANGE = "TOUR_AGENT" in os.environ
+
+LIMIT = 25.0 if STRANGE else 150.0
 """Seconds that a case waits for an answer: a strange agent may hang in many; five that start again at once are slow."""
 
-IN_TIME = min(30.0, LIMIT)
+IN_TIME = 20.0 if STRANGE else 30.0
 """Seconds in which a claim must be answered whose agent goes on running; one that hangs is retried after a minute."""
 
 promise = pytest.mark.promise
 """What a case shows: one of the names in grading.py."""
 
 Tagged = Callable[..., InsuranceClaim]
-"""The fixture `tagged`: it makes a claim that no other test has."""
+"""The fixture `tagged`: the function of this name."""
 
 live = pytest.mark.parametrize("running", ["live"], indirect=True)
 """Only on the server as it comes: for cases that take long, and are the same on one that replays."""
+
+
+def tagged(sample: str = "broken-leg") -> InsuranceClaim:
+    """A claim whose reason holds a text that is in no other claim, so that a fault can be meant for it."""
+    return sample_claims()[sample].model_copy(update={"reason": f"case {uuid.uuid4().hex}"})
+
+
+def asked(running: Stack, claim: InsuranceClaim) -> list[Entry]:
+    """The ledger's entries of the model calls of this claim."""
+    return running.lab.ledger(invocations=[digest(f"Claim: {claim.model_dump_json()}")])
 
 
 async def send(running: Stack, framework: Framework, claim: InsuranceClaim) -> str:

@@ -7,17 +7,15 @@ again and again (inactivity timeout 0), the cheapest proof that an agent is dete
 """
 
 import contextlib
-import uuid
-from collections.abc import AsyncIterator, Callable, Generator
+from collections.abc import AsyncIterator, Generator
 
 import httpx
 import pytest
 import pytest_asyncio
 from _pytest._code.code import ExceptionRepr
 
-from shared.claims import InsuranceClaim, sample_claims
-from tests.conformance import grading
-from tests.conformance.cases import AGENTS, LIMIT, PATTERN
+from tests.conformance import cases, grading
+from tests.conformance.cases import AGENTS, LIMIT, PATTERN, Tagged
 from tests.conformance.grading import pytest_addoption, pytest_terminal_summary  # noqa: F401 - pytest looks here
 from tour.runtime import stack
 from tour.runtime.frameworks import FAN_OUT, Framework
@@ -95,10 +93,6 @@ def framework(request: pytest.FixtureRequest) -> Framework:
 
 
 @pytest.fixture
-def tagged() -> Callable[..., InsuranceClaim]:
-    """Makes a claim whose reason holds a text that is in no other claim, so that a fault can be meant for it."""
-
-    def make(sample: str = "broken-leg") -> InsuranceClaim:
-        return sample_claims()[sample].model_copy(update={"reason": f"case {uuid.uuid4().hex}"})
-
-    return make
+def tagged() -> Tagged:
+    """Makes a claim that no other test has."""
+    return cases.tagged

@@ -36,8 +36,10 @@ def mark(item: pytest.Item) -> None:
     """Send the promise of a case along with its report, and its name, without the framework's."""
     if marker := item.get_closest_marker("promise"):
         params: dict[str, Any] = item.callspec.params if hasattr(item, "callspec") else {}
-        framework = params["framework"].name if "framework" in params else ""
-        name = item.name.replace(f"-{framework}", "").replace(f"{framework}-", "").replace(f"[{framework}]", "")
+        name = item.name
+        if "framework" in params:
+            framework = params["framework"].name
+            name = name.replace(f"-{framework}", "").replace(f"{framework}-", "").replace(f"[{framework}]", "")
         item.user_properties += [("promise", marker.args[0]), ("case", name)]
 
 

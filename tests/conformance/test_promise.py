@@ -9,9 +9,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 
 from lab.ledger import Fault, Kind
-from offline_model.faults import digest
 from shared.claims import InsuranceClaim
-from tests.conformance.cases import Tagged, live, promise, send
+from tests.conformance.cases import Tagged, asked, live, promise, send
 from tour.runtime import evidence, journal
 from tour.runtime.evidence import Runs
 from tour.runtime.frameworks import Framework
@@ -28,8 +27,7 @@ async def outcome(running: Stack, id: str) -> tuple[str, dict[str, Runs]]:
 
 def model_calls(running: Stack, claim: InsuranceClaim) -> Counter[int]:
     """How often the model was asked for each turn of this claim."""
-    entries = running.lab.ledger(invocations=[digest(f"Claim: {claim.model_dump_json()}")])
-    return Counter(json.loads(entry.detail)["turn"] for entry in entries if entry.event == "start")
+    return Counter(json.loads(entry.detail)["turn"] for entry in asked(running, claim) if entry.event == "start")
 
 
 ONCE = {0: 1, 1: 1}

@@ -14,7 +14,10 @@ from bench import show
 from bench.growth import STEP
 from bench.measuring import agent_cpu_of, median, p50, server_cpu_of
 from bench.run import Bench
-from tour.runtime.frameworks import ROOT
+from deploy import cost as deploy_cost
+from deploy.cluster import NODES, REMOTE_CHECKS
+from deploy.cost import Cost
+from tour.runtime.frameworks import FAN_OUT, FRAMEWORKS, ROOT, Pattern
 from tour.tables import FittedTable
 
 DOCS = ROOT / "docs"
@@ -91,26 +94,22 @@ def _growth(bench: Bench) -> Iterator[str]:
     yield f"A claim of a megabyte ends at once, and is not retried: `{bench.growth.refused}`."
 
 
-def _cost(_: Bench) -> str:
+def _measured() -> tuple[dict[str, Any], dict[tuple[Pattern, int], Cost]]:
+    """What `deploy.cost --json` wrote, and the costs in it as `deploy.cost` has them."""
     measured = json.loads((DOCS / "deploy-cost.json").read_text())
-    figures: dict[str, Callable[[dict[str, Any]], str]] = {
-        "Restate": lambda cost: f"{cost['restate']:.1f}",
-        "agent": lambda cost: f"{cost['agent']:.1f}",
-        "checks": lambda cost: f"{cost['checks']:.1f}",
-        "Envoy": lambda cost: f"{cost['envoy']:.1f}",
-        "logs grow by": lambda cost: f"{cost['disk'] / 1000:.1f} kB",
-        "written to disk": lambda cost: f"{cost['written'] / 1000:.0f} kB",
-        "journal": lambda cost: f"{cost['journal'] / 1000:.1f} kB",
-    }
-    rows = [
-        (cost["pattern"], str(cost["nodes"]), *(figure(cost) for figure in figures.values()))
-        for cost in measured["costs"]
-    ]
-    title = f"{measured['agent']}: CPU in ms and bytes, the average of {measured['claims']} claims"
+    patterns = {pattern.title: pattern for pattern in (FAN_OUT, REMOTE_CHECKS)}
+    costs = {(patterns[cost.pop("pattern")], cost.pop("nodes")): Cost(**cost) for cost in measured["costs"]}
+    return measured, costs
+
+
+def _cost(_: Bench) -> str:
+    measured, costs = _measured()
+    [framework] = (each for each in FRAMEWORKS if each.title == measured["agent"])
+    table, *lines = deploy_cost.results(framework, costs, measured["claims"])
+    assert isinstance(table, FittedTable)
     opened = measured["open"]
-    table = markdown(FittedTable(["pattern", "nodes", *figures], rows, title))
-    agent, restate = (f"{opened[part] / 1000:.0f} kB" for part in ("agent", "restate"))
-    return f"{table}\n\nOf {opened['claims']} open claims, each takes {agent} in the agent and {restate} in Restate."
+    lines.append(deploy_cost.of_open_claims(opened["claims"], opened["agent"], opened["restate"]))
+    return f"{markdown(table)}\n\n{_bullets(map(str, lines))}"
 
 
 BUSY = 0.6
@@ -118,11 +117,8 @@ BUSY = 0.6
 
 
 def _cores(bench: Bench) -> str:
-    costs = {
-        (cost["pattern"], cost["nodes"]): cost for cost in json.loads((DOCS / "deploy-cost.json").read_text())["costs"]
-    }
-    (title, _), *_ = costs
-    times = costs[title, 3]["restate"] / costs[title, 1]["restate"]
+    _, costs = _measured()
+    times = costs[FAN_OUT, NODES].restate / costs[FAN_OUT, 1].restate
     rows = []
     for cost in bench.durability:
         if cost.concurrency == 1:

@@ -94,6 +94,11 @@ INSTEAD = {
     "uv run --all-groups tour bench --parts tracing": Instead(
         "likewise", test="tests/bench/test_bench.py::test_every_part_is_measured"
     ),
+    "uv run python -m tests.conformance.page": Instead("an hour", run="uv run python -m tests.conformance.page none"),
+    "TOUR_AGENT=openai_agents=tests/conformance/reference/openai_agents_reference.py "
+    "uv run pytest tests/conformance -k live": Instead(
+        "many of its cases hang", test="tests/test_grading.py::test_an_agent_is_graded_by_promise"
+    ),
     "uv run --group deploy python -m deploy.cluster": Instead(
         "it runs until it is stopped, on free ports",
         test="tests/deploy/test_cluster.py::test_the_command_shows_a_line_that_works",

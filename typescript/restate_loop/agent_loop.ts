@@ -1,28 +1,35 @@
 // An agent loop of our own, in one screen: call the model, run all tool calls of the turn in parallel, repeat.
 //
-// A tool returns a RestatePromise, and no other promise: so it creates its steps before anything is awaited, and the
-// tool calls of a turn are in the journal in the order in which the model asked for them, on every replay.
+// `ToolCalls` lets one tool run at a time, in an order that is the same on every replay, while the steps that they wait
+// for overlap.
 
-import { type Context, RestatePromise, TerminalError } from "@restatedev/restate-sdk";
+import { type Context, type RestatePromise, TerminalError } from "@restatedev/restate-sdk";
 import { generateText, type ModelMessage, type ToolSet, tool } from "ai";
 import type { z } from "zod";
 import * as llm from "../shared/llm.ts";
+import { ToolCalls, type Wait } from "../shared/tool_calls.ts";
 
-/** A tool of the loop. An async function, which could race for the journal, is none: the compiler refuses it. */
+type Result = string | string[];
+
+/** A tool of the loop: it creates all its steps at once, or takes one after the other `inTurn`.
+ *
+ * An async function, which could race for the journal, is none: the compiler refuses it.
+ */
 export type Tool<Given, Input extends z.ZodType = z.ZodType> = {
   description: string;
   input: Input;
-  run(ctx: Context, input: z.infer<Input>, given: Given): RestatePromise<string | string[]>;
+  run(
+    ctx: Context,
+    input: z.infer<Input>,
+    given: Given,
+  ): RestatePromise<Result> | { inTurn(wait: Wait): Promise<Result> };
 };
 
 /** A tool whose `run` gets what its `input` describes. */
 export const defineTool = <Given, Input extends z.ZodType>(tool: Tool<Given, Input>): Tool<Given> =>
   tool as Tool<Given>;
 
-const AT_ONCE = Number(process.env.TOOL_CALLS_AT_ONCE) || 128;
-const NO_TOOL = RestatePromise.resolve("");
-
-/** The model's answer to the prompt; the tools see `given`, the model does not.
+/** The model's answer to the prompt; the tools see `given`, the model does not. An agent inside a tool has its `wait`.
  *
  * Throws: TerminalError when the model cannot be reached, says nothing, or asks for tools in every one of `MAX_TURNS`
  * turns.
@@ -33,24 +40,31 @@ export async function runAgent<Given>(
   prompt: string,
   tools: Record<string, Tool<Given>>,
   given: Given,
+  wait: Wait = async (promise) => await promise,
 ): Promise<string> {
   const shown: ToolSet = Object.fromEntries(
     Object.entries(tools).map(([name, { description, input }]) => [name, tool({ description, inputSchema: input })]),
   );
+  const calls = new ToolCalls(wait);
   const messages: ModelMessage[] = [{ role: "user", content: prompt }];
   for (let turn = 0; turn < llm.MAX_TURNS; turn++) {
-    const said = await ctx.run("call LLM", () => callModel(instructions, messages, shown), llm.RETRIES);
+    const said = await wait(ctx.run("call LLM", () => callModel(instructions, messages, shown), llm.RETRIES));
     if (!said.asks) return llm.answer(said.text);
     messages.push(...said.messages);
-    const results: (string | string[])[] = [];
-    for (let first = 0; first < said.calls.length; first += AT_ONCE) {
-      const calls = said.calls.slice(first, first + AT_ONCE);
-      const run = calls.map(({ toolName, input }) => tools[toolName]?.run(ctx, input, given) ?? NO_TOOL);
-      results.push(...(await RestatePromise.all(run)));
-    }
-    for (const [at, { toolCallId, toolName }] of said.calls.entries()) {
-      const output = { type: "json" as const, value: results[at] ?? "" };
-      messages.push({ role: "tool", content: [{ type: "tool-result", toolCallId, toolName, output }] });
+    calls.expect(said.calls.map(({ toolCallId }) => toolCallId));
+    const results = await Promise.allSettled(
+      said.calls.map(({ toolCallId, toolName, input }) =>
+        calls.turn(toolCallId, async (wait): Promise<ModelMessage> => {
+          const doing = (tools[toolName] as Tool<Given>).run(ctx, input, given);
+          const value = await ("inTurn" in doing ? doing.inTurn(wait) : wait(doing));
+          const output = { type: "json" as const, value };
+          return { role: "tool", content: [{ type: "tool-result", toolCallId, toolName, output }] };
+        }),
+      ),
+    );
+    for (const result of results) {
+      if (result.status === "rejected") throw result.reason; // all of them have ended
+      messages.push(result.value);
     }
   }
   throw new TerminalError(`the model gave no answer in ${llm.MAX_TURNS} turns`);

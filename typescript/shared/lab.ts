@@ -22,8 +22,9 @@ function open(path: string) {
      AND (about IS NULL OR instr(?, about)) AND turn IS NULL AND kind IN (SELECT value FROM json_each(?))
      AND (kind = 'delay' OR times > (SELECT count(*) FROM ledger WHERE fault = fault.id AND invocation = ?)) ORDER BY id`,
   );
+  const now = () => (performance.timeOrigin + performance.now()) / 1000; // two entries may be in one millisecond
   const record = (invocation: string, step: string, event: string, detail = "", fault: number | null = null) =>
-    insert.run(Date.now() / 1000, process.pid, framework, invocation, step, event, detail, fault);
+    insert.run(now(), process.pid, framework, invocation, step, event, detail, fault);
 
   function take(invocation: string, step: string, about: string, kinds: Kind[]): Fault[] {
     db.exec("BEGIN IMMEDIATE");

@@ -5,6 +5,7 @@ import { createEndpointHandler, type HooksProvider, type ServiceOptions, Termina
 import { holdFailures } from "./held_steps.ts";
 import { observed } from "./lab.ts";
 import * as llm from "./llm.ts";
+import { flush, traced } from "./tracing.ts";
 
 /** `name`, or `<TOUR_SERVICE_PREFIX>.<name>` where several agents share one Restate. */
 export const serviceName = (name: string) => [process.env.TOUR_SERVICE_PREFIX, name].filter(Boolean).join(".");
@@ -44,7 +45,7 @@ function ended(error: unknown): TerminalError {
 }
 
 /** What every service has. */
-export const options: ServiceOptions = { hooks: [holdFailures, terminalErrors, ...observed()] };
+export const options: ServiceOptions = { hooks: [holdFailures, terminalErrors, ...(await traced()), ...observed()] };
 
 type Services = Parameters<typeof createEndpointHandler>[0]["services"];
 
@@ -63,5 +64,6 @@ export function serve(...services: Services): void {
   });
   const names = services.map(({ name }) => name).join(", ");
   server.listen(port, host, () => console.error(`${names} on http://${host}:${port}`));
-  for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => process.exit(0));
+  for (const signal of ["SIGTERM", "SIGINT"] as const)
+    process.once(signal, () => flush().finally(() => process.exit(0)));
 }

@@ -29,11 +29,15 @@ export class ToolCalls {
     this.#limit = limit || Number(process.env.TOOL_CALLS_AT_ONCE) || Number.POSITIVE_INFINITY;
   }
 
-  /** Expects the calls that the AI SDK is about to execute: its `onLanguageModelCallEnd`. */
-  readonly expect: OnLanguageModelCallEndCallback = ({ content }) => {
+  /** Expects these calls next, in this order. Calls of one id cannot be told apart: then it expects none. */
+  expect(ids: string[]): void {
+    this.#expected = new Set(ids).size === ids.length ? [...ids] : [];
+  }
+
+  /** The same for the calls that the AI SDK is about to execute: its `onLanguageModelCallEnd`. */
+  readonly expectThoseOf: OnLanguageModelCallEndCallback = ({ content }) => {
     const calls = content.filter((part) => part.type === "tool-call" && !part.invalid && !part.providerExecuted);
-    const ids = calls.map((part) => ("toolCallId" in part ? part.toolCallId : ""));
-    this.#expected = new Set(ids).size === ids.length ? ids : []; // calls of one id cannot be told apart
+    this.expect(calls.map((part) => ("toolCallId" in part ? part.toolCallId : "")));
   };
 
   /** Run a tool call; in `body`, all of Restate is awaited with `wait`. Throws: TerminalError if it is not expected. */

@@ -41,7 +41,7 @@ async function run(ctx: restate.Context, claim: InsuranceClaim): Promise<string>
     instructions: llm.THREE_TOOLS_INSTRUCTIONS,
     prompt: `Claim: ${JSON.stringify(claim)}`,
     tools: toolsOf(ctx, claim, calls),
-    onLanguageModelCallEnd: calls.expect,
+    onLanguageModelCallEnd: calls.expectThoseOf,
     stopWhen: [isStepCount(llm.MAX_TURNS), hasTerminalToolError],
     providerOptions: llm.OPTIONS,
   });
