@@ -103,7 +103,7 @@ def compare(
     faults = compare_.faults(fail or (), crash or (), crash_after or (), terminal or (), delay or (), model_fault or ())
     if findings and (repeat < 2 or only or faults):
         raise TourError(
-            "--findings compares all of them, warm and undisturbed.", "Use --repeat 5, without --only and without faults."
+            "--findings compares all, warm and undisturbed.", "Use --repeat 5, without --only and without faults."
         )
     if patterns and (repeat > 1 or json_ or html or findings):
         raise TourError(

@@ -224,8 +224,7 @@ async def running(
                     **pattern.env,
                 }
                 log = folder / f"{prefix}.{pattern.service}.log"
-                command: list[str | Path] = [node.NODE if script.suffix == ".ts" else sys.executable, script]
-                process = await start(f"The agent {framework.name}", command, log, env)
+                process = await start(f"The agent {framework.name}", command(script), log, env)
                 agents[framework.name] = Agent(framework, port, process)
             await asyncio.gather(model_ready(), *(agent.ready() for agent in agents.values()))
             return agents
@@ -251,6 +250,11 @@ async def running(
         running = Stack(restate, admin, ingress, folder, lab, model, agents, pattern, boot_agents, env_of)
         await running.register(agents)
         yield running
+
+
+def command(script: Path) -> list[str | Path]:
+    """The command that runs an agent's file."""
+    return [node.NODE if script.suffix == ".ts" else sys.executable, script]
 
 
 async def register(admin: httpx.AsyncClient, uri: str) -> list[str]:
