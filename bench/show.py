@@ -11,6 +11,7 @@ from bench.against_peers import Peers
 from bench.crashes import MIDDLE, POINTS, WINDOW, WINDOWS
 from bench.durability import Cost
 from bench.growth import STEP, Growth, around, exponents
+from bench.languages import Languages
 from bench.measuring import agent_cpu_of, cpu, median, p50, p95, rate, server_cpu_of, spread
 from bench.run import Bench
 from bench.starting import Start
@@ -22,6 +23,8 @@ def tables(bench: Bench) -> Iterator[FittedTable]:
     """The tables of each part that was measured."""
     if bench.durability:
         yield from durability(bench.durability)
+    if bench.languages:
+        yield from languages(bench.languages)
     if bench.peers:
         yield from peers(bench.peers)
     if bench.growth:
@@ -42,7 +45,7 @@ def durability(costs: Sequence[Cost]) -> Iterator[FittedTable]:
             cost.title: [
                 *(f"{median(blocks, p50):.1f}, {median(blocks, p95):.1f}" for blocks in (cost.plain, cost.durable)),
                 spread(cost.ratios(p50)),
-                spread(cost.ratios_as_it_comes(p50)),
+                spread(cost.ratios_as_it_comes(p50)) if cost.as_it_comes else "-",
             ]
             for cost in alone
         },
@@ -55,7 +58,7 @@ def durability(costs: Sequence[Cost]) -> Iterator[FittedTable]:
                 f"{median(cost.plain, cpu):.1f}",
                 " + ".join(f"{median(cost.durable, of):.1f}" for of in (agent_cpu_of, server_cpu_of)),
                 spread(cost.ratios(cpu)),
-                spread(cost.ratios_as_it_comes(cpu)),
+                spread(cost.ratios_as_it_comes(cpu)) if cost.as_it_comes else "-",
             ]
             for cost in alone
         },
@@ -76,6 +79,27 @@ def durability(costs: Sequence[Cost]) -> Iterator[FittedTable]:
 
 def _concurrency(costs: Sequence[Cost]) -> list[int]:
     return list(dict.fromkeys(cost.concurrency for cost in costs))
+
+
+def languages(languages: Languages) -> Iterator[FittedTable]:
+    """A ratio is Python over TypeScript: above 1, TypeScript has the lower latency."""
+    for loops in languages.loops:
+        yield _table(
+            f"the loops, {loops.concurrency} at a time: Python's and TypeScript's",
+            ("p50, ms", "ratio of p50", "CPU, ms", "ratio of CPU", "claims/s"),
+            {
+                title: [
+                    *(f"{median(python, p50):.1f}, {median(typescript, p50):.1f}", spread(ratios(p50))),
+                    *(f"{median(python, cpu):.1f}, {median(typescript, cpu):.1f}", spread(ratios(cpu))),
+                    f"{median(python, rate):.0f}, {median(typescript, rate):.0f}",
+                ]
+                for title, python, typescript, ratios in (
+                    ("plain", loops.python_plain, loops.typescript_plain, loops.plain_ratios),
+                    ("durable", loops.python, loops.typescript, loops.durable_ratios),
+                )
+            },
+            rows_are="side",
+        )
 
 
 def peers(peers: Peers) -> Iterator[FittedTable]:
