@@ -3,7 +3,6 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { setTimeout } from "node:timers/promises";
-import { createOpenAI } from "@ai-sdk/openai";
 import { TerminalError } from "@restatedev/restate-sdk";
 import { AISDKError, APICallError, type LanguageModelMiddleware } from "ai";
 
@@ -118,6 +117,8 @@ async function offlineModel(): Promise<string> {
 }
 
 const { OPENAI_API_KEY, OPENAI_BASE_URL, OPENAI_MODEL } = process.env;
+if (!OPENAI_BASE_URL) delete process.env.OPENAI_BASE_URL; // OpenAI's client cannot be imported with an empty one
+const { createOpenAI } = await import("@ai-sdk/openai");
 const baseURL = OPENAI_BASE_URL || (OPENAI_API_KEY ? undefined : await offlineModel());
 
 /** OpenAI's client, which reaches a model. */
