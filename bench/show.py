@@ -260,11 +260,12 @@ def plot(bench: Bench, file: Path) -> None:
 
     drawings = [
         *([_draw_ratios, _draw_throughput] if bench.durability else []),
+        *([_draw_languages] if bench.languages else []),
         *([_draw_peers] if bench.peers else []),
         *([_draw_steps, _draw_sessions] if bench.growth else []),
         *([_draw_start] if bench.start else []),
     ]
-    rows = math.ceil(len(drawings) / 3)
+    rows = max(1, math.ceil(len(drawings) / 3))
     figure, axes = plt.subplots(rows, 3, figsize=(16, 4 * rows), layout="constrained", squeeze=False)
     for draw, ax in itertools.zip_longest(drawings, axes.flat):
         if draw:
@@ -279,6 +280,18 @@ def _draw_ratios(bench: Bench, ax: Any) -> None:
     alone = [cost for cost in bench.durability if cost.concurrency == 1]
     _draw_spreads(ax, {cost.title: cost.ratios(p50) for cost in alone})
     ax.set_title("p50, durable over plain, one claim at a time")
+
+
+def _draw_languages(bench: Bench, ax: Any) -> None:
+    assert bench.languages
+    concurrency = [loops.concurrency for loops in bench.languages.loops]
+    for color, language in enumerate(("python", "typescript")):
+        for side, style, label in (("", "-", language), ("_plain", ":", None)):
+            rates = [median(getattr(loops, language + side), rate) for loops in bench.languages.loops]
+            ax.plot(concurrency, rates, style, color=f"C{color}", label=label)
+    ax.set(xscale="log", xticks=concurrency, xticklabels=concurrency, xlabel="claims at a time", ylim=(0, None))
+    ax.set_title("the loops' claims per second: durable —, plain ···")
+    ax.legend(fontsize="x-small")
 
 
 def _draw_peers(bench: Bench, ax: Any) -> None:

@@ -75,11 +75,11 @@ INSTEAD = {
         "NAME is the reader's", run="uv run tour --sample tooth-filling --only langchain_agent"
     ),
     "uv run tour compare --fail fraud=2 --crash cost --delay 1s": Instead(
-        "five recoveries take long",
+        "seven recoveries take long",
         test="tests/tour/test_tour.py::test_a_comparison_with_faults_shows_what_ran_how_often",
     ),
     "uv run tour compare --patterns": Instead(
-        "fifteen agents take long",
+        "twenty-one agents take long",
         run="COLUMNS=100 uv run tour compare --patterns --only openai_agents --svg docs/patterns.svg",
     ),
     "uv run tour compare --repeat 5 --findings docs/comparison.md": Instead(
@@ -89,7 +89,10 @@ INSTEAD = {
         "it takes minutes", test="tests/tour/test_chaos_live.py::test_a_small_storm_passes"
     ),
     "uv run --all-groups tour bench": Instead(
-        "forty minutes", test="tests/bench/test_bench.py::test_every_part_is_measured"
+        "three quarters of an hour", test="tests/bench/test_bench.py::test_every_part_is_measured"
+    ),
+    "uv run --all-groups tour bench --parts languages --into docs/benchmark.json": Instead(
+        "three minutes", test="tests/bench/test_bench.py::test_both_loops_are_measured_in_turns"
     ),
     "uv run --all-groups tour bench --parts tracing": Instead(
         "likewise", test="tests/bench/test_bench.py::test_every_part_is_measured"
