@@ -204,7 +204,7 @@ async def test_one_framework_three_ways(browser: Browser, url: str) -> None:
     await page.get_by_role("button", name="kill -9 parallel tool calls").click()
     await expect(page.get_by_text("has not been started yet")).to_be_visible()
     await page.get_by_role("button", name="Send it three ways").click()
-    await expect(page.get_by_text("3 of 3 answered")).to_be_visible(timeout=LONG)  # the agents of two more patterns start first
+    await expect(page.get_by_text("3 of 3 answered")).to_be_visible(timeout=LONG)  # more agents start first
     spans = {}
     for pattern in ("one tool that fans out", "parallel tool calls", "tool calls one by one"):
         checks = page.get_by_role("img", name=f"Timeline of {pattern}").locator("rect.check")

@@ -1,4 +1,4 @@
-"""Parallel tool calls, the same in all five: they overlap, they are deterministic, and what is done is kept.
+"""Parallel tool calls, the same in all agents: they overlap, they are deterministic, and what is done is kept.
 
 The claim cases use the agents of `parallel_tool_calls_agent.py`; the others an agent of each framework whose tools run
 programs (tests/durable/programs.py) that the model is told to ask for.

@@ -100,8 +100,9 @@ def _languages(bench: Bench) -> Iterator[str]:
             )
         )
         yield (
-            f"{loops.concurrency} at a time, a durable claim takes {python[0]:.1f} times as long as a plain one in Python, "
-            f"and {typescript[0]:.1f} times in TypeScript; {python[1]:.1f} and {typescript[1]:.1f} times as much CPU."
+            f"{loops.concurrency} at a time, a durable claim takes {python[0]:.1f} times as long as a plain one in "
+            f"Python, and {typescript[0]:.1f} times in TypeScript. It takes {python[1]:.1f} and {typescript[1]:.1f} "
+            "times as much CPU."
         )
 
 

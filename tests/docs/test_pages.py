@@ -22,8 +22,8 @@ from tests import forking
 from tests.docs.namespace import Namespace, open_namespace
 from tests.docs.pages import PAGES, Command, commands_of, missing
 from tests.docs.terminal import Server, Terminal
-from tour.runtime import restate_server
-from tour.runtime.frameworks import FRAMEWORKS, ROOT
+from tour.runtime import node, restate_server
+from tour.runtime.frameworks import FRAMEWORKS, PYTHON, ROOT
 from tour.runtime.processes import who_listens
 from tour.runtime.restate_server import Ports, Program
 from workshop.chapters import CHAPTERS, mark
@@ -47,11 +47,20 @@ class Instead:
 
 
 INSTEAD = {
+    "uv run npm install --prefix typescript": Instead(
+        "there is no network, and no new package", run="uv run npm --version"
+    ),
+    "TOUR_AGENT=acme=typescript/acme/parallel_tools_agent.ts uv run pytest tests/conformance": Instead(
+        "there is no Acme", test="tests/test_grading.py::test_an_agent_is_graded_by_promise"
+    ),
     "uv run --all-groups pytest": Instead(
         "it would run these tests, too", run="uv run pytest tests/shared/test_claims_and_checks.py"
     ),
     "pip install uv": Instead("it changes the machine; CI does it first", run="grep 'pip install .*uv' .ci/run"),
     "apt-get install chromium": Instead("likewise", run="grep 'apt-get install .*chromium' .ci/run"),
+    "uv run npm ci --prefix typescript": Instead(
+        "there is no network", test="tests/tour/test_node.py::test_they_are_installed_once"
+    ),
     "diff openai_agents/parallel_tools_agent.py langchain_agent/parallel_tools_agent.py": Instead(
         "the files differ", exit=1
     ),
@@ -122,11 +131,13 @@ INSTEAD = {
 
 
 def _reader(page: Path) -> str:
-    """Who follows a page: one reader those of the five agents, one each chapter, one each of the other pages."""
+    """Who follows a page: one reader those of the agents of each language, one each chapter, one each other page."""
     folder, *below = page.relative_to(ROOT).parts
-    agents = [framework.name for framework in FRAMEWORKS]
+    agents = [framework.name for framework in PYTHON]
     if folder == "workshop":
         return "/".join([folder, *below[:-1]])  # a chapter does not build on another one
+    if folder == "typescript":
+        return folder
     return "agents" if folder in agents else str(page.relative_to(ROOT))
 
 
@@ -161,7 +172,8 @@ def _shared() -> Path:
 
 @pytest.fixture(scope="module")
 def programs() -> list[Path]:
-    """The folder of the Restate CLI, which is installed once; and so is Marp: a page has no settings of npm's."""
+    """The folder of the Restate CLI. It is installed once, as all that npm has: a page has no settings of npm's."""
+    asyncio.run(node.install(print, dev=True))
     binary, _ = (program.installed() or asyncio.run(restate_server.install(print, program)) for program in (CLI, MARP))
     return [binary.parent]
 

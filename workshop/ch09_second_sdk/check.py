@@ -1,4 +1,4 @@
-"""Does the learner's port keep the promises? The suite that all five agents of the tour pass grades it."""
+"""Does the learner's port keep the promises? The suite that all agents of the tour pass grades it."""
 
 import ast
 import asyncio
