@@ -23,7 +23,9 @@ console = Console()
 @cli.callback(invoke_without_command=True)
 def bench(
     only: options.Only = "",
-    parts: Annotated[str, typer.Option(help="Only these parts, separated by commas.")] = ",".join(PARTS),
+    parts: Annotated[
+        str, typer.Option(help=f"Only these parts, separated by commas: {', '.join(PARTS)}.", show_default="all")
+    ] = ",".join(PARTS),
     claims: Annotated[int, typer.Option(min=5, help="The least number of claims in a block.")] = 40,
     out: Annotated[Path, typer.Option(help="The folder for the raw figures and the plot.")] = Path(".tour/bench"),
     into: Annotated[
