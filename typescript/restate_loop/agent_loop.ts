@@ -74,11 +74,11 @@ export async function runAgent<Given>(
 async function callModel(instructions: string, messages: ModelMessage[], tools: ToolSet) {
   const said = await generateText({ model: llm.openai.chat(llm.MODEL), instructions, messages, tools, maxRetries: 0 });
   const calls = said.toolCalls.filter(({ invalid }) => !invalid);
-  return {
+  return llm.writable({
     text: said.text,
     asks: said.toolCalls.length > 0,
     messages: said.response.messages,
     calls: calls.map(({ toolCallId, toolName, input }) => ({ toolCallId, toolName, input })),
     usage: said.usage.raw,
-  };
+  });
 }

@@ -3,11 +3,16 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { setTimeout } from "node:timers/promises";
-import { TerminalError } from "@restatedev/restate-sdk";
+import { serde, TerminalError } from "@restatedev/restate-sdk";
 import { AISDKError, APICallError, type LanguageModelMiddleware } from "ai";
 
 /** Every durable model call: three attempts, then a terminal error. Without it Restate would retry for ever. */
 export const RETRIES = { maxRetryAttempts: 3, initialRetryInterval: 200, retryIntervalFactor: 3 };
+
+/** The same for `durableCalls`, with plain JSON in the journal: its own format refuses a field named `constructor`, and
+ * a result that cannot be written is tried for ever, whatever the options say.
+ */
+export const DURABLE_CALLS = { ...RETRIES, serde: serde.json };
 
 /** Milliseconds for an answer of the model, after which an attempt has failed. */
 const MODEL_TIMEOUT = Number(process.env.MODEL_TIMEOUT || 120) * 1000;
@@ -140,6 +145,20 @@ export const forTheJournal: LanguageModelMiddleware = {
   wrapGenerate: async ({ doGenerate }) => {
     const { request: _, response, ...result } = await doGenerate();
     const { body: __, headers: ___, ...metadata } = response ?? {};
-    return { ...result, response: metadata };
+    return writable({ ...result, response: metadata });
   },
 };
+
+/** Levels of a result; JSON cannot be written from some thousands on. */
+const DEEPEST = 200;
+
+/** The result of a durable call, which can be written into the journal. Throws: BadAnswer if it cannot. */
+export function writable<T>(result: T): T {
+  if (isDeeper(result, DEEPEST)) throw new BadAnswer(`the model's answer is nested deeper than ${DEEPEST} levels`);
+  return result;
+}
+
+const isDeeper = (value: unknown, levels: number): boolean =>
+  typeof value === "object" &&
+  value !== null &&
+  (levels === 0 || Object.values(value).some((each) => isDeeper(each, levels - 1)));

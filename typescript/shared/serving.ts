@@ -1,7 +1,13 @@
 // How every agent of the tour is named, guarded and served: shared/serving.py for Node.
 
 import * as http2 from "node:http2";
-import { createEndpointHandler, type HooksProvider, type ServiceOptions, TerminalError } from "@restatedev/restate-sdk";
+import {
+  createEndpointHandler,
+  type HooksProvider,
+  RetryableError,
+  type ServiceOptions,
+  TerminalError,
+} from "@restatedev/restate-sdk";
 import { holdFailures } from "./held_steps.ts";
 import { observed } from "./lab.ts";
 import * as llm from "./llm.ts";
@@ -13,8 +19,8 @@ export const serviceName = (name: string) => [process.env.TOUR_SERVICE_PREFIX, n
 /** End the invocation with what its handler throws; for the `hooks` of a service.
  *
  * A handler works on the entries of the journal, so an error of its own would come again on every replay. It becomes a
- * TerminalError (500) that names the cause in one line. Only failed steps are retried, and the handler never sees them.
- * A provider's refusal of a model call ends the invocation with its status.
+ * TerminalError (500) that names the cause in one line. Only failed steps, which the handler never sees, and Restate's
+ * RetryableError are retried. A provider's refusal of a model call ends the invocation with its status.
  */
 const terminalErrors: HooksProvider = ({ request }) => ({
   interceptor: {
@@ -38,10 +44,18 @@ const terminalErrors: HooksProvider = ({ request }) => ({
   },
 });
 
-function ended(error: unknown): TerminalError {
-  if (!(error instanceof TerminalError)) return new TerminalError(llm.oneLine(String(error)));
-  const message = error.message.replace("Failed to deserialize input: ", "");
-  return new TerminalError(llm.oneLine(message), { errorCode: error.code, metadata: error.metadata ?? {} });
+function ended(error: unknown): Error {
+  const chain = [...causes(error)];
+  const signal = chain.find((cause) => cause instanceof RetryableError);
+  if (signal) return signal;
+  const terminal = chain.find((cause) => cause instanceof TerminalError);
+  if (!terminal) return new TerminalError(llm.oneLine(String(error)));
+  const message = terminal.message.replace("Failed to deserialize input: ", "");
+  return new TerminalError(llm.oneLine(message), { errorCode: terminal.code, metadata: terminal.metadata ?? {} });
+}
+
+function* causes(error: unknown): Generator<Error> {
+  for (let cause = error; cause instanceof Error; cause = cause.cause) yield cause;
 }
 
 /** What every service has. */

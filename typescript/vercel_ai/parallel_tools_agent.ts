@@ -30,7 +30,7 @@ async function run(ctx: restate.Context, claim: InsuranceClaim): Promise<string>
   const { text, steps } = await generateText({
     model: wrapLanguageModel({
       model: llm.openai(llm.MODEL),
-      middleware: [durableCalls(ctx, llm.RETRIES), llm.forTheJournal],
+      middleware: [durableCalls(ctx, llm.DURABLE_CALLS), llm.forTheJournal],
     }),
     instructions: llm.INSTRUCTIONS,
     prompt: `Claim: ${JSON.stringify(claim)}`,

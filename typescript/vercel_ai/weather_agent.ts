@@ -24,7 +24,7 @@ async function run(ctx: restate.Context, { message }: WeatherRequest): Promise<s
   const { text, steps } = await generateText({
     model: wrapLanguageModel({
       model: llm.openai(llm.MODEL),
-      middleware: [durableCalls(ctx, llm.RETRIES), llm.forTheJournal],
+      middleware: [durableCalls(ctx, llm.DURABLE_CALLS), llm.forTheJournal],
     }),
     instructions: "You report the weather. Call get_weather for every city in the question, all in one turn.",
     prompt: message,

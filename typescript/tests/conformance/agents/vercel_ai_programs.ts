@@ -18,7 +18,7 @@ async function agent(ctx: Context, { prompt, limit }: Request, outer?: Wait): Pr
   const { text, steps } = await generateText({
     model: wrapLanguageModel({
       model: llm.openai(llm.MODEL),
-      middleware: [durableCalls(outer ? inTurn(ctx, outer) : ctx, llm.RETRIES), llm.forTheJournal],
+      middleware: [durableCalls(outer ? inTurn(ctx, outer) : ctx, llm.DURABLE_CALLS), llm.forTheJournal],
     }),
     prompt,
     tools: {
