@@ -58,7 +58,7 @@ INSTEAD = {
     ),
     "pip install uv": Instead("it changes the machine; CI does it first", run="grep 'pip install .*uv' .ci/run"),
     "apt-get install chromium": Instead("likewise", run="grep 'apt-get install .*chromium' .ci/run"),
-    "uv run npm ci --prefix typescript": Instead(
+    "uv run npm ci --omit=dev --prefix typescript": Instead(
         "there is no network", test="tests/tour/test_node.py::test_they_are_installed_once"
     ),
     "diff openai_agents/parallel_tools_agent.py langchain_agent/parallel_tools_agent.py": Instead(
