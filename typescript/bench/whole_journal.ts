@@ -5,6 +5,7 @@
 
 import * as llm from "../shared/llm.ts";
 
+delete (llm.DURABLE_CALLS as { serde?: unknown }).serde;
 llm.forTheJournal.wrapGenerate = ({ doGenerate }) => doGenerate();
 
 await import("../vercel_ai/parallel_tools_agent.ts");
