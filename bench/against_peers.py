@@ -22,7 +22,7 @@ from tour.runtime.frameworks import Framework
 class Versus(BaseModel):
     """A peer and Restate's agent on the same SDK, at one concurrency: the blocks of each, in order.
 
-    `as_it_comes` is Restate's agent without the replacements of SDK functions (bench/as_it_comes.py).
+    `as_it_comes` is Restate's agent without the modules that make SDKs quick (bench/as_it_comes.py).
     """
 
     peer: str
@@ -38,7 +38,7 @@ class Versus(BaseModel):
         return ratios(self.theirs, self.ours, of)
 
     def ratios_as_it_comes(self, of: Callable[[Block], float]) -> list[float]:
-        """The same, without the replacements."""
+        """The same, on the SDK as it comes."""
         return ratios(self.theirs, self.as_it_comes, of)
 
 

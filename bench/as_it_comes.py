@@ -1,4 +1,4 @@
-"""An agent of the tour on the SDKs as they come: without the tour's replacements of SDK functions.
+"""An agent of the tour on the SDKs as they come: without the modules of the tour that make them quick.
 
 The benchmark starts this file in place of the agent's own. Everything else is the agent's.
 """
@@ -14,11 +14,11 @@ AS_IT_COMES = Pattern(
     "as-it-comes", "on the SDKs as they come", str(ROOT / "bench/as_it_comes.py"), FAN_OUT.service, "as_it_comes"
 )
 
-REPLACEMENTS = ("durable.quick_gather", "durable.quick_serde")
-"""The modules that replace functions of the SDKs with equivalents that take less CPU."""
+QUICK = ("durable.quick_gather", "durable.quick_serde", "durable.quick_spans")
+"""The modules that replace functions of the SDKs with equivalents that take less CPU, or set an option for it."""
 
 if __name__ == "__main__":
-    for module in REPLACEMENTS:
+    for module in QUICK:
         sys.modules[module] = ModuleType(module)
     prefixes = {framework.prefix(AS_IT_COMES): framework for framework in PYTHON}
     runpy.run_path(str(prefixes[os.environ["TOUR_SERVICE_PREFIX"]].entrypoint), run_name="__main__")

@@ -34,6 +34,8 @@ class Peer:
     store: Literal["sqlite", "postgres", "prefect"]
     sdk: str
     """The name of the framework of the tour that is built on the same SDK."""
+    durability: str = ""
+    """LangGraph's mode of this name."""
 
 
 PREFECT_S_DATABASE = "Postgres" if postgres.programs(postgres.TRIGRAMS) else "SQLite"
@@ -42,8 +44,9 @@ PREFECT_S_DATABASE = "Postgres" if postgres.programs(postgres.TRIGRAMS) else "SQ
 PEERS = (
     Peer("dbos.sqlite", "DBOS, SQLite", "dbos_agent.py", "sqlite", "pydantic_ai_agent"),
     Peer("dbos.postgres", "DBOS, Postgres", "dbos_agent.py", "postgres", "pydantic_ai_agent"),
-    Peer("langgraph.sqlite", "LangGraph, SQLite", "langgraph_agent.py", "sqlite", "langchain_agent"),
-    Peer("langgraph.postgres", "LangGraph, Postgres", "langgraph_agent.py", "postgres", "langchain_agent"),
+    Peer("langgraph.sqlite", "LangGraph sync, SQLite", "langgraph_agent.py", "sqlite", "langchain_agent", "sync"),
+    Peer("langgraph.async", "LangGraph async, SQLite", "langgraph_agent.py", "sqlite", "langchain_agent", "async"),
+    Peer("langgraph.postgres", "LangGraph sync, Postgres", "langgraph_agent.py", "postgres", "langchain_agent", "sync"),
     Peer("prefect", f"Prefect, {PREFECT_S_DATABASE}", "prefect_agent.py", "prefect", "pydantic_ai_agent"),
 )
 
@@ -114,6 +117,8 @@ async def running(peer: Peer, folder: Path, env: Callable[[str], Mapping[str, st
     python, server = Path(sys.executable), None
     port = free_port()
     variables = {"PORT": str(port), "HOST": "127.0.0.1", **env(peer.name)}
+    if peer.durability:
+        variables["LANGGRAPH_DURABILITY"] = peer.durability
     async with AsyncExitStack() as exits:
         match peer.store:
             case "sqlite":

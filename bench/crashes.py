@@ -129,6 +129,13 @@ def _in_the_middle(entries: list[Entry]) -> bool:
     return SLOW in started and _ended(entries) == {*CHECKS} - {SLOW}
 
 
+AS_THEY_START = Point(
+    "as the checks start",
+    (Fault(CHECKS[0], "crash-before"), *(Fault(check, "delay", CALL) for check in CHECKS[1:])),
+    lambda entries: any(entry.event == "injected" for entry in entries),
+)
+"""At once, when the first check starts: the answer of the model may be on its way to the store."""
+
 MIDDLE = Point(f"in {SLOW}, with the others done", (Fault(SLOW, "delay", DELAY),), _in_the_middle, SETTLE)
 
 WINDOWS = [
@@ -138,6 +145,7 @@ WINDOWS = [
 
 POINTS = (
     _in_model_call(0),
+    AS_THEY_START,
     *(_at_check(check, kind) for check in CHECKS for kind in ("crash-before", "crash-after")),
     MIDDLE,
     *WINDOWS,

@@ -28,8 +28,8 @@ PLAIN = Pattern("plain", "without Restate", "../bench/plain/{name}_plain.py", ""
 class Cost(BaseModel):
     """One framework at one concurrency: the blocks of each side, in order.
 
-    `as_it_comes` is the durable agent without the replacements of SDK functions (bench/as_it_comes.py); it is empty for
-    one in TypeScript, where nothing is replaced.
+    `as_it_comes` is the durable agent without the modules that make SDKs quick (bench/as_it_comes.py); it is empty for
+    one in TypeScript, which needs none.
     """
 
     framework: str
@@ -44,7 +44,7 @@ class Cost(BaseModel):
         return ratios(self.durable, self.plain, of)
 
     def ratios_as_it_comes(self, of: Callable[[Block], float]) -> list[float]:
-        """The same, without the replacements."""
+        """The same, on the SDK as it comes."""
         return ratios(self.as_it_comes, self.plain, of)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.against_peers import Peers
-from bench.crashes import MIDDLE, POINTS, WINDOW, WINDOWS
+from bench.crashes import MIDDLE, WINDOW, WINDOWS
 from bench.durability import Cost
 from bench.growth import STEP, Growth, around, exponents
 from bench.languages import Languages
@@ -132,12 +132,13 @@ def peers(peers: Peers) -> Iterator[FittedTable]:
         rows_are="agent",
     )
     windows = {point.name for point in WINDOWS}
+    points = {recovery.point for recovery in peers.recoveries}
     kills = {
         title: list(recoveries)
         for title, recoveries in itertools.groupby(peers.recoveries, key=lambda each: each.title)
     }
     yield _table(
-        f"kill -9 at each of {len(POINTS)} points of a claim: kills after which finished work was done again",
+        f"kill -9 at each of {len(points)} points of a claim: kills after which finished work was done again",
         ("checks", f"checks, {WINDOW[0]} to {WINDOW[-1]} ms after their end", "model calls", "wrong answers"),
         {
             title: [

@@ -14,12 +14,13 @@ retried later than without this: when the slowest step in flight has finished.
 import asyncio
 import contextvars
 import inspect
+import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, cast
 
 from restate import Context, TerminalError
-from restate.exceptions import SdkInternalBaseException
+from restate.exceptions import RetryableError, SdkInternalBaseException
 from restate.extensions import current_context
 from restate.serde import BytesSerde, Serde
 from restate.server_context import DisconnectedException, ServerDurableFuture, ServerInvocationContext
@@ -33,9 +34,6 @@ require_versions(restate_sdk="1.3.0")
 ATTEMPT_IS_OVER = (SdkInternalBaseException, DisconnectedException)
 """Restate's own signals: a step has failed, the invocation is suspended, or the connection is lost."""
 
-NOT_HELD = (TerminalError, *ATTEMPT_IS_OVER)
-"""A terminal error ends a step as a result does: no retry follows."""
-
 
 @asynccontextmanager
 async def hold_failures() -> AsyncIterator[None]:
@@ -46,9 +44,12 @@ async def hold_failures() -> AsyncIterator[None]:
     try:
         yield
     except Exception as error:
-        if not any(isinstance(cause, NOT_HELD) for cause in causes(error)):
+        chain = list(causes(error))
+        if any(isinstance(cause, ATTEMPT_IS_OVER) for cause in chain):
+            raise
+        if not any(isinstance(cause, TerminalError) for cause in chain):
             await steps.finished()
-        raise
+        raise tellable(error) from error.__cause__
 
 
 def holding(context: Context) -> "HoldingContext":
@@ -119,16 +120,14 @@ class HoldingContext(ServerInvocationContext):
                 written = serde.serialize(await _result(action))
                 serde.deserialize(written)  # in the journal, a result that cannot be read back would fail for ever
                 return written
-            except NOT_HELD:
+            except ATTEMPT_IS_OVER:
                 raise
-            except Exception as error:
-                raised = self.steps.translate(error)
-                if not isinstance(raised, NOT_HELD):
+            except Exception as error:  # noqa: BLE001 - it is raised again
+                raised = error if isinstance(error, TerminalError) else self.steps.translate(error)
+                if not isinstance(raised, TerminalError):  # no retry follows a terminal error
                     self.steps.end(handle)
                     await self.steps.finished()
-                if raised is error:
-                    raise
-                raise raised from error
+                raise tellable(raised) from raised.__cause__
 
         try:
             await super().create_run_coroutine(handle, held, BytesSerde(), *retries)
@@ -150,6 +149,29 @@ class HoldingContext(ServerInvocationContext):
         except ATTEMPT_IS_OVER as signal:
             self.steps.over = signal
             raise
+
+
+def tellable(error: Exception) -> Exception:
+    """The error, or one like it that Restate can be told.
+
+    Half of a surrogate pair, as an answer has that is cut inside an emoji, cannot be sent: the SDK would hang on it.
+    """
+    try:
+        "".join(traceback.format_exception(error)).encode()
+        return error
+    except UnicodeEncodeError:
+        error.__cause__ = None  # its message may have the same in it
+    match error:
+        case TerminalError():
+            return TerminalError(mended(error.message), error.status_code, error.metadata)
+        case RetryableError():
+            return RetryableError(mended(error.message), error.status_code, error.retry_after)
+    return RuntimeError(mended(f"{type(error).__name__}: {error}"))
+
+
+def mended(text: str) -> str:
+    """The text with U+FFFD in place of each half of a surrogate pair, which is not text, and both halves joined."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def causes(error: BaseException | None) -> Iterator[BaseException]:

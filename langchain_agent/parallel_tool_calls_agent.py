@@ -9,6 +9,7 @@ from langchain.tools import ToolRuntime, tool
 from langchain_openai import ChatOpenAI
 from restate.ext.langchain import restate_context
 
+import durable.quick_spans  # noqa: F401 - a claim takes less time
 from durable.adapters.langchain import ParallelRestateMiddleware
 from durable.held_steps import hold_failures
 from shared import checks, llm

@@ -9,6 +9,7 @@ from langchain.tools import ToolRuntime, tool
 from langchain_openai import ChatOpenAI
 from restate.ext.langchain import RestateMiddleware, restate_context
 
+import durable.quick_spans  # noqa: F401 - a claim takes less time
 from durable.held_steps import hold_failures
 from shared import llm
 from shared.checks import check_eligibility, check_fraud, compare_to_standard_rates

@@ -16,7 +16,7 @@ from typing import Any
 import httpx2
 from restate import RunOptions, TerminalError
 
-from durable.held_steps import causes
+from durable.held_steps import causes, mended
 
 RETRIES: RunOptions[Any] = RunOptions(
     max_attempts=3,
@@ -109,8 +109,7 @@ async def _look_at(response: httpx2.Response) -> None:
     try:
         answer = json.loads(body)
         if rb"\u" in body or b"\xed" in body:
-            text = json.dumps(answer, ensure_ascii=False).encode("utf-16", "surrogatepass")
-            response._content = text.decode("utf-16", "replace").encode()
+            response._content = mended(json.dumps(answer, ensure_ascii=False)).encode()
     except (ValueError, RecursionError) as error:
         raise BadAnswer(one_line(f"the model's answer is not JSON ({error}): {response.text}", 300)) from None
     given = answer if isinstance(answer, dict) else {}

@@ -3,9 +3,9 @@
 PEER_STORE=sqlite:////tmp/langgraph.db uv run --group bench bench/peers/langgraph_agent.py
 
 The three checks are tasks (`@task`). The result of each is stored as a pending write of the step that called it, so a
-step that runs again repeats only the tasks that had not ended. `durability="sync"` waits for a checkpoint before the
-next step; the default, "async", may lose the last one. LangGraph does not recover a claim on its own: the claim goes on
-when its caller sends it again with its id (the `thread_id`).
+step that runs again repeats only the tasks that had not ended. With `LANGGRAPH_DURABILITY=sync`, the graph waits for a
+checkpoint before the next step; with the default, "async", it does not, and a crash can lose the last one. LangGraph
+does not recover a claim on its own: the claim goes on when its caller sends it again with its id (the `thread_id`).
 
 The settings are the checkpointers' defaults: SQLite in WAL mode with `synchronous=FULL` (SQLite's own default) and one
 connection; Postgres with the server's `synchronous_commit`, which is on by default, and a connection pool as in
@@ -13,9 +13,10 @@ LangGraph's guide.
 """
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, cast
 
 from langchain.agents import create_agent
 from langchain.tools import ToolRuntime, tool
@@ -26,6 +27,7 @@ from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 from langgraph.func import task
 from langgraph.graph.state import CompiledStateGraph
+from langgraph.types import Durability
 from psycopg import AsyncConnection
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool
@@ -36,6 +38,8 @@ from bench.serving import serve_http
 from lab.observed import invocation
 from shared import checks, llm
 from shared.claims import InsuranceClaim
+
+DURABILITY = cast(Durability, os.environ.get("LANGGRAPH_DURABILITY", "async"))
 
 check_eligibility = task(checks.check_eligibility)
 compare_to_standard_rates = task(checks.compare_to_standard_rates)
@@ -96,12 +100,12 @@ async def run(id: str, claim: InsuranceClaim) -> str:
     invocation.set(id)
     config: RunnableConfig = {"configurable": {"thread_id": id}, "recursion_limit": 2 * llm.MAX_TURNS}
     before = await graph.aget_state(config)
-    if before.values and not before.next:
+    if before.values and not before.tasks:  # `next` leaves out a task whose writes are stored and not yet applied
         state = before.values
     else:
         prompt = {"messages": [{"role": "user", "content": f"Claim: {claim.model_dump_json()}"}]}
-        given = None if before.next else prompt  # None continues from the last checkpoint
-        state = await graph.ainvoke(given, config, context=claim, durability="sync")
+        given = None if before.tasks else prompt  # None continues from the last checkpoint
+        state = await graph.ainvoke(given, config, context=claim, durability=DURABILITY)
     return llm.answer(state["messages"][-1].text)
 
 

@@ -26,7 +26,7 @@ SMALL = Extent(
 @pytest.mark.server
 async def test_every_part_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(against_peers, "PEERS", AGAINST)
-    monkeypatch.setattr(crashes, "POINTS", (crashes.POINTS[2], crashes.MIDDLE, crashes.WINDOWS[0]))
+    monkeypatch.setattr(crashes, "POINTS", (crashes.AS_THEY_START, crashes.MIDDLE, crashes.WINDOWS[0]))
     parts = [part for part in PARTS if part != "tracing" or find_spec("rotel")]
     measured = await measure(tmp_path, CHOSEN, parts, SMALL, Console(file=StringIO()))
 

@@ -11,18 +11,20 @@ from typing import Any
 
 import pytest
 
-PROMISES = (
-    "decisions",
-    "bad input",
-    "siblings",
-    "crashes",
-    "terminal errors",
-    "lies",
-    "bounded turns",
-    "odd answers",
-    "model faults",
-    "sessions",
-)
+PROMISES = {
+    "decisions": "the answer follows from the checks, which run in parallel",
+    "bad input": "a request that is no claim ends with 400 and the field's name",
+    "siblings": "a check that fails is retried alone",
+    "crashes": "after `kill -9`, the claim goes on, and no finished check runs again",
+    "terminal errors": "a check's terminal error ends the claim with its status, after the other checks",
+    "lies": "checks see the claim as it was sent, whatever the model says",
+    "bounded turns": "a model that always asks for tools is stopped",
+    "odd answers": "no answer of a model's server makes a claim hang",
+    "model faults": "a model that fails is asked again, and at last ends the claim",
+    "sessions": "a session keeps its turns, and each user's apart",
+}
+"""Their names, and their meanings."""
+
 OUTCOMES = {"passed": "passed", "failed": "failed", "error": "failed"}
 """Of a report, by pytest's name for it. A skipped case is not counted."""
 

@@ -46,19 +46,21 @@ def grade(agent: str) -> Graded:
 
 
 def page(grades: dict[str, Any]) -> str:
-    """The page: a table of the promises, and of each promise the cases that not all agents pass."""
-    titles = {framework.name: framework.title for framework in FRAMEWORKS if framework.name in grades["agents"]}
-    fails: dict[str, dict[str, list[str]]] = {promise: {} for promise in PROMISES}
-    for name, kinds in grades["agents"].items():
-        for kind, graded in kinds.items():
-            for promise, cases in graded.items():
-                for case, error in cases.items():
-                    if error is not None:
-                        shown = " ".join(error.replace("|", "\\|").replace("`", "'").split())[:80]
-                        fails[promise].setdefault(case, []).append(f"{titles[name]}, {kind}: `{shown}`")
+    """The page: a table of the promises, and of each promise the cases that the documented pattern does not pass."""
+    documented = {name: kinds["documented"] for name, kinds in grades["agents"].items()}
+    fails: dict[str, dict[str, dict[str, str]]] = {promise: {} for promise in PROMISES}
+    for name, graded in documented.items():
+        for promise, cases in graded.items():
+            for case, error in cases.items():
+                if error is not None:
+                    shown = case.replace("[live]", "").replace("[live-", "[").replace("-live]", "]")
+                    fails[promise].setdefault(shown, {})[name] = " ".join(error.replace("|", "\\|").split())[:60]
     template = jinja2.Environment(trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True)
     text = Path(__file__).with_name("page.md").read_text()
-    return template.from_string(text).render(grades=grades, titles=titles, kept=promises_kept(), fails=fails)
+    titles = [framework.title for framework in FRAMEWORKS if framework.name in documented]
+    return template.from_string(text).render(
+        grades=grades, titles=titles, names=list(documented), promises=PROMISES, kept=promises_kept(), fails=fails
+    )
 
 
 def main() -> None:

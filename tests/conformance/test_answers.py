@@ -100,6 +100,8 @@ ALWAYS = {
     "no content": raw(204),
     "too large": raw(413, HTML),
     "a conflict": raw(409, GATEWAY),
+    "half an emoji with status 404": raw(404, '"\\ud83d"'),
+    "half an emoji with status 500": raw(500, '"\\ud83d"'),
 }
 """The model's answer to every call of the claim: it must end with an error."""
 
@@ -255,6 +257,7 @@ TOGETHER = AT_ONCE // len(AGENTS)
 """Answers in one example."""
 
 
+@pytest.mark.timeout(0 if "EXAMPLES" in os.environ else 180)
 @settings(
     max_examples=int(os.environ.get("EXAMPLES", 60)) // TOGETHER,
     derandomize="EXAMPLES" not in os.environ,

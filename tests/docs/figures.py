@@ -68,7 +68,7 @@ def _durability(bench: Bench) -> Iterator[str]:
     }
     most = max(changes, key=lambda title: changes[title])
     yield (
-        f"Without the tour's two replacements of SDK functions, a claim takes {_span([*changes.values()], '{:.2f}')} "
+        f"On the SDKs as they come, a claim takes {_span([*changes.values()], '{:.2f}')} "
         f"times as long. The most is {most}'s."
     )
 

@@ -9,7 +9,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
+from restate import TerminalError
+from restate.exceptions import RetryableError
 
+from durable.held_steps import tellable
 from lab.ledger import Fault
 from tests.durable.jobs import Jobs, serving
 
@@ -166,10 +169,13 @@ async def test_the_handler_raises_while_a_step_is_in_flight(jobs: Jobs) -> None:
     assert job.started == {"slow": 1, "body": 3}
 
 
-async def test_a_result_that_cannot_be_written_is_a_failure_like_others(jobs: Jobs) -> None:
-    job = await jobs.run(Fault("slow", "delay", 1), steps=["object", "slow"])
+@pytest.mark.parametrize("odd", ["object", "emoji"])
+async def test_a_result_that_cannot_be_written_or_an_error_that_cannot_be_told_is_a_failure_like_others(
+    jobs: Jobs, odd: str
+) -> None:
+    job = await jobs.run(Fault("slow", "delay", 1), steps=[odd, "slow"])
     async with asyncio.timeout(20):
-        await job.until(lambda: job.started.get("object", 0) >= 3)
+        await job.until(lambda: job.started.get(odd, 0) >= 3)
     await jobs.client.patch(f"/invocations/{job.id}/kill")
     assert job.started["slow"] == 1
 
@@ -177,3 +183,16 @@ async def test_a_result_that_cannot_be_written_is_a_failure_like_others(jobs: Jo
 async def test_no_steps_at_all(jobs: Jobs) -> None:
     job = await jobs.run(steps=[])
     assert await job.answer() == (200, [])
+
+
+@pytest.mark.parametrize("error", [TerminalError("\ud83d", 418), RetryableError("\ud83d"), ValueError("\ud83d")])
+async def test_an_error_with_half_an_emoji_can_be_told(error: Exception) -> None:
+    told = tellable(error)
+    assert "\ufffd" in str(told)
+    assert getattr(told, "status_code", 500) == getattr(error, "status_code", 500)
+    assert isinstance(told, type(error) if isinstance(error, (TerminalError, RetryableError)) else RuntimeError)
+
+
+async def test_another_error_stays_as_it_is() -> None:
+    error = ValueError("no emoji, or a whole one: \U0001f600")
+    assert tellable(error) is error
