@@ -258,7 +258,7 @@ CONFORMANCE = ROOT / "docs/conformance.json"
 
 
 def _graded() -> dict[str, Any]:
-    agents: dict[str, Any] = json.loads(CONFORMANCE.read_text())["agents"] if CONFORMANCE.exists() else {}
+    agents: dict[str, Any] = json.loads(CONFORMANCE.read_text())["agents"]
     return agents
 
 
