@@ -80,10 +80,10 @@ async def growth(folder: Path, frameworks: Sequence[Framework], extent: Extent, 
         async with stack.running(folder / "growth", frameworks=PYTHON[-1:], pattern=SERVICE) as running:
             for _ in range(extent.blocks):
                 for point in measured.steps:
-                    point.instant.append(await _timed(running, steps=point.steps))
-                    point.slow.append(await _timed(running, steps=point.steps, seconds=STEP))
+                    point.instant.append(await timed(running, steps=point.steps))
+                    point.slow.append(await timed(running, steps=point.steps, seconds=STEP))
                 for sent in measured.payloads:
-                    sent.latencies.append(await _timed(running, steps=3, payload="x" * sent.size))
+                    sent.latencies.append(await timed(running, steps=3, payload="x" * sent.size))
                 progress.advance(bar)
         keeping = [framework for framework in frameworks if framework.keyed]
         bar = progress.add_task("Growth: sessions", total=len(keeping) * extent.blocks * (max(extent.turns) + AROUND))
@@ -100,7 +100,8 @@ async def growth(folder: Path, frameworks: Sequence[Framework], extent: Extent, 
     return measured
 
 
-async def _timed(running: stack.Stack, **work: Any) -> float:
+async def timed(running: stack.Stack, **work: Any) -> float:
+    """Run an invocation of this `Work` (growth_service.py); its latency in ms. Raises: TourError when it fails."""
     sent = time.perf_counter()
     response = await running.ingress.post(f"/restate/call/{PYTHON[-1].path(pattern=SERVICE)}", json=work)
     latency = (time.perf_counter() - sent) * 1000

@@ -13,6 +13,7 @@ from bench.durability import Cost, durability
 from bench.growth import Growth, growth
 from bench.languages import Languages, languages
 from bench.measuring import Extent
+from bench.pieces import Piece, pieces
 from bench.starting import Start, starting
 from bench.tracing_cost import Traced, tracing_cost
 from tour.report import Machine, machine, versions
@@ -28,6 +29,7 @@ class Bench(BaseModel):
     machine: Machine
     versions: dict[str, str]
     durability: list[Cost] = []
+    pieces: list[Piece] = []
     languages: Languages | None = None
     peers: Peers | None = None
     growth: Growth | None = None
@@ -42,6 +44,8 @@ async def measure(
     bench = Bench(made=datetime.date.today(), machine=machine(), versions=versions())
     if "durability" in parts:
         bench.durability = await durability(folder / "durability", frameworks, extent, console)
+    if "pieces" in parts:
+        bench.pieces = await pieces(folder / "pieces", extent, console)
     if "languages" in parts:
         bench.languages = await languages(folder / "languages", frameworks, extent, console)
     if "peers" in parts:
@@ -62,6 +66,7 @@ def put(measured: Bench, earlier: Bench) -> Bench:
     Day, machine and versions stay those of the earlier run.
     """
     both = earlier.model_copy()
+    both.pieces = measured.pieces or earlier.pieces
     both.languages = measured.languages or earlier.languages
     both.peers = measured.peers or earlier.peers
     both.growth = measured.growth or earlier.growth

@@ -13,6 +13,7 @@ from bench.durability import Cost
 from bench.growth import STEP, Growth, around, exponents
 from bench.languages import Languages
 from bench.measuring import agent_cpu_of, cpu, median, p50, p95, rate, server_cpu_of, spread
+from bench.pieces import Piece
 from bench.run import Bench
 from bench.starting import Start
 from bench.tracing_cost import Traced
@@ -23,6 +24,8 @@ def tables(bench: Bench) -> Iterator[FittedTable]:
     """The tables of each part that was measured."""
     if bench.durability:
         yield from durability(bench.durability)
+    if bench.pieces:
+        yield pieces(bench.pieces)
     if bench.languages:
         yield from languages(bench.languages)
     if bench.peers:
@@ -79,6 +82,22 @@ def durability(costs: Sequence[Cost]) -> Iterator[FittedTable]:
 
 def _concurrency(costs: Sequence[Cost]) -> list[int]:
     return list(dict.fromkeys(cost.concurrency for cost in costs))
+
+
+def pieces(pieces: Sequence[Piece]) -> FittedTable:
+    """Invocations of steps that take no time, on a server as it comes and on one that does not wait for the disk."""
+    return _table(
+        "an invocation with steps that take no time: p50 in ms, and CPU in ms",
+        ("p50", "without waits for the disk", "agent's CPU", "server's CPU"),
+        {
+            str(piece.steps): [
+                *(f"{median(blocks, p50):.1f}" for blocks in (piece.synced, piece.unsynced)),
+                *(f"{median(piece.synced, of):.1f}" for of in (agent_cpu_of, server_cpu_of)),
+            ]
+            for piece in pieces
+        },
+        rows_are="parallel steps",
+    )
 
 
 def languages(languages: Languages) -> Iterator[FittedTable]:

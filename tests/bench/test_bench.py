@@ -41,6 +41,9 @@ async def test_every_part_is_measured(tmp_path: Path, monkeypatch: pytest.Monkey
         assert all(block.server_cpu == 0 for block in cost.plain)
         assert bool(cost.as_it_comes) == (cost.framework != "vercel_ai"), "in TypeScript nothing is replaced"
 
+    assert [piece.steps for piece in measured.pieces] == [0, 1, 3]
+    assert all(len(piece.synced) == len(piece.unsynced) == SMALL.blocks for piece in measured.pieces)
+
     assert measured.peers
     assert [versus.peer for versus in measured.peers.versus] == [peer.name for peer in AGAINST]
     assert all(len(versus.theirs) == len(versus.ours) == SMALL.blocks for versus in measured.peers.versus)

@@ -49,7 +49,7 @@ def _made(bench: Bench) -> str:
     machine = bench.machine
     versions = ", ".join(f"{name} {version}" for name, version in bench.versions.items())
     return (
-        f"The figures are from one run, made {bench.made} on {machine.system}, {machine.cores} cores, "
+        f"The figures of a section are from one run, the first made {bench.made}, on {machine.system}, {machine.cores} cores, "
         f"{machine.memory_gib} GiB, Python {machine.python}.\nVersions: {versions}."
     )
 
@@ -70,6 +70,15 @@ def _durability(bench: Bench) -> Iterator[str]:
     yield (
         f"On the SDKs as they come, a claim takes {_span([*changes.values()], '{:.2f}')} "
         f"times as long. The most is {most}'s."
+    )
+
+
+def _pieces(bench: Bench) -> Iterator[str]:
+    none, one, three = ([median(blocks, p50) for blocks in (of.synced, of.unsynced)] for of in bench.pieces)
+    claim, unsynced = (none[at] + 2 * (one[at] - none[at]) + (three[at] - none[at]) for at in (0, 1))
+    yield (
+        f"A claim has two model calls, one after the other, and three checks in parallel between them: that is "
+        f"{claim:.1f} ms by this table, of which {claim - unsynced:.1f} ms are waits for the disk."
     )
 
 
@@ -154,6 +163,7 @@ def _cores(bench: Bench) -> str:
 FIGURES: dict[str, Callable[[Bench], str]] = {
     "made": _made,
     "durability": lambda bench: _tables(show.durability(bench.durability)) + "\n\n" + _bullets(_durability(bench)),
+    "pieces": lambda bench: markdown(show.pieces(bench.pieces)) + "\n\n" + _bullets(_pieces(bench)),
     "languages": lambda bench: (
         _tables(show.languages(bench.languages)) + "\n\n" + _bullets(_languages(bench))  # type: ignore[arg-type]
     ),

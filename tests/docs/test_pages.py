@@ -100,7 +100,7 @@ INSTEAD = {
     "uv run --all-groups tour bench": Instead(
         "three quarters of an hour", test="tests/bench/test_bench.py::test_every_part_is_measured"
     ),
-    "uv run --all-groups tour bench --parts languages --into docs/benchmark.json": Instead(
+    "uv run --all-groups tour bench --parts pieces,languages --into docs/benchmark.json": Instead(
         "three minutes", test="tests/bench/test_bench.py::test_both_loops_are_measured_in_turns"
     ),
     "uv run --all-groups tour bench --parts tracing": Instead(
