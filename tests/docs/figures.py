@@ -49,8 +49,8 @@ def _made(bench: Bench) -> str:
     machine = bench.machine
     versions = ", ".join(f"{name} {version}" for name, version in bench.versions.items())
     return (
-        f"The figures of a section are from one run, the first made {bench.made}, on {machine.system}, {machine.cores} cores, "
-        f"{machine.memory_gib} GiB, Python {machine.python}.\nVersions: {versions}."
+        f"The figures of a section are from one run, the first made {bench.made}, on {machine.system}, "
+        f"{machine.cores} cores, {machine.memory_gib} GiB, Python {machine.python}.\nVersions: {versions}."
     )
 
 

@@ -124,7 +124,7 @@ def test_what_the_code_tells() -> None:
     assert told["openai_agents"].context == "restate.ext.openai"
     assert told["restate_loop"].context == "an argument"
     assert all(facts.lines < 80 for facts in told.values())
-    assert [name for name, facts in told.items() if not facts.helpers] == ["langchain_agent", "vercel_ai"]
+    assert [name for name, facts in told.items() if not facts.helpers] == ["vercel_ai"]
 
 
 def test_a_file_without_a_region_is_said_so(tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> None:
