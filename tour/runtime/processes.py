@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from random import SystemRandom
 from typing import Protocol
 
 import httpx
@@ -171,12 +172,15 @@ def _end_with(parent: int) -> None:
 def free_port() -> int:
     """A free TCP port on loopback; another one at each call."""
     while True:
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            port: int = probe.getsockname()[1]
-        if port not in _given_away:
-            _given_away.add(port)
-            return port
+        port = SystemRandom().choice(PORTS)
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            if port not in _given_away:
+                _given_away.add(port)
+                return port
 
+
+PORTS = range(20_000, 32_768)
+"""Linux and macOS give none of these to outgoing connections, so a port stays free until its server listens on it."""
 
 _given_away: set[int] = set()
 
