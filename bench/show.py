@@ -338,9 +338,10 @@ def _draw_throughput(bench: Bench, ax: Any) -> None:
         for side, style, label in (("durable", "-", title), ("plain", ":", None)):
             rates = [median(getattr(cost, side), rate) for cost in same]
             ax.plot(concurrency, rates, style, color=f"C{row}", label=label)
-    ax.set(xscale="log", xticks=concurrency, xticklabels=concurrency, xlabel="claims at a time", ylim=(0, None))
+    room = (0, 1.3 * ax.get_ylim()[1])  # for the legend, above the lines
+    ax.set(xscale="log", xticks=concurrency, xticklabels=concurrency, xlabel="claims at a time", ylim=room)
     ax.set_title("claims per second: durable —, plain ···")
-    ax.legend(fontsize="x-small", loc="lower left", ncols=2)
+    ax.legend(fontsize="x-small", loc="upper center", ncols=3)
 
 
 def _draw_steps(bench: Bench, ax: Any) -> None:
