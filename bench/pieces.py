@@ -8,14 +8,10 @@ from rich.console import Console
 from rich.progress import Progress
 
 from bench.durability import WARM_UP
-from bench.growth import SERVICE, timed
+from bench.growth import LOOP, SERVICE, timed
 from bench.measuring import Block, Extent, Side, alternate, block
 from tour.runtime import stack
-from tour.runtime.frameworks import BY_NAME
 from tour.runtime.stack import Stack
-
-LOOP = BY_NAME["restate_loop"]
-"""The framework under whose name the service of any number of steps runs (bench/growth_service.py)."""
 
 STEPS = (0, 1, 3)
 """Parallel steps of an invocation: none, one, and as many as a claim has checks."""

@@ -12,7 +12,7 @@ from bench.crashes import MIDDLE, WINDOW, WINDOWS
 from bench.durability import Cost
 from bench.growth import STEP, Growth, around, exponents
 from bench.languages import Languages
-from bench.measuring import agent_cpu_of, cpu, median, p50, p95, rate, server_cpu_of, spread
+from bench.measuring import Block, agent_cpu_of, cpu, median, p50, p95, rate, server_cpu_of, spread
 from bench.pieces import Piece
 from bench.run import Bench
 from bench.starting import Start
@@ -305,13 +305,12 @@ def _draw_ratios(bench: Bench, ax: Any) -> None:
 def _draw_languages(bench: Bench, ax: Any) -> None:
     assert bench.languages
     concurrency = [loops.concurrency for loops in bench.languages.loops]
-    for color, language in enumerate(("python", "typescript")):
-        for side, style, label in (("", "-", language), ("_plain", ":", None)):
-            rates = [median(getattr(loops, language + side), rate) for loops in bench.languages.loops]
-            ax.plot(concurrency, rates, style, color=f"C{color}", label=label)
-    ax.set(xscale="log", xticks=concurrency, xticklabels=concurrency, xlabel="claims at a time", ylim=(0, None))
+    blocks = {
+        language: [(getattr(loops, language), getattr(loops, f"{language}_plain")) for loops in bench.languages.loops]
+        for language in ("python", "typescript")
+    }
+    _draw_rates(ax, concurrency, blocks)
     ax.set_title("the loops' claims per second: durable —, plain ···")
-    ax.legend(fontsize="x-small")
 
 
 def _draw_peers(bench: Bench, ax: Any) -> None:
@@ -333,14 +332,24 @@ def _draw_spreads(ax: Any, rows: Mapping[str, Sequence[float]]) -> None:
 
 def _draw_throughput(bench: Bench, ax: Any) -> None:
     concurrency = _concurrency(bench.durability)
-    for row, (title, costs) in enumerate(itertools.groupby(bench.durability, key=lambda cost: cost.title)):
-        same = list(costs)
-        for side, style, label in (("durable", "-", title), ("plain", ":", None)):
-            rates = [median(getattr(cost, side), rate) for cost in same]
-            ax.plot(concurrency, rates, style, color=f"C{row}", label=label)
+    blocks = {
+        title: [(cost.durable, cost.plain) for cost in costs]
+        for title, costs in itertools.groupby(bench.durability, key=lambda cost: cost.title)
+    }
+    _draw_rates(ax, concurrency, blocks)
+    ax.set_title("claims per second: durable —, plain ···")
+
+
+def _draw_rates(
+    ax: Any, concurrency: Sequence[int], blocks: Mapping[str, Sequence[tuple[Sequence[Block], Sequence[Block]]]]
+) -> None:
+    """Lines of the claims per second; `blocks` are, by the name of a line, the durable and the plain ones."""
+    for row, (label, sides) in enumerate(blocks.items()):
+        for side, style in enumerate(("-", ":")):
+            rates = [median(both[side], rate) for both in sides]
+            ax.plot(concurrency, rates, style, color=f"C{row}", label=label if style == "-" else None)
     room = (0, 1.3 * ax.get_ylim()[1])  # for the legend, above the lines
     ax.set(xscale="log", xticks=concurrency, xticklabels=concurrency, xlabel="claims at a time", ylim=room)
-    ax.set_title("claims per second: durable —, plain ···")
     ax.legend(fontsize="x-small", loc="upper center", ncols=3)
 
 
