@@ -8,7 +8,7 @@ import runpy
 import sys
 from types import ModuleType
 
-from tour.runtime.frameworks import FAN_OUT, FRAMEWORKS, ROOT, Pattern
+from tour.runtime.frameworks import FAN_OUT, PYTHON, ROOT, Pattern
 
 AS_IT_COMES = Pattern(
     "as-it-comes", "on the SDKs as they come", str(ROOT / "bench/as_it_comes.py"), FAN_OUT.service, "as_it_comes"
@@ -20,5 +20,5 @@ QUICK = ("durable.quick_gather", "durable.quick_serde", "durable.quick_spans")
 if __name__ == "__main__":
     for module in QUICK:
         sys.modules[module] = ModuleType(module)
-    prefixes = {framework.prefix(AS_IT_COMES): framework for framework in FRAMEWORKS}
+    prefixes = {framework.prefix(AS_IT_COMES): framework for framework in PYTHON}
     runpy.run_path(str(prefixes[os.environ["TOUR_SERVICE_PREFIX"]].entrypoint), run_name="__main__")

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from bench.measuring import PARTS, Extent
 from tour import options
+from tour.runtime import node
 from tour.runtime.errors import TourError
 from tour.runtime.frameworks import Framework
 from tour.runtime.run import until_done
@@ -22,18 +23,25 @@ console = Console()
 @cli.callback(invoke_without_command=True)
 def bench(
     only: options.Only = "",
-    parts: Annotated[str, typer.Option(help="Only these parts, separated by commas.")] = ",".join(PARTS),
+    parts: Annotated[
+        str, typer.Option(help=f"Only these parts, separated by commas: {', '.join(PARTS)}.", show_default="all")
+    ] = ",".join(PARTS),
     claims: Annotated[int, typer.Option(min=5, help="The least number of claims in a block.")] = 40,
     out: Annotated[Path, typer.Option(help="The folder for the raw figures and the plot.")] = Path(".tour/bench"),
+    into: Annotated[
+        Path | None, typer.Option(help="Put what is measured into this file, too, which keeps its other parts.")
+    ] = None,
 ) -> None:
-    """Measure the cost of durability, other durable runtimes, growth and starts: about 40 minutes."""
+    """Measure the cost of durability, other durable runtimes, growth and starts: about 45 minutes."""
     chosen = tuple(part.strip() for part in parts.split(","))
     if unknown := [part for part in chosen if part not in PARTS]:
         raise TourError(f"There is no part {', '.join(unknown)}.", f"Choose from: {', '.join(PARTS)}")
-    until_done(_bench(options.frameworks(only), chosen, Extent(claims=claims), out))
+    until_done(_bench(options.frameworks(only), chosen, Extent(claims=claims), out, into))
 
 
-async def _bench(chosen: tuple[Framework, ...], parts: Sequence[str], extent: Extent, out: Path) -> None:
+async def _bench(
+    chosen: Sequence[Framework], parts: Sequence[str], extent: Extent, out: Path, into: Path | None
+) -> None:
     needed = ("dbos", "matplotlib", *(["rotel"] if "tracing" in parts else []))
     if missing := [package for package in needed if not find_spec(package)]:
         raise TourError(
@@ -43,9 +51,12 @@ async def _bench(chosen: tuple[Framework, ...], parts: Sequence[str], extent: Ex
     from bench import run, show  # they import the peers, whose packages are optional
 
     out.mkdir(parents=True, exist_ok=True)
+    chosen = await node.able(chosen, lambda line: console.print(line, highlight=False, soft_wrap=True))
     with tempfile.TemporaryDirectory(prefix="tour-bench-") as folder:
         measured = await run.measure(Path(folder), chosen, parts, extent, console)
     (out / "bench.json").write_text(measured.model_dump_json() + "\n")
+    if into:
+        into.write_text(run.put(measured, run.Bench.model_validate_json(into.read_bytes())).model_dump_json() + "\n")
     show.plot(measured, out / "bench.svg")
     for table in show.tables(measured):
         console.print(table)

@@ -1,6 +1,5 @@
 """The cost of durability: the same agent on Restate and without it, in turns."""
 
-import sys
 import uuid
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
@@ -16,20 +15,21 @@ from bench.measuring import Block, Extent, Side, alternate, block, ratios
 from shared.claims import sample_claims
 from tour.runtime import processes, stack
 from tour.runtime.errors import TourError
-from tour.runtime.frameworks import FAN_OUT, ROOT, Framework, Pattern
+from tour.runtime.frameworks import FAN_OUT, Framework, Pattern
 from tour.runtime.processes import free_port
 from tour.runtime.stack import Stack
 
 WARM_UP = 10
 """The number of claims that each side is sent before it is measured."""
 
-PLAIN = "bench/plain/{name}_plain.py"
+PLAIN = Pattern("plain", "without Restate", "../bench/plain/{name}_plain.py", "")
 
 
 class Cost(BaseModel):
     """One framework at one concurrency: the blocks of each side, in order.
 
-    `as_it_comes` is the durable agent without the modules that make SDKs quick (bench/as_it_comes.py).
+    `as_it_comes` is the durable agent without the modules that make SDKs quick (bench/as_it_comes.py); it is empty for
+    one in TypeScript, which needs none.
     """
 
     framework: str
@@ -61,17 +61,15 @@ async def durability(folder: Path, frameworks: Sequence[Framework], extent: Exte
             home = folder / framework.name
             async with stack.running(home, frameworks=[framework]) as running, AsyncExitStack() as exits:
                 await running.add(AS_IT_COMES)
-                sides = (
-                    durable_side(running, framework),
-                    await _plain(running, framework, exits, home),
-                    durable_side(running, framework, AS_IT_COMES),
-                )
+                sides = [durable_side(running, framework), await plain_side(running, framework, exits, home)]
+                if framework.name in running.agents_of(AS_IT_COMES):
+                    sides.append(durable_side(running, framework, AS_IT_COMES))
                 for side in sides:
                     await block(side, WARM_UP, 1)
                 for concurrency in extent.concurrency:
                     progress.update(bar, description=f"{framework.title}, {concurrency} at a time")
                     measured = await alternate(sides, extent, concurrency, lambda: progress.advance(bar))
-                    durable, plain, as_it_comes = measured
+                    durable, plain, *others = measured
                     costs.append(
                         Cost(
                             framework=framework.name,
@@ -79,7 +77,7 @@ async def durability(folder: Path, frameworks: Sequence[Framework], extent: Exte
                             concurrency=concurrency,
                             durable=durable,
                             plain=plain,
-                            as_it_comes=as_it_comes,
+                            as_it_comes=others[0] if others else [],
                         )
                     )
     return costs
@@ -100,14 +98,15 @@ def durable_side(running: Stack, framework: Framework, pattern: Pattern = FAN_OU
     return Side(send, running.agents_of(pattern)[framework.name].process.pid, server.pid if server else None)
 
 
-async def _plain(running: Stack, framework: Framework, exits: AsyncExitStack, folder: Path) -> Side:
+async def plain_side(running: Stack, framework: Framework, exits: AsyncExitStack, folder: Path) -> Side:
+    """The agent without Restate, as its callers see it, until `exits` are closed. Raises: TourError."""
     claim = sample_claims()["broken-leg"]
     port = free_port()
     url = f"http://127.0.0.1:{port}"
-    command: list[str | Path] = [sys.executable, ROOT / PLAIN.format(name=framework.name)]
+    command = stack.command(framework.script(PLAIN))
     env = running.env(f"{framework.prefix()}.plain") | {"PORT": str(port), "HOST": "127.0.0.1"}
     process = await exits.enter_async_context(
-        processes.running("The agent without Restate", command, folder / "plain.log", env)
+        processes.running("The agent without Restate", command, folder / f"{framework.name}.plain.log", env)
     )
     await process.until(f"{url}/health")
     client = await exits.enter_async_context(

@@ -17,7 +17,10 @@ from bench.measuring import Extent
 from shared.claims import sample_claims
 from tour.runtime import journal, stack
 from tour.runtime.errors import TourError
-from tour.runtime.frameworks import FRAMEWORKS, ROOT, Framework, Pattern
+from tour.runtime.frameworks import BY_NAME, ROOT, Framework, Pattern
+
+LOOP = BY_NAME["restate_loop"]
+"""The framework under whose name the service of any number of steps runs."""
 
 SERVICE = Pattern("growth", "growth", str(ROOT / "bench" / "growth_service.py"), "Growth")
 STEP = 0.1
@@ -77,13 +80,13 @@ async def growth(folder: Path, frameworks: Sequence[Framework], extent: Extent, 
     )
     with Progress(console=console, transient=True) as progress:
         bar = progress.add_task("Growth: steps and payloads", total=extent.blocks)
-        async with stack.running(folder / "growth", frameworks=FRAMEWORKS[-1:], pattern=SERVICE) as running:
+        async with stack.running(folder / "growth", frameworks=[LOOP], pattern=SERVICE) as running:
             for _ in range(extent.blocks):
                 for point in measured.steps:
-                    point.instant.append(await _timed(running, steps=point.steps))
-                    point.slow.append(await _timed(running, steps=point.steps, seconds=STEP))
+                    point.instant.append(await timed(running, steps=point.steps))
+                    point.slow.append(await timed(running, steps=point.steps, seconds=STEP))
                 for sent in measured.payloads:
-                    sent.latencies.append(await _timed(running, steps=3, payload="x" * sent.size))
+                    sent.latencies.append(await timed(running, steps=3, payload="x" * sent.size))
                 progress.advance(bar)
         keeping = [framework for framework in frameworks if framework.keyed]
         bar = progress.add_task("Growth: sessions", total=len(keeping) * extent.blocks * (max(extent.turns) + AROUND))
@@ -100,9 +103,10 @@ async def growth(folder: Path, frameworks: Sequence[Framework], extent: Extent, 
     return measured
 
 
-async def _timed(running: stack.Stack, **work: Any) -> float:
+async def timed(running: stack.Stack, **work: Any) -> float:
+    """Run an invocation of this `Work` (growth_service.py); its latency in ms. Raises: TourError when it fails."""
     sent = time.perf_counter()
-    response = await running.ingress.post(f"/restate/call/{FRAMEWORKS[-1].path(pattern=SERVICE)}", json=work)
+    response = await running.ingress.post(f"/restate/call/{LOOP.path(pattern=SERVICE)}", json=work)
     latency = (time.perf_counter() - sent) * 1000
     if response.text != str(work["steps"]):
         raise TourError(f"{work['steps']} steps: {response.text}", "Its journal may be too large.")

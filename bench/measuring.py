@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import psutil
 from pydantic import BaseModel
 
-PARTS = ("durability", "peers", "growth", "start", "tracing")
+PARTS = ("durability", "pieces", "languages", "peers", "growth", "start", "tracing")
 """The parts of the benchmark, in the order of their measurement."""
 
 

@@ -3,6 +3,7 @@
 import datetime
 from collections.abc import Collection, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from pydantic import BaseModel
 from rich.console import Console
@@ -10,11 +11,15 @@ from rich.console import Console
 from bench.against_peers import Peers, peers
 from bench.durability import Cost, durability
 from bench.growth import Growth, growth
+from bench.languages import Languages, languages
 from bench.measuring import Extent
+from bench.pieces import Piece, pieces
 from bench.starting import Start, starting
 from bench.tracing_cost import Traced, tracing_cost
 from tour.report import Machine, machine, versions
-from tour.runtime.frameworks import Framework
+from tour.runtime.frameworks import BY_NAME, Framework
+
+Of = TypeVar("Of", bound=Cost | Start | Traced)
 
 
 class Bench(BaseModel):
@@ -24,6 +29,8 @@ class Bench(BaseModel):
     machine: Machine
     versions: dict[str, str]
     durability: list[Cost] = []
+    pieces: list[Piece] = []
+    languages: Languages | None = None
     peers: Peers | None = None
     growth: Growth | None = None
     start: list[Start] = []
@@ -37,6 +44,10 @@ async def measure(
     bench = Bench(made=datetime.date.today(), machine=machine(), versions=versions())
     if "durability" in parts:
         bench.durability = await durability(folder / "durability", frameworks, extent, console)
+    if "pieces" in parts:
+        bench.pieces = await pieces(folder / "pieces", extent, console)
+    if "languages" in parts:
+        bench.languages = await languages(folder / "languages", frameworks, extent, console)
     if "peers" in parts:
         bench.peers = await peers(folder / "peers", frameworks, extent, console)
     if "growth" in parts:
@@ -44,5 +55,31 @@ async def measure(
     if "start" in parts:
         bench.start = await starting(folder / "start", frameworks, extent, console)
     if "tracing" in parts:
-        bench.tracing = await tracing_cost(folder / "tracing", frameworks, extent, console)
+        python = [framework for framework in frameworks if not framework.on_node]
+        bench.tracing = await tracing_cost(folder / "tracing", python, extent, console)
     return bench
+
+
+def put(measured: Bench, earlier: Bench) -> Bench:
+    """The earlier results with the parts that were measured now, a framework's in the place of that framework's.
+
+    Day, machine and versions stay those of the earlier run.
+    """
+    both = earlier.model_copy()
+    both.pieces = measured.pieces or earlier.pieces
+    both.languages = measured.languages or earlier.languages
+    both.peers = measured.peers or earlier.peers
+    both.growth = measured.growth or earlier.growth
+    both.durability = _replaced(earlier.durability, measured.durability)
+    both.start = _replaced(earlier.start, measured.start)
+    both.tracing = _replaced(earlier.tracing, measured.tracing)
+    return both
+
+
+def _replaced(earlier: list[Of], measured: list[Of]) -> list[Of]:
+    """Those of each framework, in the order of the frameworks."""
+    now = {each.framework for each in measured}
+    together = [*(each for each in earlier if each.framework not in now), *measured]
+    order = list(BY_NAME)
+    together.sort(key=lambda each: order.index(each.framework))
+    return together

@@ -11,7 +11,9 @@ from bench.against_peers import Peers
 from bench.crashes import MIDDLE, WINDOW, WINDOWS
 from bench.durability import Cost
 from bench.growth import STEP, Growth, around, exponents
-from bench.measuring import agent_cpu_of, cpu, median, p50, p95, rate, server_cpu_of, spread
+from bench.languages import Languages
+from bench.measuring import Block, agent_cpu_of, cpu, median, p50, p95, rate, server_cpu_of, spread
+from bench.pieces import Piece
 from bench.run import Bench
 from bench.starting import Start
 from bench.tracing_cost import Traced
@@ -22,6 +24,10 @@ def tables(bench: Bench) -> Iterator[FittedTable]:
     """The tables of each part that was measured."""
     if bench.durability:
         yield from durability(bench.durability)
+    if bench.pieces:
+        yield pieces(bench.pieces)
+    if bench.languages:
+        yield from languages(bench.languages)
     if bench.peers:
         yield from peers(bench.peers)
     if bench.growth:
@@ -42,7 +48,7 @@ def durability(costs: Sequence[Cost]) -> Iterator[FittedTable]:
             cost.title: [
                 *(f"{median(blocks, p50):.1f}, {median(blocks, p95):.1f}" for blocks in (cost.plain, cost.durable)),
                 spread(cost.ratios(p50)),
-                spread(cost.ratios_as_it_comes(p50)),
+                spread(cost.ratios_as_it_comes(p50)) if cost.as_it_comes else "-",
             ]
             for cost in alone
         },
@@ -55,7 +61,7 @@ def durability(costs: Sequence[Cost]) -> Iterator[FittedTable]:
                 f"{median(cost.plain, cpu):.1f}",
                 " + ".join(f"{median(cost.durable, of):.1f}" for of in (agent_cpu_of, server_cpu_of)),
                 spread(cost.ratios(cpu)),
-                spread(cost.ratios_as_it_comes(cpu)),
+                spread(cost.ratios_as_it_comes(cpu)) if cost.as_it_comes else "-",
             ]
             for cost in alone
         },
@@ -76,6 +82,43 @@ def durability(costs: Sequence[Cost]) -> Iterator[FittedTable]:
 
 def _concurrency(costs: Sequence[Cost]) -> list[int]:
     return list(dict.fromkeys(cost.concurrency for cost in costs))
+
+
+def pieces(pieces: Sequence[Piece]) -> FittedTable:
+    """Invocations of steps that take no time, on a server as it comes and on one that does not wait for the disk."""
+    return _table(
+        "an invocation with steps that take no time: p50 in ms, and CPU in ms",
+        ("p50", "without waits for the disk", "agent's CPU", "server's CPU"),
+        {
+            str(piece.steps): [
+                *(f"{median(blocks, p50):.1f}" for blocks in (piece.synced, piece.unsynced)),
+                *(f"{median(piece.synced, of):.1f}" for of in (agent_cpu_of, server_cpu_of)),
+            ]
+            for piece in pieces
+        },
+        rows_are="parallel steps",
+    )
+
+
+def languages(languages: Languages) -> Iterator[FittedTable]:
+    """A ratio is Python over TypeScript: above 1, TypeScript has the lower latency."""
+    for loops in languages.loops:
+        yield _table(
+            f"the loops, {loops.concurrency} at a time: Python's and TypeScript's",
+            ("p50, ms", "ratio of p50", "CPU, ms", "ratio of CPU", "claims/s"),
+            {
+                title: [
+                    *(f"{median(python, p50):.1f}, {median(typescript, p50):.1f}", spread(ratios(p50))),
+                    *(f"{median(python, cpu):.1f}, {median(typescript, cpu):.1f}", spread(ratios(cpu))),
+                    f"{median(python, rate):.0f}, {median(typescript, rate):.0f}",
+                ]
+                for title, python, typescript, ratios in (
+                    ("plain", loops.python_plain, loops.typescript_plain, loops.plain_ratios),
+                    ("durable", loops.python, loops.typescript, loops.durable_ratios),
+                )
+            },
+            rows_are="side",
+        )
 
 
 def peers(peers: Peers) -> Iterator[FittedTable]:
@@ -237,11 +280,12 @@ def plot(bench: Bench, file: Path) -> None:
 
     drawings = [
         *([_draw_ratios, _draw_throughput] if bench.durability else []),
+        *([_draw_languages] if bench.languages else []),
         *([_draw_peers] if bench.peers else []),
         *([_draw_steps, _draw_sessions] if bench.growth else []),
         *([_draw_start] if bench.start else []),
     ]
-    rows = math.ceil(len(drawings) / 3)
+    rows = max(1, math.ceil(len(drawings) / 3))
     figure, axes = plt.subplots(rows, 3, figsize=(16, 4 * rows), layout="constrained", squeeze=False)
     for draw, ax in itertools.zip_longest(drawings, axes.flat):
         if draw:
@@ -256,6 +300,17 @@ def _draw_ratios(bench: Bench, ax: Any) -> None:
     alone = [cost for cost in bench.durability if cost.concurrency == 1]
     _draw_spreads(ax, {cost.title: cost.ratios(p50) for cost in alone})
     ax.set_title("p50, durable over plain, one claim at a time")
+
+
+def _draw_languages(bench: Bench, ax: Any) -> None:
+    assert bench.languages
+    concurrency = [loops.concurrency for loops in bench.languages.loops]
+    blocks = {
+        language: [(getattr(loops, language), getattr(loops, f"{language}_plain")) for loops in bench.languages.loops]
+        for language in ("python", "typescript")
+    }
+    _draw_rates(ax, concurrency, blocks)
+    ax.set_title("the loops' claims per second: durable —, plain ···")
 
 
 def _draw_peers(bench: Bench, ax: Any) -> None:
@@ -277,14 +332,25 @@ def _draw_spreads(ax: Any, rows: Mapping[str, Sequence[float]]) -> None:
 
 def _draw_throughput(bench: Bench, ax: Any) -> None:
     concurrency = _concurrency(bench.durability)
-    for row, (title, costs) in enumerate(itertools.groupby(bench.durability, key=lambda cost: cost.title)):
-        same = list(costs)
-        for side, style, label in (("durable", "-", title), ("plain", ":", None)):
-            rates = [median(getattr(cost, side), rate) for cost in same]
-            ax.plot(concurrency, rates, style, color=f"C{row}", label=label)
-    ax.set(xscale="log", xticks=concurrency, xticklabels=concurrency, xlabel="claims at a time", ylim=(0, None))
+    blocks = {
+        title: [(cost.durable, cost.plain) for cost in costs]
+        for title, costs in itertools.groupby(bench.durability, key=lambda cost: cost.title)
+    }
+    _draw_rates(ax, concurrency, blocks)
     ax.set_title("claims per second: durable —, plain ···")
-    ax.legend(fontsize="x-small", loc="lower left", ncols=2)
+
+
+def _draw_rates(
+    ax: Any, concurrency: Sequence[int], blocks: Mapping[str, Sequence[tuple[Sequence[Block], Sequence[Block]]]]
+) -> None:
+    """Lines of the claims per second; `blocks` are, by the name of a line, the durable and the plain ones."""
+    for row, (label, sides) in enumerate(blocks.items()):
+        for side, style in enumerate(("-", ":")):
+            rates = [median(both[side], rate) for both in sides]
+            ax.plot(concurrency, rates, style, color=f"C{row}", label=label if style == "-" else None)
+    room = (0, 1.3 * ax.get_ylim()[1])  # for the legend, above the lines
+    ax.set(xscale="log", xticks=concurrency, xticklabels=concurrency, xlabel="claims at a time", ylim=room)
+    ax.legend(fontsize="x-small", loc="upper center", ncols=3)
 
 
 def _draw_steps(bench: Bench, ax: Any) -> None:

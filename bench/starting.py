@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,13 +12,10 @@ from rich.console import Console
 from rich.progress import Progress
 
 from bench.measuring import Extent
-from tour.runtime import processes
+from tour.needs import NO_MODEL, started
+from tour.runtime import node
 from tour.runtime.errors import TourError
 from tour.runtime.frameworks import ROOT, Framework
-from tour.runtime.processes import free_port
-
-NO_MODEL = {"OPENAI_BASE_URL": "http://127.0.0.1:9/v1", "GOOGLE_GEMINI_BASE_URL": "http://127.0.0.1:9"}
-"""Addresses without a model: none is called here, and with an address set, no offline model is started."""
 
 IMPORT = """
 import importlib, json, sys, time
@@ -28,6 +24,13 @@ began = time.perf_counter()
 importlib.import_module(sys.argv[1])
 print(json.dumps([time.perf_counter() - began, psutil.Process().memory_info().rss / 2**20]))
 """
+NODE_IMPORT = """
+const began = performance.now();
+await import(process.argv[1]);
+console.log(JSON.stringify([(performance.now() - began) / 1000, process.memoryUsage.rss() / 2 ** 20]));
+process.exit(0);
+"""
+"""The same on Node, where an agent's file serves when it is imported, on a free port."""
 
 
 class Start(BaseModel):
@@ -58,17 +61,25 @@ async def starting(folder: Path, frameworks: Sequence[Framework], extent: Extent
                 seconds, memory = await _import(framework.entrypoint)
                 start.imports.append(seconds)
                 start.memory.append(memory)
-                start.ready.append(await _ready(framework, folder / f"{framework.name}.log"))
+                program = ["node"] if framework.on_node else []
+                command = [os.environ.get("UV", "uv"), "run", "--quiet", *program, str(framework.entrypoint)]
+                start.ready.append(await started(framework, command, folder / f"{framework.name}.log"))
                 progress.advance(bar)
     return starts
 
 
 async def _import(script: Path) -> tuple[float, float]:
     module = ".".join(script.relative_to(ROOT).with_suffix("").parts)
+    on_node = script.suffix == ".ts"
+    command = (
+        [node.NODE, "--input-type=module", "-e", NODE_IMPORT, script]
+        if on_node
+        else [sys.executable, "-c", IMPORT, module]
+    )
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", IMPORT, module),
+        *command,
         cwd=ROOT,
-        env=os.environ | NO_MODEL,
+        env=os.environ | NO_MODEL | {"PORT": "0"},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
@@ -77,13 +88,3 @@ async def _import(script: Path) -> tuple[float, float]:
         raise TourError(f"{script} cannot be imported:\n{problem.decode()}", "Run this file alone to see why.")
     seconds, memory = json.loads(said)
     return seconds, memory
-
-
-async def _ready(framework: Framework, log: Path) -> float:
-    port = free_port()
-    env = NO_MODEL | {"PORT": str(port), "HOST": "127.0.0.1"}
-    command = [os.environ.get("UV", "uv"), "run", "--quiet", str(framework.entrypoint)]
-    began = time.perf_counter()
-    async with processes.running(f"The agent {framework.name}", command, log, env) as process:
-        await process.until(f"http://127.0.0.1:{port}/health")
-        return time.perf_counter() - began

@@ -25,7 +25,7 @@ from deploy.identity import Identity
 from shared.claims import sample_claims
 from tour.runtime import restate_server, stack
 from tour.runtime.errors import TourError
-from tour.runtime.frameworks import BY_NAME, FRAMEWORKS, ROOT, Framework, Pattern
+from tour.runtime.frameworks import PYTHON, ROOT, Framework, Pattern
 from tour.runtime.processes import Process, free_port, start
 from tour.runtime.restate_server import SETTINGS, Ports, Program
 from tour.runtime.run import command_line, until_done
@@ -147,7 +147,7 @@ def envoy_config(
 async def running(
     folder: Path,
     *,
-    framework: Framework = FRAMEWORKS[0],
+    framework: Framework = PYTHON[0],
     pattern: Pattern = REMOTE_CHECKS,
     nodes: int = NODES,
     replicas: int = 2,
@@ -298,9 +298,10 @@ def cluster(
 
 def chosen(name: str) -> Framework:
     """The framework of this name. Raises: typer.BadParameter."""
-    if name not in BY_NAME:
-        raise typer.BadParameter(f"{name} is none of {', '.join(BY_NAME)}")
-    return BY_NAME[name]
+    by_name = {framework.name: framework for framework in PYTHON}
+    if name not in by_name:
+        raise typer.BadParameter(f"{name} is none of {', '.join(by_name)}")
+    return by_name[name]
 
 
 async def _stay(framework: Framework, replicas: int, checks: int) -> None:

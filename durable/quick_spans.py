@@ -1,8 +1,8 @@
 """Makes a middleware of LangChain cheap: LangSmith looks after its spans where the agent runs, and not in threads.
 
 langchain 1.4 puts a span around each call of a middleware, such as Restate's. With or without a LangSmith to send them
-to, each span waits twice for a thread: six times in a claim, which takes longer than the fan-out. LangSmith has a
-setting for programs without threads, which this module uses. Importing it is enough.
+to, each span waits twice for a thread: six times in a claim. LangSmith has a setting for programs without threads,
+which this module uses. Importing it is enough.
 """
 
 from collections.abc import Callable

@@ -3,8 +3,6 @@
 uv run google_adk/approval_agent.py
 """
 
-from contextlib import aclosing
-
 import restate
 from google.adk.agents import LlmAgent
 from google.adk.apps import App
@@ -14,7 +12,7 @@ from google.genai import types
 from restate.ext.adk import RestatePlugin, restate_context
 
 from durable.held_steps import hold_failures
-from google_adk.model import GeminiAskedAgain
+from google_adk.model import GeminiAskedAgain, answer_of
 from google_adk.sessions import CompactedSessionService, compaction
 from google_adk.tool_calls import refuse_unknown_tool
 from shared import llm
@@ -72,17 +70,7 @@ async def run(ctx: restate.ObjectContext, claim: SessionClaim) -> str:
         state_delta={"claim": claim.claim.model_dump(mode="json")},
         new_message=types.Content(role="user", parts=[types.Part(text=prompt)]),
     )
-    answer, problem, turns = "", "", 0
-    async with aclosing(events):  # what is left of the run may not end in the middle of another claim
-        async for event in events:
-            # ADK's own limit (max_llm_calls) does not count the calls that Restate's plugin makes in its stead.
-            turns += bool(event.get_function_calls())
-            if turns == llm.MAX_TURNS:
-                raise restate.TerminalError(f"the model gave no answer in {turns} turns")
-            problem = f"{event.error_code}: {event.error_message}" if event.error_code else problem
-            if event.is_final_response() and event.content and event.content.parts:
-                answer = "".join(part.text or "" for part in event.content.parts)
-    return llm.answer(answer, problem=problem)
+    return await answer_of(events)
 
 
 if __name__ == "__main__":

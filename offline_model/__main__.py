@@ -10,7 +10,9 @@ One more path segment in front names who asks (`http://127.0.0.1:8090/langchain_
 
 import argparse
 import os
+import signal
 import sys
+import threading
 
 from lab.ledger import Lab
 from offline_model.faults import LabDirector
@@ -23,13 +25,21 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=0, help="0 (the default) takes a free one")
     parser.add_argument("--latency", type=float, default=0.0, help="seconds that each answer takes")
     parser.add_argument("--wire", action="append", choices=TYPES, help="quick from the first answer on (default: all)")
+    parser.add_argument("--until-eof", action="store_true", help="end when standard input does, with who started this")
     arguments = parser.parse_args()
+    if arguments.until_eof:
+        threading.Thread(target=_end_with_stdin, daemon=True).start()
     lab = os.environ.get("TOUR_LAB")
     director = LabDirector(Lab(lab)) if lab else None
     try:
         serve(port=arguments.port, latency=arguments.latency, director=director, wires=arguments.wire or TYPES)
     except (OSError, OverflowError) as error:
         sys.exit(f"The offline model cannot listen on 127.0.0.1:{arguments.port}: {error}")
+
+
+def _end_with_stdin() -> None:
+    sys.stdin.read()
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
@@ -82,8 +83,11 @@ STEP = "model"
 
 
 def digest(prompt: str) -> str:
-    """The name of the invocation in the ledger's lines of the model, which sees only the prompt."""
-    return hashlib.sha256(prompt.encode()).hexdigest()[:16]
+    """The name of the invocation in the ledger's lines of the model, which sees only the prompt.
+
+    `3000.0`, as Python writes it, and `3000`, as JavaScript does, are the same claim.
+    """
+    return hashlib.sha256(re.sub(r"(?<=\d)\.0\b", "", prompt).encode()).hexdigest()[:16]
 
 
 class LabDirector:

@@ -30,7 +30,7 @@ GRACE = 0.5
 
 
 def service_name(name: str) -> str:
-    """`name`, or `<TOUR_SERVICE_PREFIX>.<name>` where five agents share one Restate and need five names."""
+    """`name`, or `<TOUR_SERVICE_PREFIX>.<name>` where several agents share one Restate and need several names."""
     prefix = os.environ.get("TOUR_SERVICE_PREFIX")
     return f"{prefix}.{name}" if prefix else name
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conformance import page
-from tour.runtime.frameworks import ROOT
+from tests.conformance import cases, page
+from tour.runtime.frameworks import FAN_OUT, FRAMEWORKS, ROOT, Framework
 
 CASES = "live and not provider and (a_refusal or wrong_path or the_checks_run_in_parallel or no_body)"
 
@@ -49,3 +49,8 @@ def test_the_page_is_that_of_the_file() -> None:
 def test_the_tours_agents_pass_every_case_that_was_graded() -> None:
     for kinds in page.grades()["agents"].values():
         assert {promise for promise, cases in kinds["tour"].items() if any(cases.values())} == set()
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS, ids=lambda framework: framework.name)
+def test_an_agent_of_the_tour_is_graded_once_by_its_name(framework: Framework) -> None:
+    assert cases._under_test(framework.name) == ([framework], FAN_OUT)

@@ -60,7 +60,7 @@ async def up(frameworks: Sequence[Framework], model_latency: float, step_latency
         claim = sample_claims()["broken-leg"]
         console.print(f"Model: {running.model}. Logs: {running.folder}", highlight=False, soft_wrap=True)
         console.print(f"Restate UI: {running.restate.admin}/ui\n", highlight=False)
-        for framework in frameworks:
+        for framework in running.frameworks:
             console.print(
                 f"curl {running.restate.ingress}/restate/call/{framework.path()} "
                 f"--json '{json.dumps(framework.body(claim))}'\n",

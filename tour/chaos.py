@@ -1,7 +1,7 @@
 """`tour chaos`: a seeded storm over all frameworks, and the verdict of Restate's journal and the lab's ledger.
 
 Checks fail, the model is overloaded or hangs up, agents and the Restate server are killed and started again. The whole
-plan is made from the seed before anything runs. The verdict says whether the promise was kept, and whether enough
+plan is made from the seed before the first claim. The verdict says whether the promise was kept, and whether enough
 faults struck to prove it.
 """
 
@@ -81,9 +81,9 @@ async def run(claims: int, seed: int, console: Console) -> None:
     if os.environ.get("RESTATE_ADMIN_URL"):
         raise TourError("The storm kills the Restate server.", "Unset RESTATE_ADMIN_URL: then it uses one of its own.")
     folder = Path(tempfile.mkdtemp(prefix="tour-chaos-"))
-    storm = plan(claims, seed)
-    console.print(f"{claims} claims, seed {seed}: {storm.faults} faults, {len(storm.kills)} kills", highlight=False)
     async with stack.running(folder, say=say(console)) as running:
+        storm = plan(claims, seed, running.frameworks)
+        console.print(f"{claims} claims, seed {seed}: {storm.faults} faults, {len(storm.kills)} kills", highlight=False)
         seen = await rage(running, storm, console)
     verdict = await judge(storm, seen)
     show(verdict, seen.seconds, console)
@@ -93,19 +93,19 @@ async def run(claims: int, seed: int, console: Console) -> None:
     shutil.rmtree(folder)
 
 
-def plan(claims: int, seed: int) -> Storm:
-    """The storm of this seed; the same seed and number of claims give the same storm."""
+def plan(claims: int, seed: int, frameworks: Sequence[Framework] = FRAMEWORKS) -> Storm:
+    """The storm of this seed over these frameworks; the same arguments give the same storm."""
     rng = random.Random(seed)
     samples = sample_claims()
     orders = []
     for number in range(claims):
         reason = f"storm {seed}, claim {number}."
         claim = samples[rng.choice(sorted(samples))].model_copy(update={"reason": reason})
-        # One in 21 kills its agent, which takes seconds to start again; 21 lets the frameworks take turns.
-        kind = "crash" if number % 21 == 7 else rng.choices(("fail", "model", "none"), weights=(5, 3, 2))[0]
+        # One in 22 kills its agent, which takes seconds to start again; 22 lets five or seven frameworks take turns.
+        kind = "crash" if number % 22 == 7 else rng.choices(("fail", "model", "none"), weights=(5, 3, 2))[0]
         faults = tuple(replace(fault, about=reason) for fault in _faults(kind, rng))
-        orders.append(Order(FRAMEWORKS[number % len(FRAMEWORKS)], claim, faults))
-    victims = [rng.choice(FRAMEWORKS).name for _ in range(max(1, claims // 25))]
+        orders.append(Order(frameworks[number % len(frameworks)], claim, faults))
+    victims = [rng.choice(frameworks).name for _ in range(max(1, claims // 25))]
     victims += [SERVER] * max(1, claims // 70)
     rng.shuffle(victims)
     return Storm(tuple(orders), tuple(((at + 1) * claims // (len(victims) + 2), it) for at, it in enumerate(victims)))
@@ -179,7 +179,8 @@ class Verdict:
 async def judge(storm: Storm, seen: Witnessed) -> Verdict:
     """Compare the evidence with the promise."""
     once, redone, repeated = [], [], []
-    rows: dict[str, Counter[str]] = {framework.name: Counter() for framework in FRAMEWORKS}
+    frameworks = list(dict.fromkeys(outcome.order.framework for outcome in seen.outcomes))
+    rows: dict[str, Counter[str]] = {framework.name: Counter() for framework in frameworks}
     for outcome in seen.outcomes:
         row, invocation = rows[outcome.order.framework.name], seen.journal.get(outcome.id)
         row["claims"] += 1
@@ -201,7 +202,7 @@ async def judge(storm: Storm, seen: Witnessed) -> Verdict:
         once.append(f"{seen.invocations} invocations of {len(seen.outcomes)} claims")
     crashes = Counter(entry.framework for entry in seen.ledger if entry.detail.startswith("crash-"))
     kills = Counter(seen.kills)
-    for framework in FRAMEWORKS:
+    for framework in frameworks:
         rows[framework.name]["kills"] = kills[framework.name] + crashes[framework.prefix()]
     return Verdict(
         violations={
@@ -214,7 +215,7 @@ async def judge(storm: Storm, seen: Witnessed) -> Verdict:
         injected=sum(entry.event == "injected" for entry in seen.ledger),
         kills_planned=len(storm.kills),
         kills=len(seen.kills),
-        table=[(framework.title, *(str(rows[framework.name][count]) for count in COUNTS)) for framework in FRAMEWORKS],
+        table=[(framework.title, *(str(rows[framework.name][count]) for count in COUNTS)) for framework in frameworks],
     )
 
 

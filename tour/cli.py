@@ -21,7 +21,7 @@ cli = typer.Typer(
     add_completion=False,
     no_args_is_help=False,
     pretty_exceptions_enable=False,
-    help="One agent on five SDKs, made durable by Restate. Without a command: one claim to all five, side by side.",
+    help="One agent on seven SDKs, made durable by Restate. Without a command: one claim to all of them, side by side.",
 )
 for command in sorted(entry_points(group="tour.commands")):  # of folders above this one: see pyproject.toml
     cli.add_typer(command.load(), name=command.name)
@@ -38,7 +38,7 @@ def tour(
     step_latency: StepLatency = 0.5,
     svg: Svg = None,
 ) -> None:
-    """Start everything that does not run yet, send one claim to all five at once, and show the results."""
+    """Start everything that does not run yet, send one claim to all agents at once, and show the results."""
     if context.invoked_subcommand is None:
         job = compare_.side_by_side(
             options.frameworks(only), options.claim(sample, claim), model_latency, step_latency, console
@@ -92,7 +92,7 @@ def compare(
     ] = None,
     svg: Svg = None,
 ) -> None:
-    """Compare the five on one claim, with faults if you plan any: figures, timelines and facts from their code."""
+    """Compare the agents on one claim, with faults if you plan any: figures, timelines and facts from their code."""
     fields = {
         "date": date,
         "category": category,
@@ -103,7 +103,7 @@ def compare(
     faults = compare_.faults(fail or (), crash or (), crash_after or (), terminal or (), delay or (), model_fault or ())
     if findings and (repeat < 2 or only or faults):
         raise TourError(
-            "--findings compares all five, warm and undisturbed.", "Use --repeat 5, without --only and without faults."
+            "--findings compares all, warm and undisturbed.", "Use --repeat 5, without --only and without faults."
         )
     if patterns and (repeat > 1 or json_ or html or findings):
         raise TourError(
@@ -136,10 +136,10 @@ def code(
 
 @cli.command()
 def chaos(
-    claims: Annotated[int, typer.Option(min=10, help="The number of claims, spread over all five.")] = 25,
+    claims: Annotated[int, typer.Option(min=10, help="The number of claims, spread over all agents.")] = 25,
     seed: Annotated[int, typer.Option(help="The seed of the plan: the same seed gives the same storm.")] = 1,
 ) -> None:
-    """Let failing steps, model faults and `kill -9` loose on all five, and judge: was the promise kept?"""
+    """Let failing steps, model faults and `kill -9` loose on all agents, and judge: was the promise kept?"""
     until_done(chaos_.run(claims, seed, console))
 
 
@@ -156,7 +156,7 @@ def web(
     step_latency: StepLatency = 1.0,
     open_: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
 ) -> None:
-    """Serve a live page: send a claim to all five, break a check, kill an agent, and watch them recover."""
+    """Serve a live page: send a claim to all agents, break a check, kill an agent, and watch them recover."""
     from tour import web as web_  # NiceGUI takes a second to import, and only this command needs it
 
     until_done(web_.run(port, model_latency, step_latency, console, in_browser=open_))

@@ -1,6 +1,7 @@
 """The agents' code, read from their files: by region, side by side, and the facts that it tells."""
 
 import ast
+import itertools
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -8,17 +9,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tour.runtime.errors import TourError
-from tour.runtime.frameworks import FRAMEWORKS, ROOT, Framework
+from tour.runtime.frameworks import FRAMEWORKS, PYTHON, ROOT, TYPESCRIPT, Framework
 
 SHARED_BY_ALL = "durable.held_steps"
-"""A module that every agent imports."""
+"""A module that every agent in Python imports."""
 
 REGIONS = ("the tool", "the agent", "the service")
 
 
 @dataclass(frozen=True)
 class Line:
-    """A line of code. `common`: most frameworks have it in the same region, whatever its indentation."""
+    """A line of code. `common`: most agents in its language have it in the same region, whatever its indentation."""
 
     text: str
     common: bool
@@ -29,9 +30,9 @@ class Facts:
     """Facts about an agent, read from its code.
 
     `lines`: the number of lines of its file that are not blank. `helpers`: the same for the modules that it imports
-    from its folder and from `durable`, without the one that all agents import. `context`: the module of
-    `restate_context()`, or else the way in which the tool gets Restate's context. `claim`: the object in which the tool
-    finds the submitted claim. `session`: the service that keeps the session.
+    from its folder and from `durable` (in TypeScript: shared/tool_calls.ts), without the one that all agents import.
+    `context`: the module of `restate_context()`, or else the way in which the tool gets Restate's context. `claim`: the
+    object in which the tool finds the submitted claim. `session`: the service that keeps the session.
     """
 
     lines: int
@@ -45,23 +46,34 @@ class Facts:
 def regions(frameworks: Sequence[Framework] = FRAMEWORKS) -> dict[str, dict[str, tuple[Line, ...]]]:
     """The lines of each region, by the names of the region and of the framework.
 
-    The regions of a file are the tool `calculate_metrics`, the agent, and `claim_service` with its handler.
+    The regions of a file are the tool `calculate_metrics`, the agent, and `claim_service`, in Python with its handler.
     Raises: TourError when a file lacks one.
     """
     cut = {framework.name: _cut(framework) for framework in FRAMEWORKS}
     shown: dict[str, dict[str, tuple[Line, ...]]] = {}
     for region in REGIONS:
-        in_how_many = Counter(line for parts in cut.values() for line in {text.strip() for text in parts[region]})
+        common = {language: _common([cut[each.name][region] for each in language]) for language in (PYTHON, TYPESCRIPT)}
         shown[region] = {
             framework.name: tuple(
-                Line(text, 2 * in_how_many[text.strip()] > len(FRAMEWORKS)) for text in cut[framework.name][region]
+                Line(text, text.strip() in common[TYPESCRIPT if framework.on_node else PYTHON])
+                for text in cut[framework.name][region]
             )
             for framework in frameworks
         }
     return shown
 
 
+def _common(parts: Sequence[Sequence[str]]) -> set[str]:
+    """The lines that most of these parts have."""
+    in_how_many = Counter(line for part in parts for line in {text.strip() for text in part})
+    return {line for line, count in in_how_many.items() if 2 * count > len(parts)}
+
+
 def _cut(framework: Framework) -> dict[str, list[str]]:
+    return (_cut_typescript if framework.on_node else _cut_python)(framework)
+
+
+def _cut_python(framework: Framework) -> dict[str, list[str]]:
     source = framework.entrypoint.read_text()
     lines = source.splitlines()
     nodes = [node for node in ast.parse(source).body[1:] if not isinstance(node, (ast.Import, ast.ImportFrom))]
@@ -70,10 +82,7 @@ def _cut(framework: Framework) -> dict[str, list[str]]:
         tool, service = names.index("calculate_metrics"), names.index("claim_service")
         end = next(at for at, node in enumerate(nodes) if isinstance(node, ast.If))
     except (ValueError, StopIteration):
-        raise TourError(
-            f"{framework.entrypoint} has not all of its regions: calculate_metrics, the agent, claim_service, serve.",
-            "Keep the order and the names of the other frameworks' files.",
-        ) from None
+        raise _lacks_regions(framework) from None
 
     def text(first: int, last: int) -> list[str]:
         """The lines from the first node, with its decorators, to the end of the last."""
@@ -88,6 +97,34 @@ def _cut(framework: Framework) -> dict[str, list[str]]:
     }
 
 
+def _cut_typescript(framework: Framework) -> dict[str, list[str]]:
+    """By the lines that are not indented: in code that is formatted, each statement begins with one."""
+    lines = framework.entrypoint.read_text().splitlines()
+    imports = max(number for number, line in enumerate(lines) if line.startswith("import "))
+
+    def begins(pattern: str) -> int:
+        found = [number for number, line in enumerate(lines) if re.match(pattern, line)]
+        if not found:
+            raise _lacks_regions(framework)
+        return found[0]
+
+    agent = begins(r"(async function|const) run\b")
+    service = begins(r"const claimService\b")
+    end = begins(r"serve\(claimService\)")
+    if begins(r"(const|function) (calculate_metrics|calculateMetrics)\b") > agent:
+        raise _lacks_regions(framework)
+    starts = (imports + 1, agent, service, end)
+    cut = (lines[first:last] for first, last in itertools.pairwise(starts))
+    return {region: "\n".join(part).strip("\n").split("\n") for region, part in zip(REGIONS, cut, strict=True)}
+
+
+def _lacks_regions(framework: Framework) -> TourError:
+    return TourError(
+        f"{framework.entrypoint} has not all of its regions: calculate_metrics, the agent, claim_service, serve.",
+        "Keep the order and the names of the other frameworks' files.",
+    )
+
+
 def _name(node: ast.stmt) -> str:
     if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
         return node.name
@@ -98,6 +135,10 @@ def _name(node: ast.stmt) -> str:
 
 def facts(framework: Framework) -> Facts:
     """The facts about an agent, from its file."""
+    return (_typescript_facts if framework.on_node else _python_facts)(framework)
+
+
+def _python_facts(framework: Framework) -> Facts:
     source = framework.entrypoint.read_text()
     tree = ast.parse(source)
     functions = {
@@ -126,6 +167,21 @@ def facts(framework: Framework) -> Facts:
             if argument.annotation and ast.unparse(argument.annotation) not in ("InsuranceClaim", "Metrics")
         ),
         session=sessions[0] if sessions else "none",
+    )
+
+
+def _typescript_facts(framework: Framework) -> Facts:
+    source = framework.entrypoint.read_text()
+    modules = re.findall(r'^import .* from "(\./[\w/]+\.ts|\.\./shared/tool_calls\.ts)";$', source, re.MULTILINE)
+    tool = "\n".join(_cut_typescript(framework)["the tool"])
+    given = "an argument" if re.search(r"\brun: \(ctx\b.*\bsubmitted\b", tool) else "a closure"
+    return Facts(
+        lines=_lines(framework.entrypoint),
+        helpers=sum(_lines(framework.home / module) for module in modules),
+        service="Virtual Object" if "restate.object(" in source else "Service",
+        context=given,
+        claim=given,
+        session="none",
     )
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import tempfile
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from rich.table import Table
 
 from lab.ledger import Fault, Kind
 from shared.claims import InsuranceClaim
-from tour import report, show
+from tour import needs, report, show
 from tour.boot import booted, say
 from tour.report import Report, Run
 from tour.runtime import journal
@@ -116,7 +117,9 @@ async def side_by_side(
         model = running.model
         console.print(f"Claim: {claim.model_dump_json()}", soft_wrap=True, highlight=False)
         running.lab.plan(*faults)
-        runs = await compare(running, frameworks, claim, repeat, console)
+        if files.findings and running.frameworks != list(frameworks):
+            raise TourError("--findings compares all of them, and some are left out.", "Connect to the network once.")
+        runs = await compare(running, running.frameworks, claim, repeat, console)
     made = report.report_of(
         runs, claim=claim, model=model, model_latency=model_latency, step_latency=step_latency, faults=faults
     )
@@ -134,6 +137,9 @@ async def side_by_side(
     elif running.restate.process:
         console.print("This run had a Restate of its own on free ports: its journals, and so its pages, are gone.")
     _write(made, files, console)
+    if files.findings:
+        files.findings.write_text(await _findings(made, frameworks))
+        console.print(f"Findings: {files.findings}", soft_wrap=True, highlight=False)
     if not faults and any(run.verdict == "error" for framework in made.frameworks for run in framework.runs):
         raise typer.Exit(1)
 
@@ -147,9 +153,12 @@ def _write(made: Report, files: Files, console: Console) -> None:
     if files.html:
         files.html.write_text(report.html(made))
         console.print(f"Report: {files.html}", soft_wrap=True, highlight=False)
-    if files.findings:
-        files.findings.write_text(report.findings(made))
-        console.print(f"Findings: {files.findings}", soft_wrap=True, highlight=False)
+
+
+async def _findings(made: Report, frameworks: Sequence[Framework]) -> str:
+    with tempfile.TemporaryDirectory(prefix="tour-findings-") as folder:
+        needed = await needs.needs(frameworks, Path(folder))
+        return report.findings(made, needed, await needs.whole_journal(Path(folder), made.claim))
 
 
 async def three_ways(
@@ -170,8 +179,8 @@ async def three_ways(
         for pattern in PATTERNS:
             say(console)(f"{pattern.title}: {pattern.file}")
             await running.add(pattern)
-            runs[pattern.title] = await compare(running, frameworks, claim, 2, console, pattern)
-    for framework in frameworks:
+            runs[pattern.title] = await compare(running, running.frameworks, claim, 2, console, pattern)
+    for framework in running.frameworks:
         console.print(f"\n{framework.title}", style="bold")
         console.print(show.timelines({title: made[framework][-1] for title, made in runs.items()}, console.width))
 

@@ -23,9 +23,10 @@ from lab.ledger import Entry, Fault
 from shared.claims import InsuranceClaim
 from tour import code
 from tour.code import Facts
-from tour.runtime import evidence, journal, restate_server
+from tour.needs import Needs
+from tour.runtime import evidence, journal, node, restate_server
 from tour.runtime.evidence import Runs
-from tour.runtime.frameworks import ROOT, Framework
+from tour.runtime.frameworks import BY_NAME, PYTHON, ROOT, Framework
 from tour.runtime.journal import Invocation
 
 PACKAGES = (
@@ -202,7 +203,9 @@ def report_of(
 
 def versions() -> dict[str, str]:
     """The installed versions of the SDKs and of the Restate server, by package name."""
-    return {name: metadata.version(name) for name in PACKAGES} | {"restate-server": restate_server.VERSION}
+    of_npm: dict[str, str] = json.loads((node.TYPESCRIPT / "package.json").read_text())["dependencies"]
+    of_python = {name: metadata.version(name) for name in PACKAGES}
+    return of_python | {"restate-server": restate_server.VERSION} | of_npm
 
 
 def machine() -> Machine:
@@ -254,9 +257,14 @@ CONFORMANCE = ROOT / "docs/conformance.json"
 `agents.<framework>.documented|tour.<promise>.<case>` is the error, or null for a case that passes."""
 
 
+def _graded() -> dict[str, Any]:
+    agents: dict[str, Any] = json.loads(CONFORMANCE.read_text())["agents"]
+    return agents
+
+
 def promises_kept() -> dict[str, list[str]]:
     """By promise, for each framework: `11 → 17 of 17`, the cases passed as documented and by the tour's agent."""
-    agents = json.loads(CONFORMANCE.read_text())["agents"]
+    agents = _graded()
     kept: dict[str, list[str]] = {}
     for kinds in agents.values():
         for promise in kinds["tour"]:
@@ -268,15 +276,20 @@ def promises_kept() -> dict[str, list[str]]:
     return kept
 
 
-def findings(report: Report) -> str:
-    """The findings as Markdown: the content of docs/comparison.md. Needs two or more runs of each framework."""
+def findings(report: Report, needs: Sequence[Needs], whole_journal: int) -> str:
+    """The findings as Markdown: the content of docs/comparison.md. Takes two or more runs of each framework.
+
+    `needs` are those of the frameworks, in the same order; `whole_journal` is in bytes.
+    """
     rows: list[dict[str, Any]] = []
-    for framework in report.frameworks:
+    for framework, needed in zip(report.frameworks, needs, strict=True):
         first, *later = framework.runs
         total = statistics.median(run.total for run in later)
         rows.append(
             {
+                "name": framework.name,
                 "title": framework.title,
+                "needs": needed,
                 "total": total,
                 "added": total - (later[-1].model_calls * report.model_latency + report.step_latency) * 1000,
                 "first": first.total,
@@ -288,9 +301,13 @@ def findings(report: Report) -> str:
     return environment.get_template("comparison.md").render(
         report=report,
         rows=rows,
+        of={row["name"]: row for row in rows},
+        python=[row for row in rows if BY_NAME[row["name"]] in PYTHON],
+        whole_journal=whole_journal,
         heaviest=max(rows, key=lambda row: row["last"].journal_bytes),
         lightest=min(rows, key=lambda row: row["last"].journal_bytes),
         promises_kept=promises_kept(),
+        graded=[BY_NAME[name].title for name in _graded()],
         frugal=min(rows, key=lambda row: row["last"].tokens_read),
     )
 

@@ -1,4 +1,4 @@
-"""`tour web`: a live page on which a claim goes to all five agents, breaks as planned, and recovers.
+"""`tour web`: a live page on which a claim goes to all agents at once, breaks as planned, and recovers.
 
 Each browser tab has a claim of its own. The faults of a tab hit only its claim: the claim's reason ends with a unique
 mark, and the lab injects the faults only where it finds the mark. The agents are shared by all tabs: a kill interrupts
@@ -36,6 +36,9 @@ from tour.runtime.frameworks import APPROVAL, FRAMEWORKS, PATTERNS, Framework, P
 from tour.runtime.journal import Invocation
 from tour.runtime.processes import who_listens
 from tour.runtime.stack import CHECKS, Stack
+
+MOST_BELOW = 5
+"""With more lanes than these, the words of each are beside its timeline rather than above it."""
 
 READING = 0.25
 """Seconds between two readings of the journal."""
@@ -126,13 +129,15 @@ class Lane:
     title: str
 
 
-VIEWS = {
-    f"All five: {pattern.title}": [Lane(framework, pattern, framework.title) for framework in FRAMEWORKS]
-    for pattern in (*PATTERNS, APPROVAL)
-} | {
-    f"{framework.title}, three ways": [Lane(framework, pattern, pattern.title) for pattern in PATTERNS]
-    for framework in FRAMEWORKS
-}
+def views(frameworks: Sequence[Framework]) -> dict[str, list[Lane]]:
+    """The lanes of each view, by its title: all frameworks in one pattern, or one framework in all of them."""
+    return {
+        f"All agents: {pattern.title}": [Lane(framework, pattern, framework.title) for framework in frameworks]
+        for pattern in (*PATTERNS, APPROVAL)
+    } | {
+        f"{framework.title}, three ways": [Lane(framework, pattern, pattern.title) for pattern in PATTERNS]
+        for framework in frameworks
+    }
 
 
 @dataclass
@@ -162,6 +167,7 @@ class Tab:
 
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
+        self.views = views(stack.frameworks)
         self.sent: Sent | None = None
         self.cards: dict[Lane, Card] = {}
         self.fields: dict[str, Any] = {}
@@ -197,17 +203,18 @@ class Tab:
 
     def _view(self) -> None:
         """Lay out the chosen lanes, empty."""
-        lanes = VIEWS[self.view.value]
+        lanes = self.views[self.view.value]
         self.desk.timer.active = lanes[0].pattern == APPROVAL
         self.sent = None
         self.ledger.text = ""
-        self.button.text = "Send to all five" if len(lanes) == len(FRAMEWORKS) else "Send it three ways"
+        self.button.text = "Send it three ways" if self.view.value.endswith("three ways") else "Send to all agents"
         self.column.clear()
+        self.column.classes(replace="cards many" if len(lanes) > MOST_BELOW else "cards")
         with self.column.style(f"--lanes: {len(lanes)}"):
             self.cards = {lane: self._card(lane) for lane in lanes}
 
     def _form(self) -> None:
-        self.view = ui.select(list(VIEWS), label="Compare", value=next(iter(VIEWS)), on_change=self._view)
+        self.view = ui.select(list(self.views), label="Compare", value=next(iter(self.views)), on_change=self._view)
         self.view.props("dense")
         samples = sample_claims()
         ui.select(

@@ -27,7 +27,7 @@ from offline_model.faults import digest
 from tour import report, show
 from tour.runtime import journal, processes, stack
 from tour.runtime.errors import TourError
-from tour.runtime.frameworks import FAN_OUT, FRAMEWORKS, Framework, Pattern
+from tour.runtime.frameworks import FAN_OUT, PYTHON, Framework, Pattern
 from tour.runtime.journal import Invocation, Step
 from tour.runtime.processes import Process
 from tour.runtime.stack import CHECKS, Agent, Stack
@@ -275,7 +275,7 @@ class Attempt:
     async def running(
         self,
         service: str = FAN_OUT.service,
-        framework: Framework = FRAMEWORKS[0],
+        framework: Framework = PYTHON[0],
     ) -> AsyncIterator[Running]:
         """Run Restate, the offline model, and the learner's file, which serves `service`.
 

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from offline_model.conversation import BadRequest, Conversation, ToolCall, ToolResult, Turn
+from offline_model.conversation import AssistantText, BadRequest, Conversation, ToolCall, ToolResult, Turn
 from offline_model.wires.wire import (
     Said,
     System,
@@ -35,6 +35,8 @@ def _parse(path: dict[str, str], body: dict[str, Any]) -> Conversation:
                 said.append(ToolResult("", text_of(output, f"input[{at}].output"), call))
             case {"type": "reasoning"}:
                 pass
+            case {"type": "item_reference", "id": str()}:  # OpenAI has that text, and this model keeps none
+                said.append(AssistantText(""))
             case {"role": str(role), "content": content} if item.get("type", "message") == "message":
                 said.append(message_of(role, text_of(content, f"input[{at}].content"), f"input[{at}].role"))
             case _:

@@ -11,11 +11,12 @@ from bench import against_peers, commands, crashes, growth, measuring, show
 from bench.contenders import PEERS
 from bench.durability import Cost
 from bench.measuring import PARTS, Block, Extent
-from bench.run import Bench, measure
+from bench.run import Bench, measure, put
+from bench.starting import Start
 from tour.runtime.errors import TourError
-from tour.runtime.frameworks import FRAMEWORKS
+from tour.runtime.frameworks import FRAMEWORKS, ROOT
 
-CHOSEN = [framework for framework in FRAMEWORKS if framework.keyed or framework.name == "langchain_agent"]
+CHOSEN = [framework for framework in FRAMEWORKS if framework.name in ("google_adk", "langchain_agent", "vercel_ai")]
 AGAINST = [peer for peer in PEERS if peer.name == "langgraph.sqlite"]
 SMALL = Extent(
     claims=3, blocks=1, concurrency=(1, 4), against=(1,), steps=(3, 6), payloads=(1_000, 10_000), turns=(2, 4)
@@ -38,6 +39,10 @@ async def test_every_part_is_measured(tmp_path: Path, monkeypatch: pytest.Monkey
             assert block.agent_cpu > 0
         assert all(block.server_cpu > 0 for block in cost.durable)
         assert all(block.server_cpu == 0 for block in cost.plain)
+        assert bool(cost.as_it_comes) == (cost.framework != "vercel_ai"), "in TypeScript nothing is replaced"
+
+    assert [piece.steps for piece in measured.pieces] == [0, 1, 3]
+    assert all(len(piece.synced) == len(piece.unsynced) == SMALL.blocks for piece in measured.pieces)
 
     assert measured.peers
     assert [versus.peer for versus in measured.peers.versus] == [peer.name for peer in AGAINST]
@@ -61,7 +66,7 @@ async def test_every_part_is_measured(tmp_path: Path, monkeypatch: pytest.Monkey
     assert [start.framework for start in measured.start] == [framework.name for framework in CHOSEN]
     assert all(min(start.memory + start.imports + start.ready) > 0 for start in measured.start)
 
-    traced = [framework.name for framework in CHOSEN] if "tracing" in parts else []
+    traced = [framework.name for framework in CHOSEN if not framework.on_node] if "tracing" in parts else []
     assert [cost.framework for cost in measured.tracing] == traced
     kept = tmp_path / "bench.json"
     kept.write_text(measured.model_dump_json())
@@ -74,6 +79,37 @@ async def test_every_part_is_measured(tmp_path: Path, monkeypatch: pytest.Monkey
     assert "…" not in said, "the tables fit 80 columns"
     for title in [*(framework.title for framework in CHOSEN), *(peer.title for peer in AGAINST)]:
         assert title in said
+
+
+@pytest.mark.server
+async def test_both_loops_are_measured_in_turns(tmp_path: Path) -> None:
+    measured = await measure(tmp_path, FRAMEWORKS, ["languages"], SMALL, Console(file=StringIO()))
+    assert measured.languages
+    assert [loops.concurrency for loops in measured.languages.loops] == list(SMALL.concurrency)
+    for loops in measured.languages.loops:
+        for plain in (*loops.python_plain, *loops.typescript_plain):
+            assert plain.server_cpu == 0
+            assert plain.agent_cpu > 0
+        assert all(durable.server_cpu > 0 for durable in (*loops.python, *loops.typescript))
+
+    earlier = Bench.model_validate_json((ROOT / "docs/benchmark.json").read_bytes())
+    both = put(measured, earlier)
+    assert both.languages == measured.languages
+    assert both.model_copy(update={"languages": earlier.languages}) == earlier
+
+
+def test_a_framework_that_is_measured_again_takes_its_place() -> None:
+    def start(framework: str, ready: float) -> Start:
+        return Start(framework=framework, title=framework, imports=[1], memory=[1], ready=[ready])
+
+    earlier = Bench.model_validate_json((ROOT / "docs/benchmark.json").read_bytes())
+    before = earlier.model_copy(update={"start": [start("openai_agents", 1), start("restate_loop", 1)]})
+    now = earlier.model_copy(update={"start": [start("vercel_ai", 2), start("openai_agents", 2)]})
+    assert [(each.framework, each.ready) for each in put(now, before).start] == [
+        ("openai_agents", [2]),
+        ("restate_loop", [1]),
+        ("vercel_ai", [2]),
+    ]
 
 
 def test_a_ratio_is_that_of_neighbouring_blocks() -> None:

@@ -12,6 +12,7 @@ from bench.contenders import PEERS
 from bench.crashes import POINTS, Recovery
 from bench.durability import Cost
 from bench.growth import AROUND, Growth, Payload, Session, Steps
+from bench.languages import Languages, Loops
 from bench.measuring import Block, Extent
 from bench.run import Bench
 from bench.starting import Start
@@ -62,6 +63,19 @@ BENCH = Bench(
         for title in TITLES
         for concurrency in EXTENT.concurrency
     ],
+    languages=Languages(
+        made=datetime.date(2026, 11, 25),
+        loops=[
+            Loops(
+                concurrency=concurrency,
+                python=blocks(123.4),
+                python_plain=blocks(12.3),
+                typescript=blocks(123.4),
+                typescript_plain=blocks(0.5),
+            )
+            for concurrency in EXTENT.concurrency
+        ],
+    ),
     peers=Peers(
         versus=[
             Versus(
@@ -115,7 +129,7 @@ def printed(part: RenderableType) -> str:
 
 def test_the_tables_of_the_benchmark() -> None:
     tables = list(show.tables(BENCH))
-    assert len(tables) == 3 + len(EXTENT.against) + 2 + 3 + 1 + 1
+    assert len(tables) == 3 + len(EXTENT.concurrency) + len(EXTENT.against) + 2 + 3 + 1 + 1
     for table in tables:
         words = printed(table).split()
         assert len(set(table.headings)) == len(table.headings)

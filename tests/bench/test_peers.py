@@ -18,7 +18,7 @@ from offline_model.faults import digest
 from shared.checks import check_eligibility, check_fraud, compare_to_standard_rates
 from shared.claims import sample_claims
 from tour.runtime import processes, stack
-from tour.runtime.frameworks import FRAMEWORKS
+from tour.runtime.frameworks import PYTHON
 from tour.runtime.processes import free_port
 
 QUICK = replace(MIDDLE, faults=(Fault(crashes.SLOW, "delay", 1.0),), settle=0.3)
@@ -110,7 +110,7 @@ def assert_consistent(recovery: Recovery, lab: Lab) -> None:
 
 @pytest.mark.server
 async def test_restate_s_agents_are_judged_by_the_same_function(tmp_path: Path) -> None:
-    framework = FRAMEWORKS[-1]
+    framework = PYTHON[-1]
     async with stack.running(tmp_path, frameworks=[framework]) as running:
         contender = Durable(running, framework)
         assert_consistent(await crashes.recovery(contender, running.lab, QUICK), running.lab)

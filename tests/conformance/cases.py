@@ -14,23 +14,23 @@ from lab.ledger import Entry
 from offline_model.faults import digest
 from shared.claims import InsuranceClaim, sample_claims
 from tour.runtime import journal
-from tour.runtime.frameworks import FAN_OUT, FRAMEWORKS, Framework, Pattern
+from tour.runtime.frameworks import BY_NAME, FAN_OUT, FRAMEWORKS, Framework, Pattern
 from tour.runtime.journal import Invocation
 from tour.runtime.stack import Stack
 
 
 def _under_test(agent: str) -> tuple[Sequence[Framework], Pattern]:
-    """The frameworks, and where their agents are; `agent` is `NAME=FILE`, or empty.
+    """The frameworks, and where their agents are; `agent` is `NAME=FILE`, the name of one of the tour, or empty.
 
     A name that the tour does not know is that of a new framework, whose service has no key.
     """
     if not agent:
         return FRAMEWORKS, FAN_OUT
     name, _, file = agent.partition("=")
-    if not file:
+    if not file and name not in BY_NAME:
         raise pytest.UsageError(f"TOUR_AGENT is NAME=FILE, and not {agent}")
-    known = [framework for framework in FRAMEWORKS if framework.name == name]
-    return known or [Framework(name, name, "")], replace(FAN_OUT, file=str(Path(file).resolve()))
+    framework = BY_NAME.get(name, Framework(name, name, ""))
+    return [framework], replace(FAN_OUT, file=str(Path(file).resolve())) if file else FAN_OUT
 
 
 AGENTS, PATTERN = _under_test(os.environ.get("TOUR_AGENT", ""))

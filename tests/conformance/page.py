@@ -27,7 +27,8 @@ Graded = dict[str, dict[str, str | None]]
 
 def grades() -> dict[str, Any]:
     """The file: `versions` of the packages, and `agents`: by framework and kind a `Graded`."""
-    return json.loads(CONFORMANCE.read_text()) if CONFORMANCE.exists() else {"agents": {}}
+    written: dict[str, Any] = json.loads(CONFORMANCE.read_text())
+    return written
 
 
 def grade(agent: str) -> Graded:

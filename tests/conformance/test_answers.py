@@ -165,6 +165,36 @@ async def test_half_an_emoji_in_a_tool_call_is_mended(running: Stack, framework:
     assert answer.startswith(("Approved:", "500: "))
 
 
+USAGE = {"constructor": 1, "prototype": [], "a.b": None}
+MESSAGE = {"type": "message", "id": "x", "role": "assistant", "status": "completed"}
+HELLO = {
+    "OpenAI Chat": CHAT
+    | {
+        "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "Hello."}}],
+        "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2} | USAGE,
+    },
+    "OpenAI Responses": {
+        "id": "x",
+        "object": "response",
+        "created_at": 0,
+        "model": "m",
+        "output": [MESSAGE | {"content": [{"type": "output_text", "text": "Hello.", "annotations": []}]}],
+        "usage": {"input_tokens": 1, "output_tokens": 1, "total_tokens": 2} | USAGE,
+    },
+    "Gemini": {
+        "candidates": [{"content": {"role": "model", "parts": [{"text": "Hello."}]}, "finishReason": "STOP"}],
+        "usageMetadata": {"promptTokenCount": 1} | USAGE,
+    },
+}
+"""Answers with fields whose names are not harmless in JavaScript."""
+
+
+async def test_fields_named_like_parts_of_a_language_are_data(running: Stack, framework: Framework) -> None:
+    if framework.wire not in HELLO:
+        pytest.skip("its wire is not known")
+    assert (await ended(running, framework, tagged(), raw(body=HELLO[framework.wire]), 999)) == "Hello."
+
+
 async def test_a_malformed_function_call_of_gemini_is_asked_again(running: Stack, framework: Framework) -> None:
     if framework.wire != "Gemini":
         pytest.skip("the other wires send broken JSON as it is")
@@ -176,7 +206,22 @@ values = st.one_of(
     st.booleans(),
     st.integers(-3, 3),
     st.sampled_from(
-        [10**400, -(2**63), 1e308, "", "x", "{", "null", EMOJI, f"a{EMOJI}b", [], {}, [None], {"error": 1}]
+        [
+            10**400,
+            -(2**63),
+            1e308,
+            "",
+            "x",
+            "{",
+            "null",
+            EMOJI,
+            f"a{EMOJI}b",
+            [],
+            {},
+            [None],
+            {"error": 1},
+            {"constructor": {}},
+        ]
     ),
 )
 changes = st.lists(

@@ -50,7 +50,10 @@ ONCE = Counter(CHECKS)
 DECIDED = "Approved: "
 NO_ANSWER = "500: the model gave no answer: "
 REFUSED = "I cannot help with that."
-KNOWN = ("openai_agents", "google_adk", "pydantic_ai_agent", "langchain_agent", "restate_loop")
+KNOWN = (
+    *("openai_agents", "google_adk", "pydantic_ai_agent", "langchain_agent", "restate_loop"),
+    *("vercel_ai", "typescript_loop"),
+)
 
 
 def ends(framework: Framework, *outcomes: str) -> str:
@@ -59,26 +62,26 @@ def ends(framework: Framework, *outcomes: str) -> str:
     return known.get(framework.name, "|".join(["500: ", *outcomes]))
 
 
-UNKNOWN_TOOL = ("500: ModelBehaviorError: Tool approve_claim not found", DECIDED, DECIDED, DECIDED, DECIDED)
+UNKNOWN_TOOL = ("500: ModelBehaviorError: Tool approve_claim not found", *[DECIDED] * 6)
 EMPTY = (
     f"{NO_ANSWER}its text is empty",
     f"{NO_ANSWER}MODEL_RETURNED_NO_CONTENT: ",
     "500: UnexpectedModelBehavior: Exceeded maximum output retries",
-    f"{NO_ANSWER}its text is empty",
-    f"{NO_ANSWER}its text is empty",
+    *[f"{NO_ANSWER}its text is empty"] * 4,
 )
 REFUSAL = (
     f"500: ModelRefusalError: Model refused to produce output: {REFUSED}",
     f"{NO_ANSWER}PROHIBITED_CONTENT",
     f"500: ContentFilterError: Content filter triggered. Refusal: '{REFUSED}'",
-    REFUSED,
-    REFUSED,
+    *[REFUSED] * 4,
 )
 TOO_MANY_TURNS = (
     r"500: MaxTurnsExceeded: Max turns \(10\) exceeded",
     "500: the model gave no answer in 10 turns",
     "500: UsageLimitExceeded: The next request would exceed the request_limit of 10",
     "500: GraphRecursionError: Recursion limit of 20 reached",
+    "500: the model gave no answer in 10 turns",
+    f"{NO_ANSWER}its text is empty",
     "500: the model gave no answer in 10 turns",
 )
 

@@ -1,4 +1,4 @@
-"""Parallel tool calls, the same in all five: they overlap, they are deterministic, and what is done is kept.
+"""Parallel tool calls, the same in all agents: they overlap, they are deterministic, and what is done is kept.
 
 The claim cases use the agents of `parallel_tool_calls_agent.py`; the others an agent of each framework whose tools run
 programs (tests/durable/programs.py) that the model is told to ask for.
@@ -6,6 +6,7 @@ programs (tests/durable/programs.py) that the model is told to ask for.
 
 import asyncio
 import json
+import os
 import uuid
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -14,12 +15,15 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from lab.ledger import Fault
-from tests.conformance.cases import Tagged, decide
+from tests.conformance.cases import AGENTS, Tagged, decide
 from tests.conformance.conftest import SERVERS
+from tests.durable import generated
 from tour.runtime import journal, stack
-from tour.runtime.frameworks import FRAMEWORKS, TOOL_CALLS, Framework, Pattern
+from tour.runtime.frameworks import TOOL_CALLS, Framework, Pattern
 from tour.runtime.journal import Invocation
 from tour.runtime.stack import CHECKS, Stack
 
@@ -31,13 +35,16 @@ live = pytest.mark.parametrize("programs", ["live"], indirect=True)
 
 def only(name: str) -> pytest.MarkDecorator:
     """For what one SDK alone has."""
-    return pytest.mark.parametrize("framework", [each for each in FRAMEWORKS if each.name == name], ids=[name])
+    return pytest.mark.parametrize(
+        "framework", [each for each in AGENTS if each.name == name], ids=lambda each: each.name
+    )
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def claims(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
     async with stack.running(
         tmp_path_factory.mktemp("claims"),
+        frameworks=AGENTS,
         pattern=TOOL_CALLS,
     ) as running:
         yield running
@@ -49,6 +56,7 @@ async def programs(request: pytest.FixtureRequest, tmp_path_factory: pytest.Temp
     async with stack.running(
         tmp_path_factory.mktemp("programs"),
         server_env=env,
+        frameworks=AGENTS,
         pattern=PROGRAMS,
     ) as running:
         yield running
@@ -273,4 +281,27 @@ async def test_killed_at_every_point(programs: Stack) -> None:
                 assert answer == "done", (framework, step)
                 assert started(programs, invocation)[step] == 2
 
-    await asyncio.gather(*map(killed, FRAMEWORKS))
+    await asyncio.gather(*map(killed, AGENTS))
+
+
+@both
+@settings(
+    max_examples=int(os.environ.get("EXAMPLES", 4)),
+    derandomize="EXAMPLES" not in os.environ,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(batch=st.lists(generated.programs(), min_size=2, max_size=4))
+async def test_any_programs_replay_to_the_same_journal(programs: Stack, batch: list[Any]) -> None:
+    """Beside them a tool that fails when they are likely to have ended: what has happened is replayed."""
+    written, faults = generated.named(batch)
+    may_give_up = any(fault.kind == "terminal" for fault in faults)
+
+    async def same(framework: Framework) -> None:
+        again = [["sleep", 0.8], *AGAIN]
+        asked = await ask(programs, framework, *written, again, faults=(*faults, Fault("last", "fail", times=1)))
+        answer, invocation = await asked.answer()
+        assert answer == "done" or (may_give_up and answer.startswith("418: ")), (framework.name, answer)
+        assert not [failure for failure in invocation.failures if "mismatch" in failure.message], framework.name
+
+    await asyncio.gather(*map(same, AGENTS))

@@ -286,28 +286,28 @@ async def test_an_agent_accepts_only_what_its_restate_has_signed(running: Runnin
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def five(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
-    """All five agents with remote checks, and the checks, on one node."""
-    folder, port = tmp_path_factory.mktemp("five"), free_port()
-    async with stack.running(folder, pattern=REMOTE_CHECKS) as five:
-        env = {"PORT": str(port), **five.env("checks")}
+async def remote(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
+    """All agents with remote checks, and the checks, which are in Python, on one node."""
+    folder, port = tmp_path_factory.mktemp("remote"), free_port()
+    async with stack.running(folder, pattern=REMOTE_CHECKS) as remote:
+        env = {"PORT": str(port), **remote.env("checks")}
         command: list[str | Path] = [sys.executable, CHECKS_SCRIPT]
         async with processes.running("The checks", command, folder / "checks.log", env) as checks:
             await checks.until(f"http://127.0.0.1:{port}/health")
-            await stack.register(five.admin, f"http://127.0.0.1:{port}")
-            yield five
+            await stack.register(remote.admin, f"http://127.0.0.1:{port}")
+            yield remote
 
 
-async def test_the_five_decide_as_they_do_with_checks_of_their_own(five: Stack) -> None:
-    await five.add(FAN_OUT)
+async def test_they_decide_as_they_do_with_checks_of_their_own(remote: Stack) -> None:
+    await remote.add(FAN_OUT)
 
     async def decided(number: int, claim: InsuranceClaim) -> list[tuple[str, ...]]:
         asked = [
-            (framework, pattern, await five.submit(framework, claim, f"{number}", pattern.name, pattern=pattern))
+            (framework, pattern, await remote.submit(framework, claim, f"{number}", pattern.name, pattern=pattern))
             for framework in FRAMEWORKS
             for pattern in (FAN_OUT, REMOTE_CHECKS)
         ]
-        return [(framework.name, pattern.name, await five.answer(id)) for framework, pattern, id in asked]
+        return [(framework.name, pattern.name, await remote.answer(id)) for framework, pattern, id in asked]
 
     for number, claim in enumerate(sample_claims().values()):
         answers = await decided(number, claim)
@@ -316,17 +316,17 @@ async def test_the_five_decide_as_they_do_with_checks_of_their_own(five: Stack) 
 
 
 @pytest.mark.parametrize("framework", FRAMEWORKS, ids=lambda framework: framework.name)
-async def test_a_check_that_fails_is_retried_alone(five: Stack, framework: Framework) -> None:
+async def test_a_check_that_fails_is_retried_alone(remote: Stack, framework: Framework) -> None:
     reason = f"{framework.name} and a check that fails"
     claim = sample_claims()["broken-leg"].model_copy(update={"reason": reason})
-    five.lab.plan(Fault("fraud", "fail", times=2, about=reason))
-    id = await five.submit(framework, claim, "fails", "fails")
-    assert (await five.answer(id)).startswith("Approved:")
-    agent = (await journal.read(five.admin, id))[id]
+    remote.lab.plan(Fault("fraud", "fail", times=2, about=reason))
+    id = await remote.submit(framework, claim, "fails", "fails")
+    assert (await remote.answer(id)).startswith("Approved:")
+    agent = (await journal.read(remote.admin, id))[id]
     assert agent.failures == ()
-    rows = await journal.query(five.admin, f"SELECT id FROM sys_invocation WHERE invoked_by_id = '{id}'")
-    checks = await journal.read(five.admin, *(row["id"] for row in rows))
-    runs = [evidence.runs(each, five.lab.ledger(invocations=[each.id])) for each in checks.values()]
+    rows = await journal.query(remote.admin, f"SELECT id FROM sys_invocation WHERE invoked_by_id = '{id}'")
+    checks = await journal.read(remote.admin, *(row["id"] for row in rows))
+    runs = [evidence.runs(each, remote.lab.ledger(invocations=[each.id])) for each in checks.values()]
     assert sorted((step, of) for each in runs for step, of in each.items()) == [
         ("cost", Runs(starts=1)),
         ("eligibility", Runs(starts=1)),
@@ -334,20 +334,20 @@ async def test_a_check_that_fails_is_retried_alone(five: Stack, framework: Frame
     ]
 
 
-async def test_a_terminal_error_of_a_check_reaches_the_caller(five: Stack) -> None:
-    """Of its own service, as of its own step: status and message are kept, in each of the five."""
+async def test_a_terminal_error_of_a_check_reaches_the_caller(remote: Stack) -> None:
+    """Of its own service, as of its own step: status and message are kept, in each agent."""
     reason = "a check that ends with an error"
     claim = sample_claims()["broken-leg"].model_copy(update={"reason": reason})
-    five.lab.plan(Fault("cost", "terminal", 409, times=9, about=reason, detail="no rate today"))
+    remote.lab.plan(Fault("cost", "terminal", 409, times=9, about=reason, detail="no rate today"))
     for framework in FRAMEWORKS:
-        id = await five.submit(framework, claim, "terminal", "terminal")
-        assert await five.answer(id) == "409: no rate today", framework.name
+        id = await remote.submit(framework, claim, "terminal", "terminal")
+        assert await remote.answer(id) == "409: no rate today", framework.name
 
 
-async def test_a_check_refuses_what_is_no_claim(five: Stack) -> None:
+async def test_a_check_refuses_what_is_no_claim(remote: Stack) -> None:
     bad = sample_claims()["broken-leg"].model_dump(mode="json") | {"amount": -1}
     for check in stack.CHECKS:
-        response = await five.ingress.post(f"/restate/call/{CHECKS}/{check}", json=bad)
+        response = await remote.ingress.post(f"/restate/call/{CHECKS}/{check}", json=bad)
         assert (response.status_code, response.json()["message"].split(": ")[:2]) == (400, ["invalid claim", "amount"])
 
 

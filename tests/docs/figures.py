@@ -12,7 +12,7 @@ from typing import Any
 
 from bench import show
 from bench.growth import STEP
-from bench.measuring import agent_cpu_of, median, p50, server_cpu_of
+from bench.measuring import agent_cpu_of, cpu, median, p50, ratios, server_cpu_of
 from bench.run import Bench
 from deploy import cost as deploy_cost
 from deploy.cluster import NODES, REMOTE_CHECKS
@@ -49,8 +49,8 @@ def _made(bench: Bench) -> str:
     machine = bench.machine
     versions = ", ".join(f"{name} {version}" for name, version in bench.versions.items())
     return (
-        f"The figures are from one run, made {bench.made} on {machine.system}, {machine.cores} cores, "
-        f"{machine.memory_gib} GiB, Python {machine.python}.\nVersions: {versions}."
+        f"The figures of a section are from one run, the first made {bench.made}, on {machine.system}, "
+        f"{machine.cores} cores, {machine.memory_gib} GiB, Python {machine.python}.\nVersions: {versions}."
     )
 
 
@@ -63,11 +63,22 @@ def _durability(bench: Bench) -> Iterator[str]:
     alone = [cost for cost in bench.durability if cost.concurrency == 1]
     added = [median(cost.durable, p50) - median(cost.plain, p50) for cost in alone]
     yield f"Durability adds {_span(added)} ms to the median claim, which has five durable steps."
-    changes = {cost.title: median(cost.as_it_comes, p50) / median(cost.durable, p50) for cost in alone}
+    changes = {
+        cost.title: median(cost.as_it_comes, p50) / median(cost.durable, p50) for cost in alone if cost.as_it_comes
+    }
     most = max(changes, key=lambda title: changes[title])
     yield (
         f"On the SDKs as they come, a claim takes {_span([*changes.values()], '{:.2f}')} "
         f"times as long. The most is {most}'s."
+    )
+
+
+def _pieces(bench: Bench) -> Iterator[str]:
+    none, one, three = ([median(blocks, p50) for blocks in (of.synced, of.unsynced)] for of in bench.pieces)
+    claim, unsynced = (none[at] + 2 * (one[at] - none[at]) + (three[at] - none[at]) for at in (0, 1))
+    yield (
+        f"A claim has two model calls, one after the other, and three checks in parallel between them: that is "
+        f"{claim:.1f} ms by this table, of which {claim - unsynced:.1f} ms are waits for the disk."
     )
 
 
@@ -84,6 +95,24 @@ def _peers(bench: Bench) -> Iterator[str]:
     rows = bench.peers.versus
     ahead = [versus for versus in rows if min(versus.ratios_as_it_comes(p50)) > 1]
     yield f"On the SDK as it comes, Restate is ahead in every block of {len(ahead)} of the {len(rows)} rows."
+
+
+def _languages(bench: Bench) -> Iterator[str]:
+    assert bench.languages
+    yield f"Measured on {bench.languages.made}, as part of a run of its own."
+    for loops in bench.languages.loops[:1]:
+        python, typescript = (
+            [statistics.median(ratios(durable, plain, of)) for of in (p50, cpu)]
+            for durable, plain in (
+                (loops.python, loops.python_plain),
+                (loops.typescript, loops.typescript_plain),
+            )
+        )
+        yield (
+            f"{loops.concurrency} at a time, a durable claim takes {python[0]:.1f} times as long as a plain one in "
+            f"Python, and {typescript[0]:.1f} times in TypeScript. It takes {python[1]:.1f} and {typescript[1]:.1f} "
+            "times as much CPU."
+        )
 
 
 def _growth(bench: Bench) -> Iterator[str]:
@@ -134,6 +163,10 @@ def _cores(bench: Bench) -> str:
 FIGURES: dict[str, Callable[[Bench], str]] = {
     "made": _made,
     "durability": lambda bench: _tables(show.durability(bench.durability)) + "\n\n" + _bullets(_durability(bench)),
+    "pieces": lambda bench: markdown(show.pieces(bench.pieces)) + "\n\n" + _bullets(_pieces(bench)),
+    "languages": lambda bench: (
+        _tables(show.languages(bench.languages)) + "\n\n" + _bullets(_languages(bench))  # type: ignore[arg-type]
+    ),
     "peers": lambda bench: _tables(show.peers(bench.peers)) + "\n\n" + _bullets(_peers(bench)),  # type: ignore[arg-type]
     "growth": lambda bench: _tables(show.growth(bench.growth)) + "\n\n" + _bullets(_growth(bench)),  # type: ignore[arg-type]
     "start": lambda bench: markdown(show.start(bench.start)),

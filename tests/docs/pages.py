@@ -27,7 +27,7 @@ from tour.runtime.frameworks import FRAMEWORKS, ROOT
 PAGES = [
     ROOT / "README.md",
     *sorted(ROOT.glob("docs/*.md")),
-    *(ROOT / framework.name / "README.md" for framework in FRAMEWORKS),
+    *(framework.home / "README.md" for framework in FRAMEWORKS),
     ROOT / "durable" / "README.md",
     *sorted(path for path in ROOT.glob("workshop/**/*.md") if "mine" not in path.parts),
 ]

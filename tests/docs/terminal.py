@@ -22,6 +22,7 @@ import psutil
 from tests import forking
 from tests.docs.namespace import Namespace
 from tour.runtime.frameworks import ROOT
+from tour.runtime.node import TYPESCRIPT
 from tour.runtime.processes import POLL
 from tour.runtime.restate_server import SERVER, Ports
 
@@ -97,6 +98,9 @@ class Terminal:
             if name and (ROOT / name).is_file():
                 (self.checkout / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(ROOT / name, self.checkout / name)
+        (self.checkout / "typescript/node_modules").symlink_to(
+            TYPESCRIPT / "node_modules"
+        )  # no npm reaches its registry
         home = folder / "home"
         home.mkdir()
         (home / ".curlrc").write_text(CURL)
@@ -166,6 +170,8 @@ class Terminal:
                 return Needs((int(port),), "The page: ")
             case ["uv", "run", "tour", "web", *_]:
                 return Needs((8070,), "The page: ")
+            case ["uv", "run", "node", script] if "serve(" in self._source(script):
+                return Needs((int(variables.get("PORT", 9080)),), " on http://127.0.0.1:")
             case ["uv", "run", script, *_] if script.endswith(".py") and "serve(" in self._source(script):
                 return Needs((int(variables.get("PORT", 9080)),), " on http://127.0.0.1:")
         return Needs()

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tour.runtime.frameworks import FRAMEWORKS, ROOT
+from tour.runtime.frameworks import FRAMEWORKS, PYTHON, ROOT, Framework
 
-AGENTS = [framework.name for framework in FRAMEWORKS]
+AGENTS = [framework.name for framework in PYTHON]
 BELOW: dict[str, set[str]] = {
     "lab": set(),
     "durable": set(),
@@ -88,9 +88,9 @@ def test_no_file_is_long() -> None:
     assert {file: count for file, count in lines.items() if count > LONGEST} == {}
 
 
-@pytest.mark.parametrize("agent", AGENTS)
-def test_a_framework_s_folder_is_read_in_one_go(agent: str) -> None:
-    files = [path.name for path in FILES if path.parent == ROOT / agent and path.exists()]
+@pytest.mark.parametrize("framework", FRAMEWORKS, ids=lambda framework: framework.name)
+def test_a_framework_s_folder_is_read_in_one_go(framework: Framework) -> None:
+    files = [path.name for path in FILES if path.parent == framework.home and path.exists()]
     assert len([name for name in files if name != "__init__.py"]) <= 7, files
 
 

@@ -40,6 +40,7 @@ def test_the_figures_of_a_page_are_those_of_the_runs_files(page: Path) -> None:
 
 
 TROUBLES = {
+    "`Left out: Vercel AI": ("tour/test_node.py", "test_without_npm_s_registry_they_are_left_out"),
     "`Restate needs port 8080": ("tour/test_restate_server.py", "test_a_taken_port_names_its_holder"),
     "`The page cannot listen": ("tour/test_tour.py", "test_the_page_s_port_is_taken"),
     "`no browser: install": ("docs/test_docs.py", "test_without_a_browser_the_tests_of_the_page_are_skipped"),

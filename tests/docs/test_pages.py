@@ -22,8 +22,8 @@ from tests import forking
 from tests.docs.namespace import Namespace, open_namespace
 from tests.docs.pages import PAGES, Command, commands_of, missing
 from tests.docs.terminal import Server, Terminal
-from tour.runtime import restate_server
-from tour.runtime.frameworks import FRAMEWORKS, ROOT
+from tour.runtime import node, restate_server
+from tour.runtime.frameworks import FRAMEWORKS, PYTHON, ROOT
 from tour.runtime.processes import who_listens
 from tour.runtime.restate_server import Ports, Program
 from workshop.chapters import CHAPTERS, mark
@@ -66,11 +66,20 @@ INSTEAD = {
     "curl -X PATCH localhost:9070/invocations/inv_…/cancel": Instead(
         "that claim has an answer", test="tests/conformance/test_approval.py::test_a_claim_is_withdrawn"
     ),
+    "uv run npm install --prefix typescript": Instead(
+        "there is no network, and no new package", run="uv run npm --version"
+    ),
+    "TOUR_AGENT=acme=typescript/acme/parallel_tools_agent.ts uv run pytest tests/conformance": Instead(
+        "there is no Acme", test="tests/test_grading.py::test_an_agent_is_graded_by_promise"
+    ),
     "uv run --all-groups pytest": Instead(
         "it would run these tests, too", run="uv run pytest tests/shared/test_claims_and_checks.py"
     ),
     "pip install uv": Instead("it changes the machine; CI does it first", run="grep 'pip install .*uv' .ci/run"),
     "apt-get install chromium": Instead("likewise", run="grep 'apt-get install .*chromium' .ci/run"),
+    "uv run npm ci --omit=dev --prefix typescript": Instead(
+        "there is no network", test="tests/tour/test_node.py::test_they_are_installed_once"
+    ),
     "diff openai_agents/parallel_tools_agent.py langchain_agent/parallel_tools_agent.py": Instead(
         "the files differ", exit=1
     ),
@@ -94,11 +103,11 @@ INSTEAD = {
         "NAME is the reader's", run="uv run tour --sample tooth-filling --only langchain_agent"
     ),
     "uv run tour compare --fail fraud=2 --crash cost --delay 1s": Instead(
-        "five recoveries take long",
+        "seven recoveries take long",
         test="tests/tour/test_tour.py::test_a_comparison_with_faults_shows_what_ran_how_often",
     ),
     "uv run tour compare --patterns": Instead(
-        "fifteen agents take long",
+        "twenty-one agents take long",
         run="COLUMNS=100 uv run tour compare --patterns --only openai_agents --svg docs/patterns.svg",
     ),
     "uv run tour compare --repeat 5 --findings docs/comparison.md": Instead(
@@ -108,7 +117,10 @@ INSTEAD = {
         "it takes minutes", test="tests/tour/test_chaos_live.py::test_a_small_storm_passes"
     ),
     "uv run --all-groups tour bench": Instead(
-        "forty minutes", test="tests/bench/test_bench.py::test_every_part_is_measured"
+        "three quarters of an hour", test="tests/bench/test_bench.py::test_every_part_is_measured"
+    ),
+    "uv run --all-groups tour bench --parts pieces,languages --into docs/benchmark.json": Instead(
+        "three minutes", test="tests/bench/test_bench.py::test_both_loops_are_measured_in_turns"
     ),
     "uv run --all-groups tour bench --parts tracing": Instead(
         "likewise", test="tests/bench/test_bench.py::test_every_part_is_measured"
@@ -138,11 +150,13 @@ INSTEAD = {
 
 
 def _reader(page: Path) -> str:
-    """Who follows a page: one reader those of the five agents, one each chapter, one each of the other pages."""
+    """Who follows a page: one reader those of the agents of each language, one each chapter, one each other page."""
     folder, *below = page.relative_to(ROOT).parts
-    agents = [framework.name for framework in FRAMEWORKS]
+    agents = [framework.name for framework in PYTHON]
     if folder == "workshop":
         return "/".join([folder, *below[:-1]])  # a chapter does not build on another one
+    if folder == "typescript":
+        return folder
     return "agents" if folder in agents else str(page.relative_to(ROOT))
 
 
@@ -177,7 +191,8 @@ def _shared() -> Path:
 
 @pytest.fixture(scope="module")
 def programs() -> list[Path]:
-    """The folder of the Restate CLI, which is installed once; and so is Marp: a page has no settings of npm's."""
+    """The folder of the Restate CLI. It is installed once, as all that npm has: a page has no settings of npm's."""
+    asyncio.run(node.install(print, dev=True))
     binary, _ = (program.installed() or asyncio.run(restate_server.install(print, program)) for program in (CLI, MARP))
     return [binary.parent]
 

@@ -170,9 +170,7 @@ async def test_the_handler_raises_while_a_step_is_in_flight(jobs: Jobs) -> None:
 
 
 @pytest.mark.parametrize("odd", ["object", "emoji"])
-async def test_a_result_that_cannot_be_written_or_an_error_that_cannot_be_told_is_a_failure_like_others(
-    jobs: Jobs, odd: str
-) -> None:
+async def test_a_result_or_an_error_that_cannot_be_written_is_a_failure_like_others(jobs: Jobs, odd: str) -> None:
     job = await jobs.run(Fault("slow", "delay", 1), steps=[odd, "slow"])
     async with asyncio.timeout(20):
         await job.until(lambda: job.started.get(odd, 0) >= 3)

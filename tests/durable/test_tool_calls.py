@@ -14,7 +14,8 @@ import pytest_asyncio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lab.ledger import Fault, Kind
+from lab.ledger import Fault
+from tests.durable.generated import KINDS, named, programs
 from tests.durable.jobs import Job, Jobs, serving
 from tour.runtime import journal
 
@@ -150,44 +151,9 @@ async def test_two_tasks_of_one_tool_must_not_await(jobs: Jobs) -> None:
     assert "restate.gather" in str(message)
 
 
-def programs(names: st.SearchStrategy[str], depth: int = 1) -> st.SearchStrategy[list[Any]]:
-    """Programs of a few commands; each name is a step of its own, since `named` tells them apart afterwards."""
-    some = st.lists(names, min_size=1, max_size=3)
-    commands = [
-        st.tuples(st.just("step"), names),
-        st.tuples(st.just("gather"), some),
-        st.tuples(st.just("select"), names, st.sampled_from([0.01, 0.05, 0.1])),
-        st.tuples(st.just("sleep"), st.sampled_from([0.01, 0.05])),
-        st.tuples(st.just("call"), names),
-        st.tuples(st.just("body"), names),
-    ]
-    if depth:
-        commands.append(st.tuples(st.just("turn"), st.lists(programs(names, depth - 1), min_size=1, max_size=3)))
-    return st.lists(st.one_of(commands), min_size=1, max_size=4)
-
-
-KINDS = st.sampled_from(["quick", "short", "long", "fails", "gives up"])
-FAULTS: dict[str, tuple[Kind, float, int]] = {
-    "short": ("delay", 0.05, 1),
-    "long": ("delay", 0.15, 1),
-    "fails": ("fail", 0, 1),
-    "gives up": ("terminal", 418, 1000),  # each time: outside of a step, too, it must be the same on a replay
-}
-
-
-def named(command: Any, kinds: dict[str, str]) -> Any:
-    """The same commands, in which each kind of step has become the name of a step of that kind."""
-    if isinstance(command, str) and (command in FAULTS or command == "quick"):
-        name = f"s{len(kinds)}"
-        kinds[name] = command
-        return name
-    if isinstance(command, (list, tuple)):
-        return (
-            [command[0], *(named(each, kinds) for each in command[1:])]
-            if isinstance(command, tuple)
-            else [named(each, kinds) for each in command]
-        )
-    return command
+body = st.tuples(st.just("body"), KINDS)
+inner = st.lists(programs(body), min_size=1, max_size=3)
+PROGRAMS = programs(body, st.tuples(st.just("turn"), inner))
 
 
 @settings(
@@ -196,14 +162,12 @@ def named(command: Any, kinds: dict[str, str]) -> Any:
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
-@given(batch_of=st.lists(programs(KINDS), min_size=2, max_size=4))
+@given(batch_of=st.lists(PROGRAMS, min_size=2, max_size=4))
 async def test_any_programs_replay_to_the_same_journal(jobs: Jobs, batch_of: list[Any]) -> None:
-    kinds: dict[str, str] = {}
-    written = named(batch_of, kinds)
-    faults = [Fault(name, *FAULTS[kind]) for name, kind in kinds.items() if kind in FAULTS]
+    written, faults = named(batch_of)
     job = await batch(jobs, *faults, AGAIN, programs=written)
     async with asyncio.timeout(30):
         status, _ = await job.answer()
-    assert status == (418 if "gives up" in kinds.values() else 200)
+    assert status == (418 if any(fault.kind == "terminal" for fault in faults) else 200)
     seen = (await journal.read(jobs.client, job.id))[job.id]
     assert not [failure for failure in seen.failures if "mismatch" in failure.message]

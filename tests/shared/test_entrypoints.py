@@ -14,14 +14,14 @@ import pytest_asyncio
 from shared.claims import sample_claims
 from tour.runtime import journal, restate_server, stack
 from tour.runtime.errors import TourError
-from tour.runtime.frameworks import FRAMEWORKS, ROOT, Framework
+from tour.runtime.frameworks import PYTHON, ROOT, Framework
 from tour.runtime.processes import Process, free_port, running, start
 from tour.runtime.restate_server import Ports, Restate
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.server, pytest.mark.real_starts]
 
 KEYLESS = dict.fromkeys(("OPENAI_API_KEY", "OPENAI_BASE_URL", "GOOGLE_API_KEY", "GOOGLE_GEMINI_BASE_URL"), "")
-each_framework = pytest.mark.parametrize("framework", FRAMEWORKS, ids=lambda framework: framework.name)
+each_framework = pytest.mark.parametrize("framework", PYTHON, ids=lambda framework: framework.name)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -94,7 +94,7 @@ async def test_with_a_key_and_no_model_the_error_names_the_cause_and_not_the_key
 
 
 async def test_the_weather_of_two_cities_in_parallel(restate: Restate, tmp_path: Path) -> None:
-    process, url = await entrypoint(FRAMEWORKS[-1], "weather_agent.py", tmp_path / "log", KEYLESS)
+    process, url = await entrypoint(PYTHON[-1], "weather_agent.py", tmp_path / "log", KEYLESS)
     try:
         question = {"message": "What is the weather in San Francisco and New York?"}
         response = await call(restate, url, "ParallelToolAgent/run", question)
@@ -133,7 +133,7 @@ async def test_a_service_that_is_not_registered(restate: Restate) -> None:
 
 async def test_a_service_s_name_that_restate_reserves(restate: Restate, tmp_path: Path) -> None:
     process, url = await entrypoint(
-        FRAMEWORKS[-1], "naive_parallel.py", tmp_path / "log", {"TOUR_SERVICE_PREFIX": "restate_loop"}
+        PYTHON[-1], "naive_parallel.py", tmp_path / "log", {"TOUR_SERVICE_PREFIX": "restate_loop"}
     )
     try:
         with pytest.raises(TourError, match=r"(?s)META0005.* reserved name.*TOUR_SERVICE_PREFIX"):
@@ -143,7 +143,7 @@ async def test_a_service_s_name_that_restate_reserves(restate: Restate, tmp_path
 
 
 async def test_the_naive_way_beside_the_one_in_turn(restate: Restate, tmp_path: Path) -> None:
-    process, url = await entrypoint(FRAMEWORKS[-1], "naive_parallel.py", tmp_path / "log", {})
+    process, url = await entrypoint(PYTHON[-1], "naive_parallel.py", tmp_path / "log", {})
     try:
         response = await call(restate, url, "NaiveParallel/in_turn", None)
         assert (response.status_code, response.json()) == (200, ["a1a2", "b1b2"])

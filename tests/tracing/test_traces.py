@@ -14,7 +14,7 @@ from lab.ledger import Fault
 from shared.claims import sample_claims
 from tests.tracing.collector import Collector, Span, checks, collecting
 from tour.runtime import stack
-from tour.runtime.frameworks import FRAMEWORKS, Framework
+from tour.runtime.frameworks import PYTHON, Framework
 from tour.runtime.processes import free_port, running
 from tour.runtime.stack import CHECKS, Stack
 
@@ -29,8 +29,8 @@ MODEL_CALL = {
     "langchain_agent": "ChatOpenAI",
     "restate_loop": "ChatCompletion",
 }
-LOOP = FRAMEWORKS[-1]
-each_framework = pytest.mark.parametrize("framework", FRAMEWORKS, ids=lambda framework: framework.name)
+LOOP = PYTHON[-1]
+each_framework = pytest.mark.parametrize("framework", PYTHON, ids=lambda framework: framework.name)
 
 
 def exporting(address: str) -> dict[str, str]:
@@ -115,7 +115,7 @@ async def test_a_check_that_fails_is_two_spans_and_the_others_are_one(traced: Tr
 
 @pytest.mark.parametrize("name", ["pydantic_ai_agent", "restate_loop"])
 async def test_after_a_kill_no_check_that_had_finished_is_there_twice(traced: Traced, name: str) -> None:
-    [framework] = [framework for framework in FRAMEWORKS if framework.name == name]
+    [framework] = [framework for framework in PYTHON if framework.name == name]
     agent, before = traced.stack.agents[name], len(traced.collector.spans())
     traced.stack.lab.plan(Fault("cost", "delay", 5), Fault("fraud", "delay", 5))
     deciding = asyncio.create_task(traced.decide(framework, "killed"))
@@ -159,7 +159,7 @@ async def test_checks_in_a_service_of_their_own_are_in_the_same_trace(traced: Tr
 async def test_neither_a_key_nor_a_claim_nor_an_answer_is_at_the_collector(traced: Traced) -> None:
     traced.stack.lab.plan(Fault("model", "status", 401, times=99, about="vision"))
     refused = CLAIM.model_copy(update={"category": "vision", "reason": "a secret reason"})
-    for framework in FRAMEWORKS:
+    for framework in PYTHON:
         id = await traced.stack.submit(framework, refused, "secret", "secret")
         await traced.stack.answer(id)
         assert any(span.status == "STATUS_CODE_ERROR" for span in await traced.collector.trace(id))

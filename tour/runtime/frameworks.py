@@ -1,4 +1,4 @@
-"""The frameworks of the tour. A sixth takes a folder, and a line here."""
+"""The frameworks of the tour. Another one takes a folder, and a line here."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -45,18 +45,30 @@ class Framework:
     keyed: bool = False
     alias: str | None = None
     """The prefix of its services in place of its name: Restate reserves names that begin with `restate`."""
+    folder: str = ""
+    """Its folder from the root, where that is not its name. The agents in `typescript/` run on Node."""
 
     @property
     def entrypoint(self) -> Path:
         return self.script(FAN_OUT)
 
+    @property
+    def home(self) -> Path:
+        """Its folder."""
+        return ROOT / (self.folder or self.name)
+
     def script(self, pattern: Pattern) -> Path:
         """The file of its agent of this pattern."""
-        return ROOT / self.name / pattern.file.format(name=self.name)
+        file = self.home / pattern.file.format(name=self.name)
+        return file.with_suffix(".ts") if self.on_node else file
+
+    @property
+    def on_node(self) -> bool:
+        return self.folder.startswith("typescript/")
 
     @property
     def port(self) -> int:
-        """Its usual port when all five run side by side; an agent that runs alone takes 9080."""
+        """Its usual port when all run side by side; an agent that runs alone takes 9080."""
         return FIRST_PORT + FRAMEWORKS.index(self)
 
     def prefix(self, pattern: Pattern = FAN_OUT) -> str:
@@ -76,12 +88,20 @@ class Framework:
         return claim.model_dump(mode="json") | ({"sessionId": session} if self.keyed else {})
 
 
-FRAMEWORKS = (
+PYTHON = (
     Framework("openai_agents", "OpenAI Agents SDK", "OpenAI Responses"),
     Framework("google_adk", "Google ADK", "Gemini", keyed=True),
     Framework("pydantic_ai_agent", "Pydantic AI", "OpenAI Responses"),
     Framework("langchain_agent", "LangChain", "OpenAI Chat"),
     Framework("restate_loop", "a loop of our own", "OpenAI Chat", alias="own_loop"),
 )
+
+TYPESCRIPT = (
+    Framework("vercel_ai", "Vercel AI", "OpenAI Responses", folder="typescript/vercel_ai"),
+    Framework("typescript_loop", "a loop in TypeScript", "OpenAI Chat", folder="typescript/restate_loop"),
+)
+"""They run on Node, and need packages of npm."""
+
+FRAMEWORKS = (*PYTHON, *TYPESCRIPT)
 
 BY_NAME = {framework.name: framework for framework in FRAMEWORKS}

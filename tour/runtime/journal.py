@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 
-MODEL_CALLS = {"call LLM", "LLM call", "Model call", "compaction LLM call"}
+MODEL_CALLS = {"call LLM", "LLM call", "Model call", "compaction LLM call", "calling openai.responses"}
 """The names of a model call's step in Restate's integrations."""
 
 BOOKKEEPING = {"store session", "archive events"}

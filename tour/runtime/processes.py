@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from random import SystemRandom
 from typing import Protocol
 
 import httpx
@@ -87,14 +88,14 @@ class Process:
         """The last lines of the log."""
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
 
-    async def until(self, ready: Callable[[], bool] | str, timeout: float = 60.0) -> None:
-        """Wait until `ready()` holds, or until the address `ready` answers 200.
+    async def until(self, ready: Callable[[], bool] | str, timeout: float = 60.0, http2: bool = False) -> None:
+        """Wait until `ready()` holds, or until the address `ready` answers 200; with `http2`, over HTTP/2 only.
 
         Raises: TourError, with the end of the log, when the process ends first or `timeout` seconds have passed.
         """
         deadline = time.monotonic() + timeout
         # On loopback there are no certificates to verify, and loading them takes 60 ms of CPU.
-        async with httpx.AsyncClient(timeout=2, trust_env=False, verify=False) as client:
+        async with httpx.AsyncClient(timeout=2, trust_env=False, verify=False, http1=not http2, http2=http2) as client:
             # A process that has ended is not ready, even if another program answers on its port.
             while not (await _answers(client, ready) if isinstance(ready, str) else ready()) or not self.alive:
                 if not self.alive or time.monotonic() > deadline:
@@ -171,12 +172,15 @@ def _end_with(parent: int) -> None:
 def free_port() -> int:
     """A free TCP port on loopback; another one at each call."""
     while True:
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            port: int = probe.getsockname()[1]
-        if port not in _given_away:
-            _given_away.add(port)
-            return port
+        port = SystemRandom().choice(PORTS)
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            if port not in _given_away:
+                _given_away.add(port)
+                return port
 
+
+PORTS = range(20_000, 32_768)
+"""Linux and macOS give none of these to outgoing connections, so a port stays free until its server listens on it."""
 
 _given_away: set[int] = set()
 

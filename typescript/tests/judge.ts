@@ -1,0 +1,27 @@
+// What this side makes of a claim: for the vectors, and for a test in Python that looks for a difference.
+//
+// node typescript/tests/judge.ts < bodies, each as a JSON string on a line of its own
+
+import * as readline from "node:readline";
+import { checkEligibility, checkFraud, compareToStandardRates } from "../shared/checks.ts";
+import { InsuranceClaim, inputOf } from "../shared/claims.ts";
+
+const input = inputOf(InsuranceClaim);
+
+/** The claim and what the checks say of it; or the fields for which it is refused. */
+export async function judge(body: string) {
+  try {
+    const claim = input.deserialize(new TextEncoder().encode(body));
+    const checks = [await checkEligibility(claim), await compareToStandardRates(claim), await checkFraud(claim)];
+    return { claim, checks };
+  } catch (error) {
+    const problems = (error as Error).message.replace("invalid claim: ", "").split("; ");
+    return { refused: [...new Set(problems.map((problem) => problem.split(": ")[0]))].sort() };
+  }
+}
+
+if (process.argv[1] === import.meta.filename) {
+  for await (const line of readline.createInterface({ input: process.stdin })) {
+    console.log(JSON.stringify(await judge(JSON.parse(line))));
+  }
+}
