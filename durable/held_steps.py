@@ -14,6 +14,7 @@ retried later than without this: when the slowest step in flight has finished.
 import asyncio
 import contextvars
 import inspect
+import json
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -27,6 +28,7 @@ from restate.server_context import DisconnectedException, ServerDurableFuture, S
 from restate.vm import UnresolvedFuture
 
 import durable.quick_gather  # noqa: F401 - a wide fan-out costs less CPU
+from durable.budget import MODEL_CALLS, Budget, usage
 from durable.versions import require_versions
 
 require_versions(restate_sdk="1.3.0")
@@ -71,6 +73,10 @@ class Steps:
         """The error to raise in place of a step's error, such as a terminal one where no retry can help."""
         self.over: BaseException | None = None
         """Restate's signal that the attempt is over: whatever the handler raises then is a consequence of it."""
+        self.budget: Budget | None = None
+        """What the model calls of the invocation may cost; None: as much as they do."""
+        self.model_calls = set[int]()
+        """Their handles."""
         self._in_flight: set[int] = set()
         self._ended = asyncio.Event()
 
@@ -98,8 +104,13 @@ class HoldingContext(ServerInvocationContext):
     def run(self, *args: Any, **kwargs: Any) -> Any:
         return self._made(super().run(*args, **kwargs))
 
-    def run_typed(self, *args: Any, **kwargs: Any) -> Any:
-        return self._made(super().run_typed(*args, **kwargs))
+    def run_typed(self, name: str, /, *args: Any, **kwargs: Any) -> Any:
+        if name not in MODEL_CALLS or not self.steps.budget:
+            return self._made(super().run_typed(name, *args, **kwargs))
+        self.steps.budget.begin_call()
+        step = self._made(super().run_typed(name, *args, **kwargs))
+        self.steps.model_calls.add(step.handle)
+        return step
 
     def _made(self, step: Any) -> Any:
         """Let the step run in the contextvars of the task that makes it: any task may be the one that starts it."""
@@ -140,7 +151,10 @@ class HoldingContext(ServerInvocationContext):
 
     async def must_take_notification(self, handle: int) -> Any:
         with self._noticed():
-            return await super().must_take_notification(handle)  # type: ignore[no-untyped-call]
+            result = await super().must_take_notification(handle)  # type: ignore[no-untyped-call]
+        if self.steps.budget and handle in self.steps.model_calls:
+            self.steps.budget.tokens_used += sum(usage(json.loads(result)))
+        return result
 
     @contextmanager
     def _noticed(self) -> Iterator[None]:

@@ -22,6 +22,9 @@ _VOCABULARY = (
     r"(low|medium|high) risk: .+",
 )
 
+_REPORTS = re.compile(r"\breport\b", re.IGNORECASE)
+"""A specialist is told in its instructions to report, and not to decide."""
+
 _BY_A_PERSON = re.compile(r"(approved|refused) by a person: .+|refused: .+")
 """The outcome of a request for approval, which is the last word."""
 
@@ -63,11 +66,20 @@ def _conclude(conversation: Conversation) -> str:
     reports = [line for r in conversation.results if r.name in places for line in lines_of(r.text)]
     checks = [line for r in conversation.results if r.name not in places for line in lines_of(r.text) or ["no text"]]
     sentences = [f"{line.rstrip('.')}." for line in reports]
+    if _REPORTS.search(conversation.system):
+        return _report(checks)
     if checks or not reports:
         decided = sum(_decided_in(text) for text in conversation.said_before)
         session = f" (claim {decided + 1} in this session)" if decided else ""
         sentences.insert(0, _verdict(checks) + session)
     return " ".join(sentences)
+
+
+def _report(lines: list[str]) -> str:
+    """These check results, as they are."""
+    if lines and all(any(re.fullmatch(words, line) for words in _VOCABULARY) for line in lines):
+        return "; ".join(lines)
+    return _none(lines)
 
 
 def _verdict(lines: list[str]) -> str:
@@ -77,8 +89,7 @@ def _verdict(lines: list[str]) -> str:
     quoted = [line for check in [*by_check, decided] for line in check]
     other = [line for line in lines if line not in quoted]
     if other or not all(by_check):
-        said = " ".join(" ".join(other or lines or ["no tool result"]).split())
-        return f"{NO_VERDICT} {said if len(said) <= 300 else said[:299] + '…'}"
+        return _none(other or lines)
     if decided:
         verdict = "Approved:" if decided[0].startswith("approved") else "Rejected:"
     elif any(line.startswith(("not eligible", "high risk")) for line in quoted):
@@ -88,6 +99,11 @@ def _verdict(lines: list[str]) -> str:
     else:
         verdict = "Approved:"
     return f"{verdict} {'; '.join(quoted)}."
+
+
+def _none(lines: list[str]) -> str:
+    said = " ".join(" ".join(lines or ["no tool result"]).split())
+    return f"{NO_VERDICT} {said if len(said) <= 300 else said[:299] + '…'}"
 
 
 def lines_of(result: str) -> list[str]:

@@ -48,6 +48,7 @@ class Agent(Generic[Given]):
 
     instructions: str
     tools: Sequence[Tool[Given]]
+    model: str = MODEL
 
     async def run(self, ctx: restate.Context, prompt: str, given: Given) -> str:
         """The model's answer to the prompt; the tools see `given`, the model does not.
@@ -60,7 +61,7 @@ class Agent(Generic[Given]):
         ]
 
         async def call_model(messages: list[ChatCompletionMessageParam]) -> ChatCompletion:
-            return await client.chat.completions.create(model=MODEL, messages=messages, tools=schemas)
+            return await client.chat.completions.create(model=self.model, messages=messages, tools=schemas)
 
         messages: list[ChatCompletionMessageParam] = [
             {"role": "system", "content": self.instructions},

@@ -148,24 +148,34 @@ def gemini_client() -> dict[str, Any]:
     return {"http_options": {"timeout": milliseconds, "retry_options": retries, "httpx_async_client": client}}
 
 
-def openai_model() -> str:
-    """The name of the OpenAI model (`gpt-5.4`), the environment set so that OpenAI's clients reach a model."""
+def openai_model(role: str = "") -> str:
+    """The name of the OpenAI model (`gpt-5.4`), the environment set so that OpenAI's clients reach a model.
+
+    `OPENAI_MODEL_<ROLE>` names another one for this role of a specialist.
+    """
     if not (os.environ.get("OPENAI_API_KEY") or os.environ.get("OPENAI_BASE_URL")):
         os.environ["OPENAI_BASE_URL"] = f"{_offline_model('OPENAI_API_KEY')}/v1"
     # A model server on one's own machine needs no key, but the clients insist on one.
     os.environ["OPENAI_API_KEY"] = os.environ.get("OPENAI_API_KEY") or "none"
     # The OpenAI Agents SDK sends traces to OpenAI unless told otherwise; set this to 0 to want them.
     os.environ.setdefault("OPENAI_AGENTS_DISABLE_TRACING", "1")
-    return os.environ.get("OPENAI_MODEL") or "gpt-5.4"
+    return _named("OPENAI_MODEL", role) or "gpt-5.4"
 
 
-def gemini_model() -> str:
-    """The name of the Gemini model (`gemini-2.5-flash`), the environment set so that its client reaches a model."""
+def gemini_model(role: str = "") -> str:
+    """The name of the Gemini model (`gemini-2.5-flash`), the environment set so that its client reaches a model.
+
+    `GEMINI_MODEL_<ROLE>` names another one for this role of a specialist.
+    """
     key = os.environ.get("GOOGLE_API_KEY") or os.environ.get("GEMINI_API_KEY")
     if not (key or os.environ.get("GOOGLE_GEMINI_BASE_URL")):
         os.environ["GOOGLE_GEMINI_BASE_URL"] = _offline_model("GOOGLE_API_KEY")
     os.environ["GOOGLE_API_KEY"] = key or "none"
-    return os.environ.get("GEMINI_MODEL") or "gemini-2.5-flash"
+    return _named("GEMINI_MODEL", role) or "gemini-2.5-flash"
+
+
+def _named(variable: str, role: str) -> str | None:
+    return os.environ.get(f"{variable}_{role.upper()}") or os.environ.get(variable)
 
 
 def _offline_model(key: str) -> str:

@@ -18,7 +18,7 @@ BELOW: dict[str, set[str]] = {
     "tracing": {"lab"},
     "shared": {"durable", "lab", "offline_model", "tracing"},
     **{agent: {"durable", "shared"} for agent in sorted(AGENTS)},
-    "tour": {"lab", "offline_model", "shared"},
+    "tour": {"durable", "lab", "offline_model", "shared"},
     "bench": {"durable", "lab", "shared", "tour", *AGENTS},
     "deploy": {"bench", "durable", "shared", "tour", *AGENTS},
     "workshop": {"durable", "lab", "offline_model", "shared", "tour"},

@@ -32,6 +32,7 @@ ONE_BY_ONE = replace(
     TOOL_CALLS, name="one-by-one", title="tool calls one by one", variant="one_by_one", env={"TOOL_CALLS_AT_ONCE": "1"}
 )
 APPROVAL = Pattern("approval", "a person decides", "approval_agent.py", "ApprovalClaimAgent")
+SPECIALISTS = Pattern("specialists", "three specialists", "specialist_agents_agent.py", "SpecialistAgentsClaimAgent")
 PATTERNS = (FAN_OUT, TOOL_CALLS, ONE_BY_ONE)
 
 

@@ -12,8 +12,7 @@ from typing import Any
 
 import httpx
 
-MODEL_CALLS = {"call LLM", "LLM call", "Model call", "compaction LLM call", "calling openai.responses"}
-"""The names of a model call's step in Restate's integrations."""
+from durable.budget import MODEL_CALLS, usage
 
 BOOKKEEPING = {"store session", "archive events"}
 """Steps of the integrations that are neither a model call nor the work of a tool."""
@@ -133,23 +132,9 @@ async def tokens(admin: httpx.AsyncClient, *ids: str) -> dict[str, tuple[int, in
             run = entry["Notification"]["Completion"]["Run"]
             if (row["id"], run["completion_id"]) in calls and (answer := run["result"].get("Success")):
                 read, written = used[row["id"]]
-                usage = _usage(json.loads(bytes(answer)))
-                used[row["id"]] = read + usage[0], written + usage[1]
+                more = usage(json.loads(bytes(answer)))
+                used[row["id"]] = read + more[0], written + more[1]
     return used
-
-
-_READ = ("input_tokens", "prompt_tokens", "prompt_token_count")
-_WRITTEN = ("output_tokens", "completion_tokens", "candidates_token_count")
-
-
-def _usage(answer: Any) -> tuple[int, int]:
-    """The numbers of tokens read and written in a model's answer, as any SDK journals it: the first that are found."""
-    if isinstance(answer, dict):
-        for read, written in zip(_READ, _WRITTEN, strict=True):
-            if isinstance(answer.get(read), int):
-                return answer[read], answer.get(written) or 0
-    parts = answer.values() if isinstance(answer, dict) else answer if isinstance(answer, list) else ()
-    return next((found for part in parts if any(found := _usage(part))), (0, 0))
 
 
 async def read(admin: httpx.AsyncClient, *ids: str) -> dict[str, Invocation]:

@@ -1,0 +1,39 @@
+"""Branches of a handler that run at the same time: each takes durable steps one after another, as an agent does.
+
+    reports = await branches(ctx, {"cost": lambda: report(cost, claim), "fraud": lambda: report(fraud, claim)})
+
+`restate.gather` is for single steps. Branches follow the rules of the tool calls of a turn (`tool_calls`): one of them
+runs at a time, in an order that the journal decides, while the steps that they wait for overlap.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TypeVar
+
+from restate import Context
+
+from durable.held_steps import holding
+from durable.tool_calls import ToolCalls
+
+T = TypeVar("T")
+
+RESULTS = "branches"
+"""Where an invocation keeps the results of its branches, by their names."""
+
+
+async def branches(ctx: Context, work: Mapping[str, Callable[[], Awaitable[T]]]) -> list[T]:
+    """The results of these branches, in their order. Each has a Restate context of its own as the current context.
+
+    A branch that has a result is not run again in the same invocation, whoever asks for it: the result stands.
+    Raises: the first error of a branch, when all branches have ended.
+    """
+    results: dict[str, T] = holding(ctx).extension_data.setdefault(RESULTS, {})
+    missing = [name for name in work if name not in results]
+    calls = ToolCalls(ctx, [f"branch {name}" for name in missing], limit=len(missing))
+
+    async def run(name: str) -> None:
+        async with calls.turn(f"branch {name}"):
+            results[name] = await work[name]()
+
+    await asyncio.gather(*map(run, missing))
+    return [results[name] for name in work]

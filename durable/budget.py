@@ -1,0 +1,69 @@
+"""A budget for the model calls of an invocation: how many there may be, and how many tokens they may take together.
+
+    holding(context).steps.budget = Budget(calls=20, tokens=50_000)
+
+It counts entries of the journal: a call when its step is made, its tokens when its answer is taken. Both happen in the
+same order on each replay, so a call that is retried counts once, and a crash changes nothing. The call that would begin
+over the budget is not made. Calls in flight are not interrupted, so their tokens may exceed it.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from restate import TerminalError
+
+MODEL_CALLS = {"call LLM", "LLM call", "Model call", "compaction LLM call", "calling openai.responses"}
+"""The names of a model call's step in Restate's integrations."""
+
+OVER_BUDGET = 402
+"""The HTTP status of an invocation that ends for its budget."""
+
+
+@dataclass
+class Budget:
+    """What may be spent, and what has been: model calls, and tokens that they read and wrote."""
+
+    calls: int
+    tokens: int
+    calls_made: int = 0
+    tokens_used: int = 0
+
+    def begin_call(self) -> None:
+        """Count a model call. Raises: TerminalError (402) when the budget is spent."""
+        if self.calls_made >= self.calls or self.tokens_used >= self.tokens:
+            raise TerminalError(f"the budget is spent: {self}", status_code=OVER_BUDGET)
+        self.calls_made += 1
+
+    def shares(self, number: int) -> list["Budget"]:
+        """The rest of this budget in equal shares; the first of them have the calls and tokens that are left over."""
+        calls, tokens = max(self.calls - self.calls_made, 0), max(self.tokens - self.tokens_used, 0)
+        return [
+            Budget(calls // number + (at < calls % number), tokens // number + (at < tokens % number))
+            for at in range(number)
+        ]
+
+    def spend(self, share: "Budget") -> None:
+        """Count what was spent of a share."""
+        self.calls_made += share.calls_made
+        self.tokens_used += share.tokens_used
+
+    def __str__(self) -> str:
+        return f"{self.calls_made} of {self.calls} model calls, {self.tokens_used:,} of {self.tokens:,} tokens"
+
+
+_READ = ("input_tokens", "prompt_tokens", "prompt_token_count")
+_WRITTEN = ("output_tokens", "completion_tokens", "candidates_token_count")
+
+
+def usage(answer: Any) -> tuple[int, int]:
+    """The tokens read and written in a model's answer, as any SDK journals it; (0, 0) where it does not say."""
+    if isinstance(answer, dict):
+        for read, written in zip(_READ, _WRITTEN, strict=True):
+            if isinstance(answer.get(read), int):
+                return _count(answer[read]), _count(answer.get(written))
+    parts = answer.values() if isinstance(answer, dict) else answer if isinstance(answer, list) else ()
+    return next((found for part in parts if any(found := usage(part))), (0, 0))
+
+
+def _count(tokens: object) -> int:
+    return max(tokens, 0) if isinstance(tokens, int) else 0
