@@ -49,6 +49,8 @@ class Agent(Generic[Given]):
     instructions: str
     tools: Sequence[Tool[Given]]
     model: str = MODEL
+    tools_at_once: int | None = None
+    """How many tool calls of a turn run at the same time; None: all of them."""
 
     async def run(self, ctx: restate.Context, prompt: str, given: Given) -> str:
         """The model's answer to the prompt; the tools see `given`, the model does not.
@@ -73,7 +75,7 @@ class Agent(Generic[Given]):
             if not answer.tool_calls:
                 return llm.answer(answer.content, answer.refusal)
             messages.append(answer.model_dump(exclude_none=True))
-            calls = ToolCalls(ctx, [call.id for call in answer.tool_calls])
+            calls = ToolCalls(ctx, [call.id for call in answer.tool_calls], self.tools_at_once)
             messages += await asyncio.gather(*(self._run_tool(calls, call, given) for call in answer.tool_calls))
         raise restate.TerminalError(f"the model gave no answer in {llm.MAX_TURNS} turns")
 

@@ -86,6 +86,7 @@ agent = Agent(
             calculate_metrics,
         )
     ],
+    tools_at_once=1,  # should the model ask twice in a turn, it pays for the reports once
 )
 
 claim_service = restate.Service(

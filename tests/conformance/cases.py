@@ -1,4 +1,7 @@
-"""What the conformance modules share, and which agents they test: all of the tour, or the one in `TOUR_AGENT`."""
+"""What the conformance modules share, and which agents they test: all of the tour, or the one in `TOUR_AGENT`.
+
+`TOUR_PATTERN=specialists` or `approval` runs the cases on the agents of that pattern instead of the documented one.
+"""
 
 import json
 import os
@@ -14,26 +17,30 @@ from lab.ledger import Entry
 from offline_model.faults import digest
 from shared.claims import InsuranceClaim, sample_claims
 from tour.runtime import journal
-from tour.runtime.frameworks import BY_NAME, FAN_OUT, FRAMEWORKS, Framework, Pattern
+from tour.runtime.frameworks import APPROVAL, BY_NAME, FAN_OUT, FRAMEWORKS, SPECIALISTS, Framework, Pattern
 from tour.runtime.journal import Invocation
 from tour.runtime.stack import Stack
 
 
-def _under_test(agent: str) -> tuple[Sequence[Framework], Pattern]:
+def _under_test(agent: str, pattern: Pattern) -> tuple[Sequence[Framework], Pattern]:
     """The frameworks, and where their agents are; `agent` is `NAME=FILE`, the name of one of the tour, or empty.
 
     A name that the tour does not know is that of a new framework, whose service has no key.
     """
     if not agent:
-        return FRAMEWORKS, FAN_OUT
+        return FRAMEWORKS, pattern
     name, _, file = agent.partition("=")
     if not file and name not in BY_NAME:
         raise pytest.UsageError(f"TOUR_AGENT is NAME=FILE, and not {agent}")
     framework = BY_NAME.get(name, Framework(name, name, ""))
-    return [framework], replace(FAN_OUT, file=str(Path(file).resolve())) if file else FAN_OUT
+    return [framework], replace(FAN_OUT, file=str(Path(file).resolve())) if file else pattern
 
 
-AGENTS, PATTERN = _under_test(os.environ.get("TOUR_AGENT", ""))
+PATTERNS = {pattern.name: pattern for pattern in (FAN_OUT, SPECIALISTS, APPROVAL)}
+AGENTS, PATTERN = _under_test(os.environ.get("TOUR_AGENT", ""), PATTERNS[os.environ.get("TOUR_PATTERN", FAN_OUT.name)])
+
+MODEL_CALLS = 8 if PATTERN == SPECIALISTS else 2
+"""Of a claim: each agent calls the model before its tool and after it."""
 
 STRANGE = "TOUR_AGENT" in os.environ
 
@@ -56,6 +63,13 @@ live = pytest.mark.parametrize("running", ["live"], indirect=True)
 def tagged(sample: str = "broken-leg") -> InsuranceClaim:
     """A claim whose reason holds a text that is in no other claim, so that a fault can be meant for it."""
     return sample_claims()[sample].model_copy(update={"reason": f"case {uuid.uuid4().hex}"})
+
+
+def to_the_claim_agent(claim: InsuranceClaim) -> str:
+    """A text that is in the prompt of the claim agent, and in no specialist's."""
+    if PATTERN != SPECIALISTS:
+        return claim.reason
+    return f"Claim: {claim.model_dump_json()}".partition(',"amount"')[0]  # which JavaScript writes in another way
 
 
 def asked(running: Stack, claim: InsuranceClaim) -> list[Entry]:

@@ -16,13 +16,13 @@ import pytest_asyncio
 from _pytest._code.code import ExceptionRepr
 
 from tests.conformance import cases, grading
-from tests.conformance.cases import AGENTS, LIMIT, PATTERN, Tagged
+from tests.conformance.cases import AGENTS, LIMIT, PATTERN, PATTERNS, Tagged
 from tests.conformance.grading import pytest_addoption, pytest_terminal_summary  # noqa: F401 - pytest looks here
 from tour.runtime import stack
 from tour.runtime.frameworks import FAN_OUT, Framework
 from tour.runtime.stack import Stack
 
-OWN_AGENTS = ["test_approval.py", "test_approval_crashes.py", "test_parallel_tool_calls.py"]
+OWN_AGENTS = [f"test_{name}.py" for name in ("approval", "approval_crashes", "parallel_tool_calls", "specialists")]
 collect_ignore = [] if PATTERN == FAN_OUT else OWN_AGENTS
 
 SERVERS = {"live": {}, "replaying": {"RESTATE_WORKER__INVOKER__INACTIVITY_TIMEOUT": "0s"}}
@@ -37,7 +37,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
         item.add_marker(pytest.mark.server)
         grading.mark(item)
-        if PATTERN != FAN_OUT:
+        if PATTERN not in PATTERNS.values():
             item.add_marker(pytest.mark.real_starts)  # who knows what that agent's packages do
         assert isinstance(item, pytest.Function)
         chosen = item.callspec.params if hasattr(item, "callspec") else {}
