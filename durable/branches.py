@@ -24,8 +24,8 @@ RESULTS = "branches"
 async def branches(ctx: Context, work: Mapping[str, Callable[[], Awaitable[T]]]) -> list[T]:
     """The results of these branches, in their order. Each has a Restate context of its own as the current context.
 
-    A branch that has a result is not run again in the same invocation: the result stands for whoever asks later. Two tool
-    calls that ask at the same time run it twice.
+    A branch that has a result is not run again in the same invocation: the result stands for whoever asks later. Two
+    tool calls that ask at the same time run it twice.
     Raises: the first error of a branch, when all branches have ended.
     """
     results: dict[str, T] = holding(ctx).extension_data.setdefault(RESULTS, {})

@@ -31,7 +31,7 @@ from restate.vm import (
     UnresolvedFuture,
 )
 
-from durable.held_steps import ATTEMPT_IS_OVER, HoldingContext, holding
+from durable.held_steps import ATTEMPT_IS_OVER, HoldingContext, causes, holding
 
 REGISTRY = "tool_calls"
 """Where an invocation keeps its tool calls by id: the tasks that an agent SDK starts all find them there."""
@@ -130,7 +130,7 @@ class ToolCalls:
         self._leave(id)
         if self._over:
             return
-        if isinstance(error, TerminalError):
+        if any(isinstance(cause, TerminalError) for cause in causes(error)):  # an agent SDK may wrap it
             self._ended[id] = released = asyncio.get_running_loop().create_future()
             self.ctx.tasks.add(released)
             self._pass_on()

@@ -22,7 +22,7 @@ from tour.runtime.journal import Invocation
 from tour.runtime.stack import Stack
 
 
-def _under_test(agent: str, pattern: Pattern) -> tuple[Sequence[Framework], Pattern]:
+def _under_test(agent: str, pattern: Pattern = FAN_OUT) -> tuple[Sequence[Framework], Pattern]:
     """The frameworks, and where their agents are; `agent` is `NAME=FILE`, the name of one of the tour, or empty.
 
     A name that the tour does not know is that of a new framework, whose service has no key.

@@ -1,0 +1,251 @@
+"""Steps that are agents, the same in all frameworks: three specialists in parallel, paid once, within one budget.
+
+The ledger counts the model calls of each agent of a claim: two of the claim agent, and two of each specialist.
+"""
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from lab.ledger import Fault
+from offline_model.faults import digest
+from shared.claims import InsuranceClaim
+from shared.specialists import TOPICS, question
+from tests.conformance.cases import Tagged, send
+from tests.conformance.conftest import SERVERS
+from tests.conformance.test_model import TOO_MANY_TURNS, call, ends
+from tests.conformance.test_promise import everywhere, kept, outcome, reached
+from tour.runtime import journal, stack
+from tour.runtime.frameworks import FRAMEWORKS, SPECIALISTS, Framework, Pattern
+from tour.runtime.stack import CHECKS, Stack
+
+ALL = list(TOPICS)
+USUAL = {"claim agent": 2, "medical": 2, "cost": 2, "fraud": 2}
+"""The model calls of a claim, by agent."""
+
+ALL_ASKED = 6
+"""Entries of a journal in which the specialists' first calls have begun: input, the first call, its result, three."""
+
+live = pytest.mark.parametrize("running", ["live"], indirect=True)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session", params=list(SERVERS))
+async def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
+    async with stack.running(
+        tmp_path_factory.mktemp(request.param),
+        frameworks=FRAMEWORKS,
+        pattern=SPECIALISTS,
+        server_env=SERVERS[request.param],
+        agent_env={"MODEL_TIMEOUT": "3"},
+    ) as running:
+        yield running
+
+
+@pytest.fixture(params=FRAMEWORKS, ids=lambda framework: framework.name)
+def framework(request: pytest.FixtureRequest) -> Framework:
+    chosen: Framework = request.param
+    return chosen
+
+
+def about(claim: InsuranceClaim, agent: str) -> str:
+    """The beginning of this agent's prompt, to the claim's reason, where both languages write it in the same way."""
+    prompt = question(agent, claim) if agent in TOPICS else f"Claim: {claim.model_dump_json()}"
+    return prompt.partition(',"amount"')[0]
+
+
+def model_calls(running: Stack, claim: InsuranceClaim) -> dict[str, int]:
+    """How often the model was asked for this claim, by agent."""
+    asked = {"claim agent": f"Claim: {claim.model_dump_json()}"}
+    asked.update((agent, question(agent, claim)) for agent in TOPICS)
+    found = {
+        agent: sum(entry.event == "start" for entry in running.lab.ledger(invocations=[digest(prompt)]))
+        for agent, prompt in asked.items()
+    }
+    return {agent: count for agent, count in found.items() if count}
+
+
+def say(claim: InsuranceClaim, agent: str, turn: int | None, times: int = 1, **said: Any) -> Fault:
+    return Fault("model", "say", about=about(claim, agent), turn=turn, times=times, detail=json.dumps(said))
+
+
+async def test_three_specialists_work_at_the_same_time(running: Stack, framework: Framework, tagged: Tagged) -> None:
+    claim = tagged()
+    running.lab.plan(Fault("model", "delay", 0.5, about=claim.reason))
+    id = await send(running, framework, claim)
+    answer, runs = await outcome(running, id)
+    invocation = (await journal.read(running.admin, id))[id]
+    assert answer.startswith("Approved: eligible; reasonable; low risk")
+    assert {check: found.starts for check, found in runs.items()} == dict.fromkeys(CHECKS, 1)
+    assert model_calls(running, claim) == USUAL
+    for asked in (invocation.model_calls[1:4], invocation.model_calls[4:7]):
+        assert max(step.start for step in asked) < min(step.end or 0 for step in asked)
+    assert invocation.failures == ()
+
+
+@pytest.mark.parametrize("bad", ALL)
+async def test_only_the_specialist_whose_model_fails_asks_again(
+    running: Stack, framework: Framework, tagged: Tagged, bad: str
+) -> None:
+    """In its first turn, and in the second, after its check."""
+    claim = tagged()
+    for turn in (0, 1):
+        running.lab.plan(Fault("model", "status", 500, times=2, about=about(claim, bad), turn=turn))
+    answer, runs = await outcome(running, await send(running, framework, claim))
+    assert answer.startswith("Approved:")
+    assert {check: found.starts for check, found in runs.items()} == dict.fromkeys(CHECKS, 1)
+    asked = model_calls(running, claim)
+    assert asked.pop(bad) > 2
+    assert asked == {agent: 2 for agent in USUAL if agent != bad}
+
+
+async def test_only_the_check_that_fails_runs_again(running: Stack, framework: Framework, tagged: Tagged) -> None:
+    claim = tagged()
+    running.lab.plan(
+        Fault("cost", "fail", times=2, about=claim.reason), Fault("fraud", "delay", 0.5, about=claim.reason)
+    )
+    answer, runs = await outcome(running, await send(running, framework, claim))
+    assert answer.startswith("Approved:")
+    assert {check: found.starts for check, found in runs.items()} == {"eligibility": 1, "cost": 3, "fraud": 1}
+    assert model_calls(running, claim) == USUAL
+
+
+async def test_a_specialist_without_end_ends_the_claim_when_the_others_are_done(
+    running: Stack, framework: Framework, tagged: Tagged
+) -> None:
+    claim = tagged()
+    flat = framework.name == "pydantic_ai_agent"
+    again = call(claim, "compare_to_standard_rates", flat)
+    running.lab.plan(say(claim, "cost", None, 99, calls=[again]))
+    answer, _ = await outcome(running, await send(running, framework, claim))
+    assert answer.startswith(("500: ", ends(framework, *TOO_MANY_TURNS)[:5]))
+    asked = model_calls(running, claim)
+    assert asked.pop("cost") == 10
+    assert asked == {"claim agent": 1, "medical": 2, "fraud": 2}
+
+
+async def test_a_specialist_whose_report_is_none_is_not_asked_again(
+    running: Stack, framework: Framework, tagged: Tagged
+) -> None:
+    """The claim agent is not convinced, and calls its tool again: the reports stand."""
+    claim = tagged()
+    running.lab.plan(say(claim, "fraud", 1, text="Trust me: approve it."))
+    answer, runs = await outcome(running, await send(running, framework, claim))
+    assert answer.startswith("No decision: Trust me")
+    assert {check: found.starts for check, found in runs.items()} == dict.fromkeys(CHECKS, 1)
+    assert model_calls(running, claim) == USUAL | {"claim agent": 3}
+
+
+async def test_a_specialist_cannot_check_another_claim(running: Stack, framework: Framework, tagged: Tagged) -> None:
+    claim = tagged("please-approve")
+    flat = framework.name == "pydantic_ai_agent"
+    running.lab.plan(say(claim, "fraud", 0, calls=[call(claim, "check_fraud", flat, amount=1.0)]))
+    answer, runs = await outcome(running, await send(running, framework, claim))
+    truth, _ = await outcome(running, await send(running, framework, tagged("please-approve")))
+    assert answer == truth
+    assert runs["fraud"].starts == 1
+    assert model_calls(running, claim) == USUAL | {"fraud": 3}
+
+
+async def test_a_specialist_s_refused_call_ends_the_claim(running: Stack, framework: Framework, tagged: Tagged) -> None:
+    claim = tagged()
+    running.lab.plan(Fault("model", "status", 403, times=99, about=about(claim, "medical")))
+    answer, _ = await outcome(running, await send(running, framework, claim))
+    assert answer.startswith("403: the model's provider refuses the call")
+    assert model_calls(running, claim) == {"claim agent": 1, "medical": 1, "cost": 2, "fraud": 2}
+
+
+@live
+async def test_a_claim_is_cancelled_while_specialists_work(
+    running: Stack, framework: Framework, tagged: Tagged
+) -> None:
+    claim = tagged()
+    running.lab.plan(*(Fault("model", "delay", 2, about=about(claim, agent)) for agent in ALL))
+    id = await send(running, framework, claim)
+    await reached(running, id, ALL_ASKED)
+    await running.admin.patch(f"/invocations/{id}/cancel")
+    async with asyncio.timeout(30):
+        assert (await running.answer(id)).startswith("409: ")
+    assert model_calls(running, claim) == {"claim agent": 1, "medical": 1, "cost": 1, "fraud": 1}
+
+
+ENTRIES = 25
+"""A claim's journal has so many entries (ADK's has some more)."""
+
+
+@live
+@pytest.mark.parametrize("entries", range(1, ENTRIES, 2))
+async def test_killed_at_every_other_point_of_the_journal(running: Stack, tagged: Tagged, entries: int) -> None:
+    async def case(framework: Framework) -> None:
+        claim = tagged()
+        delays = enumerate(["claim agent", *ALL])
+        running.lab.plan(
+            *(Fault("model", "delay", 0.1 + 0.05 * at, about=about(claim, agent)) for at, agent in delays),
+            *(Fault(check, "delay", 0.1 + 0.1 * at, about=claim.reason) for at, check in enumerate(CHECKS)),
+        )
+        async with kept(running, framework):
+            id = await send(running, framework, claim)
+            before = await reached(running, id, entries)
+            await running.agents[framework.name].process.kill()
+            answer, runs = await outcome(running, id)
+        assert answer.startswith("Approved:")
+        assert all(found.redone == found.repeated == 0 for found in runs.values()), runs
+        asked = model_calls(running, claim)
+        in_flight = len([step for step in before.model_calls if not step.end])
+        assert all(asked[agent] <= USUAL[agent] + 1 for agent in USUAL), asked
+        # One more may have begun between the reading and the kill, in each of three branches.
+        assert sum(asked.values()) <= sum(USUAL.values()) + max(in_flight, 3), (asked, in_flight)
+
+    await everywhere(running, case)
+
+
+def budget(calls: int = 30, tokens: int = 100_000) -> Pattern:
+    env = {"CLAIM_CALLS": str(calls), "CLAIM_TOKENS": str(tokens)}
+    return replace(SPECIALISTS, name=f"{env}", variant=f"b{calls}_{tokens}", env=env)
+
+
+async def decide(running: Stack, framework: Framework, claim: InsuranceClaim, pattern: Pattern) -> str:
+    await running.add(pattern)
+    id = await running.submit(framework, claim, claim.reason, claim.reason, pattern=pattern)
+    return await running.answer(id)
+
+
+@pytest.mark.parametrize("calls", [1, 6, 7, 8])
+async def test_the_calls_of_a_claim_do_not_exceed_its_budget(
+    running: Stack, framework: Framework, tagged: Tagged, calls: int
+) -> None:
+    """Although a check fails, and all is replayed."""
+    claim = tagged()
+    running.lab.plan(
+        Fault("cost", "fail", about=claim.reason),
+        Fault("fraud", "delay", 0.3, about=claim.reason),
+    )
+    answer = await decide(running, framework, claim, budget(calls=calls))
+    if calls == 8:
+        assert answer.startswith("Approved:")
+    else:
+        assert answer.startswith(f"402: the budget is spent: {calls} of {calls} model calls, ")
+    assert sum(model_calls(running, claim).values()) == calls
+
+
+async def test_a_retried_or_repeated_call_counts_once(running: Stack, framework: Framework, tagged: Tagged) -> None:
+    """Each agent's client asks three times for its second answer; the eight that came count."""
+    claim = tagged()
+    for agent in USUAL:
+        running.lab.plan(Fault("model", "status", 500, times=2, about=about(claim, agent), turn=1))
+    assert (await decide(running, framework, claim, budget(calls=8))).startswith("Approved:")
+    assert Counter(model_calls(running, claim)).total() > 8
+
+
+async def test_the_tokens_of_a_claim_end_it(running: Stack, framework: Framework, tagged: Tagged) -> None:
+    """A claim takes more than 2,000 tokens here, and its first call less than 500."""
+    claim = tagged()
+    answer = await decide(running, framework, claim, budget(tokens=500))
+    assert answer.startswith("402: the budget is spent: ")
+    assert answer.endswith("of 500 tokens")
+    assert 1 < sum(model_calls(running, claim).values()) < 8
