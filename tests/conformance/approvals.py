@@ -20,7 +20,7 @@ from tour.runtime.stack import Stack
 
 FRAMEWORKS_WITH_IT = [framework for framework in FRAMEWORKS if framework.script(APPROVAL).exists()]
 
-HANDLERS = ("request", "outcome", "withdraw")
+HANDLERS = ("run", "outcome", "withdraw")
 """Those of a request for approval, besides `decide`."""
 
 live = pytest.mark.parametrize("running", ["live"], indirect=True)
@@ -56,7 +56,7 @@ def funds(running: Stack, id: str) -> str:
     return Funds(running.folder / "funds.sqlite").all().get(id, "none")
 
 
-async def requests(running: Stack, id: str, handler: str = "request") -> list[dict[str, Any]]:
+async def requests(running: Stack, id: str, handler: str = "run") -> list[dict[str, Any]]:
     """The invocations of this handler of a claim's request for approval."""
     return await journal.query(
         running.admin,
