@@ -18,8 +18,6 @@ from tour.runtime.frameworks import APPROVAL, FRAMEWORKS, ROOT, Framework, Patte
 from tour.runtime.processes import POLL, free_port
 from tour.runtime.stack import Stack
 
-FRAMEWORKS_WITH_IT = [framework for framework in FRAMEWORKS if framework.script(APPROVAL).exists()]
-
 HANDLERS = ("run", "outcome", "withdraw")
 """Those of a request for approval, besides `decide`."""
 
@@ -41,7 +39,7 @@ async def approving(folder: Path, server: str) -> AsyncIterator[Stack]:
         processes.running("The funds service", service, folder / "funds.log") as bank,
         stack.running(
             folder,
-            frameworks=FRAMEWORKS_WITH_IT,
+            frameworks=FRAMEWORKS,
             pattern=APPROVAL,
             server_env=SERVERS[server],
             agent_env={"FUNDS_URL": url, "MODEL_TIMEOUT": "3"},
