@@ -113,9 +113,14 @@ def main() -> None:
     except OSError as error:
         sys.exit(f"The funds service cannot listen on 127.0.0.1:{arguments.port}: {error}")
     if arguments.until_eof:
-        threading.Thread(target=lambda: (sys.stdin.read(), serving.shutdown()), daemon=True).start()
+        threading.Thread(target=_end_with_stdin, args=[serving], daemon=True).start()
     print(f"http://127.0.0.1:{serving.server_port}", flush=True)
     serving.serve_forever()
+
+
+def _end_with_stdin(serving: ThreadingHTTPServer) -> None:
+    sys.stdin.read()
+    serving.shutdown()
 
 
 if __name__ == "__main__":
