@@ -162,7 +162,7 @@ async def test_an_unknown_id_and_a_decision_that_is_none_are_client_errors(
         refused = await running.ingress.post(
             f"{path}/decide", content=body, headers={"content-type": "application/json"}
         )
-        problem = "invalid decision: body: " if body else "invalid request: body: JSON is required"
+        problem = "invalid decision: body: " if body else "input validation error: Empty body"  # which is Restate's
         assert (refused.status_code, refused.json()["message"][: len(problem)]) == (400, problem), body
     for handler in ("run", "outcome", "withdraw", "approve"):
         # Restate may close the connection of a request that it refuses unread.
