@@ -164,6 +164,8 @@ async def test_an_unknown_id_and_a_decision_that_is_none_are_client_errors(
         )
         problem = "invalid decision: body: " if body else "input validation error: Empty body"  # which is Restate's
         assert (refused.status_code, refused.json()["message"][: len(problem)]) == (400, problem), body
+    refused = await running.ingress.post(f"{path}/decide")
+    assert (refused.status_code, refused.json()["message"]) == (400, "invalid request: body: JSON is required")
     for handler in ("run", "outcome", "withdraw", "approve"):
         # Restate may close the connection of a request that it refuses unread.
         refused = await running.ingress.post(f"{path}/{handler}", json={}, headers={"connection": "close"})
