@@ -92,23 +92,35 @@ def server(ledger: str | os.PathLike[str], port: int = 0) -> ThreadingHTTPServer
 
 def serve_in_thread() -> str:
     """Serve the ledger `FUNDS_LEDGER`, else one in the folder for temporary files, on a free port; returns the URL."""
-    serving = server(os.environ.get("FUNDS_LEDGER") or DEFAULT_LEDGER)
+    serving = server(_ledger())
     threading.Thread(target=serving.serve_forever, name="funds", daemon=True).start()
     return f"http://127.0.0.1:{serving.server_port}"
+
+
+def _ledger() -> str | Path:
+    return os.environ.get("FUNDS_LEDGER") or DEFAULT_LEDGER
 
 
 def main() -> None:
     """Run the command line. Exits with 1 when the port is taken."""
     parser = argparse.ArgumentParser(prog="python -m lab.funds", description="Reserve and release money, on 127.0.0.1.")
     parser.add_argument("--port", type=int, default=0, help="0 (the default) takes a free one")
-    parser.add_argument("--ledger", default=DEFAULT_LEDGER, help="the SQLite file (default: %(default)s)")
+    parser.add_argument("--ledger", default=_ledger(), help="the SQLite file (default: %(default)s)")
+    parser.add_argument("--until-eof", action="store_true", help="end when standard input does, with who started this")
     arguments = parser.parse_args()
     try:
         serving = server(arguments.ledger, arguments.port)
     except OSError as error:
         sys.exit(f"The funds service cannot listen on 127.0.0.1:{arguments.port}: {error}")
+    if arguments.until_eof:
+        threading.Thread(target=_end_with_stdin, args=[serving], daemon=True).start()
     print(f"http://127.0.0.1:{serving.server_port}", flush=True)
     serving.serve_forever()
+
+
+def _end_with_stdin(serving: ThreadingHTTPServer) -> None:
+    sys.stdin.read()
+    serving.shutdown()
 
 
 if __name__ == "__main__":

@@ -61,7 +61,7 @@ approval = restate.Workflow(service_name("ClaimApproval"))
 
 
 @approval.main(ingress_private=True, workflow_retention=RETENTION)
-async def request(ctx: restate.WorkflowContext, request: Request) -> None:
+async def run(ctx: restate.WorkflowContext, request: Request) -> None:
     """Reserve the money, wait for an outcome, and release the money unless that is an approval."""
     try:
         await ctx.run_typed("reserve", reserve_funds, key=ctx.key(), amount=request.claim.amount)
@@ -118,7 +118,7 @@ def ask_a_person(ctx: restate.Context, claim: InsuranceClaim, why: str) -> resta
     """The outcome of the request for this claim; asked again, it is the same request."""
     key = ctx.request().id
     _asked.get().append(key)
-    ctx.workflow_send(request, key, Request(claim=claim, why=why))
+    ctx.workflow_send(run, key, Request(claim=claim, why=why))
     return ctx.workflow_call(outcome, key, None)
 
 

@@ -18,9 +18,7 @@ from tour.runtime.frameworks import APPROVAL, FRAMEWORKS, ROOT, Framework, Patte
 from tour.runtime.processes import POLL, free_port
 from tour.runtime.stack import Stack
 
-FRAMEWORKS_WITH_IT = [framework for framework in FRAMEWORKS if framework.script(APPROVAL).exists()]
-
-HANDLERS = ("request", "outcome", "withdraw")
+HANDLERS = ("run", "outcome", "withdraw")
 """Those of a request for approval, besides `decide`."""
 
 live = pytest.mark.parametrize("running", ["live"], indirect=True)
@@ -41,7 +39,7 @@ async def approving(folder: Path, server: str) -> AsyncIterator[Stack]:
         processes.running("The funds service", service, folder / "funds.log") as bank,
         stack.running(
             folder,
-            frameworks=FRAMEWORKS_WITH_IT,
+            frameworks=FRAMEWORKS,
             pattern=APPROVAL,
             server_env=SERVERS[server],
             agent_env={"FUNDS_URL": url, "MODEL_TIMEOUT": "3"},
@@ -56,7 +54,7 @@ def funds(running: Stack, id: str) -> str:
     return Funds(running.folder / "funds.sqlite").all().get(id, "none")
 
 
-async def requests(running: Stack, id: str, handler: str = "request") -> list[dict[str, Any]]:
+async def requests(running: Stack, id: str, handler: str = "run") -> list[dict[str, Any]]:
     """The invocations of this handler of a claim's request for approval."""
     return await journal.query(
         running.admin,

@@ -14,7 +14,6 @@ import pytest_asyncio
 from lab.ledger import Fault
 from shared.claims import InsuranceClaim
 from tests.conformance.approvals import (
-    FRAMEWORKS_WITH_IT,
     HANDLERS,
     approving,
     funds,
@@ -30,7 +29,7 @@ from tests.conformance.cases import Tagged, decide, send
 from tests.conformance.conftest import SERVERS
 from tests.conformance.test_promise import outcome
 from tour.runtime import journal
-from tour.runtime.frameworks import APPROVAL, Framework
+from tour.runtime.frameworks import APPROVAL, FRAMEWORKS, Framework
 from tour.runtime.stack import Stack
 
 HURRIED = replace(APPROVAL, name="hurried", variant="hurried", env={"APPROVAL_DEADLINE": "1"})
@@ -43,7 +42,7 @@ async def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempP
         yield running
 
 
-@pytest.fixture(params=FRAMEWORKS_WITH_IT, ids=lambda framework: framework.name)
+@pytest.fixture(params=FRAMEWORKS, ids=lambda framework: framework.name)
 def framework(request: pytest.FixtureRequest) -> Framework:
     chosen: Framework = request.param
     return chosen
@@ -89,11 +88,17 @@ async def test_the_decision_is_final_and_its_reason_is_cited(
 async def test_the_person_is_asked_while_other_checks_run(
     running: Stack, framework: Framework, risky: InsuranceClaim
 ) -> None:
-    running.lab.plan(Fault("cost", "delay", 2, about=risky.reason), Fault("cost", "fail", about=risky.reason))
+    running.lab.plan(
+        Fault("fraud", "delay", 0.5, about=risky.reason),
+        Fault("cost", "delay", 2, about=risky.reason),
+        Fault("cost", "fail", about=risky.reason),
+    )
     id = await send(running, framework, risky)
     await until_waiting(running, id)
     (read,) = (await journal.read(running.admin, id)).values()
     assert [step.name for step in read.checks if not step.end] == ["cost"]
+    events = [(entry.step, entry.event) for entry in running.lab.ledger(invocations=[id])]
+    assert events.index(("cost", "start")) < events.index(("fraud", "end"))
     await say(running, framework, id)
     answer, runs = await outcome(running, id)
     assert answer.startswith("Approved:")
@@ -157,8 +162,11 @@ async def test_an_unknown_id_and_a_decision_that_is_none_are_client_errors(
         refused = await running.ingress.post(
             f"{path}/decide", content=body, headers={"content-type": "application/json"}
         )
-        assert refused.status_code == 400, body
-    for handler in ("request", "outcome", "withdraw", "approve"):
+        problem = "invalid decision: body: " if body else "input validation error: Empty body"  # which is Restate's
+        assert (refused.status_code, refused.json()["message"][: len(problem)]) == (400, problem), body
+    refused = await running.ingress.post(f"{path}/decide")
+    assert (refused.status_code, refused.json()["message"]) == (400, "invalid request: body: JSON is required")
+    for handler in ("run", "outcome", "withdraw", "approve"):
         # Restate may close the connection of a request that it refuses unread.
         refused = await running.ingress.post(f"{path}/{handler}", json={}, headers={"connection": "close"})
         assert 400 <= refused.status_code < 500, handler
@@ -235,7 +243,7 @@ async def test_the_model_ends_for_good_after_an_approval(
 
 async def test_the_money_cannot_be_reserved(running: Stack, framework: Framework, tagged: Tagged) -> None:
     claim = tagged("round-emergency")
-    amount = 10_000 + int(claim.reason[-6:], 16) / 100
+    amount = 10_000.5 + int(claim.reason[-5:], 16)  # both languages write it so
     claim = claim.model_copy(update={"amount": amount})
     running.lab.plan(Fault("reserve", "terminal", 402, about=f"{amount}", detail="no money left"))
     answer, invocation = await decide(running, framework, claim)

@@ -12,12 +12,12 @@ import pytest_asyncio
 
 from lab.ledger import Fault, Kind
 from shared.claims import InsuranceClaim
-from tests.conformance.approvals import FRAMEWORKS_WITH_IT, T, approving, funds, requests, say, settled
+from tests.conformance.approvals import T, approving, funds, requests, say, settled
 from tests.conformance.cases import Tagged, send
 from tests.conformance.test_promise import everywhere, kept, model_calls, reached
 from tour.runtime import evidence, journal
 from tour.runtime.approvals import waiting
-from tour.runtime.frameworks import Framework
+from tour.runtime.frameworks import FRAMEWORKS, Framework
 from tour.runtime.processes import POLL
 from tour.runtime.stack import CHECKS, Stack
 
@@ -77,11 +77,9 @@ async def test_the_agent_is_killed_at_every_point(running: Stack, tagged: Tagged
 @pytest.mark.parametrize("entries", range(1, ENTRIES))
 async def test_the_server_is_killed_at_every_point(running: Stack, tagged: Tagged, entries: int) -> None:
     """At this point of one claim, and wherever those of the other frameworks are."""
-    ids = {framework.name: await send(running, framework, slow(running, tagged)) for framework in FRAMEWORKS_WITH_IT}
-    deciding = [
-        asyncio.create_task(person(running, framework, ids[framework.name])) for framework in FRAMEWORKS_WITH_IT
-    ]
-    await reached(running, ids[FRAMEWORKS_WITH_IT[entries % len(ids)].name], entries)
+    ids = {framework.name: await send(running, framework, slow(running, tagged)) for framework in FRAMEWORKS}
+    deciding = [asyncio.create_task(person(running, framework, ids[framework.name])) for framework in FRAMEWORKS]
+    await reached(running, ids[FRAMEWORKS[entries % len(ids)].name], entries)
     gone = time.time()
     await running.restate.restart()
     back = time.time()
@@ -134,7 +132,7 @@ async def test_a_storm_leaves_no_money_behind(running: Stack, tagged: Tagged, se
             else:
                 await rng.choice([*running.agents.values()]).process.kill()
 
-    claims = [one(framework, fate) for framework in FRAMEWORKS_WITH_IT for fate in FATES * 2]
+    claims = [one(framework, fate) for framework in FRAMEWORKS for fate in FATES * 2]
     async with running.agents_kept():
         raging = asyncio.create_task(storm())
         try:

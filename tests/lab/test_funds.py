@@ -1,5 +1,7 @@
 """The bank's service: the same request again changes nothing, in whatever order they arrive."""
 
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,6 +37,16 @@ def test_a_reservation_that_comes_after_its_release_is_refused(bank: httpx.Clien
     assert bank.delete("a").status_code == 200
     assert bank.put("a", json={"amount": 10}).status_code == 409
     assert bank.get("").json() == {"a": "released"}
+
+
+def test_it_ends_with_who_started_it(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "lab.funds", "--until-eof", "--ledger", str(tmp_path / "funds.sqlite")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as service:
+        assert service.stdout
+        assert service.stdin
+        assert httpx.get(f"{service.stdout.readline().strip()}/reservations").json() == {}
+        service.stdin.close()
+        assert service.wait(10) == 0
 
 
 def test_the_ledger_survives_its_server(tmp_path: Path) -> None:

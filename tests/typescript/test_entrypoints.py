@@ -13,8 +13,10 @@ import httpx
 import pytest
 import pytest_asyncio
 
+from lab.funds import Funds
 from shared.claims import sample_claims
 from tour.runtime import restate_server, stack
+from tour.runtime.approvals import decide
 from tour.runtime.frameworks import ROOT, TYPESCRIPT, Framework
 from tour.runtime.node import NODE, install
 from tour.runtime.processes import Process, free_port, running
@@ -107,6 +109,27 @@ async def test_three_tools_in_one_turn(restate: Restate, framework: Framework, t
     async with entrypoint(restate, framework, "parallel_tool_calls_agent.ts", tmp_path / "log", KEYLESS):
         response = await call(restate, "ParallelToolCallsClaimAgent/run", CLAIM)
     assert response.json().startswith("Approved:")
+
+
+@each_framework
+async def test_a_person_decides_and_the_bank_is_beside(restate: Restate, framework: Framework, tmp_path: Path) -> None:
+    ledger = tmp_path / "funds.sqlite"
+    env = KEYLESS | {"FUNDS_URL": "", "FUNDS_LEDGER": str(ledger)}
+    async with (
+        entrypoint(restate, framework, "approval_agent.ts", tmp_path / "log", env),
+        httpx.AsyncClient(base_url=restate.ingress, timeout=60) as ingress,
+    ):
+        claim = CLAIM | {"category": "cardiology", "amount": 12_000}
+        id = (await ingress.post("/restate/send/ApprovalClaimAgent/run", json=claim)).json()["invocationId"]
+        decision: dict[str, object] = {"approved": True, "reason": "invoice seen"}
+        async with asyncio.timeout(30):
+            while True:
+                if (await decide(ingress, "ClaimApproval", id, decision)).is_success:
+                    break
+                await asyncio.sleep(0.1)
+        answer = await ingress.get(f"/restate/invocation/{id}/attach")
+    assert "approved by a person: invoice seen" in answer.json()
+    assert Funds(ledger).all() == {id: "reserved"}
 
 
 @each_framework

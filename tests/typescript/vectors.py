@@ -161,7 +161,7 @@ async def vectors() -> dict[str, Any]:
             }
             for change in changed
         ],
-        "instructions": [llm.INSTRUCTIONS, llm.THREE_TOOLS_INSTRUCTIONS],
+        "instructions": [llm.INSTRUCTIONS, llm.THREE_TOOLS_INSTRUCTIONS, llm.APPROVAL_INSTRUCTIONS],
         "weather": {city: await get_weather(city) for city in (*WEATHER, "San Francisco", "Atlantis")},
     }
 

@@ -21,7 +21,7 @@ const run = (ctx: restate.Context, { message }: WeatherRequest) =>
 
 const weatherService = restate.service({
   name: serviceName("ParallelToolAgent"),
-  handlers: { run: restate.handlers.handler({ input: inputOf(WeatherRequest) }, run) },
+  handlers: { run: restate.handlers.handler({ input: inputOf(WeatherRequest, "request") }, run) },
   options,
 });
 

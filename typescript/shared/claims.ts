@@ -12,7 +12,8 @@ export const bounded = (text: z.ZodString, most: number) =>
 
 // What Pydantic strips. JavaScript's own `trim` knows other characters.
 const SPACES = /^\p{White_Space}+|(?<!\p{White_Space})\p{White_Space}+$/gu;
-const stripped = () => z.string().overwrite((text) => text.replace(SPACES, ""));
+/** A text without white space at its ends. */
+export const stripped = () => z.string().overwrite((text) => text.replace(SPACES, ""));
 
 export const InsuranceClaim = z.strictObject({
   date: z.iso
@@ -36,12 +37,12 @@ export function mismatchWith(submitted: InsuranceClaim, given: InsuranceClaim): 
 }
 
 /** A handler's input as JSON. Throws: TerminalError with each bad field's name and problem; the SDK answers 400. */
-export function inputOf<T>(schema: z.ZodType<T>): Serde<T> {
+export function inputOf<T>(schema: z.ZodType<T>, kind = "claim"): Serde<T> {
   const json = serde.schema(schema);
   const deserialize = (data: Uint8Array): T => {
-    const result = schema.safeParse(jsonOf(data));
+    const result = schema.safeParse(jsonOf(data, kind));
     if (result.success) return result.data;
-    throw new TerminalError(`invalid claim: ${result.error.issues.flatMap(problems).join("; ")}`);
+    throw new TerminalError(`invalid ${kind}: ${result.error.issues.flatMap(problems).join("; ")}`);
   };
   return { ...json, serialize: (value) => json.serialize(value), deserialize };
 }
@@ -49,7 +50,7 @@ export function inputOf<T>(schema: z.ZodType<T>): Serde<T> {
 /** The escapes of a JSON text; the group has one that is half a surrogate pair without its other half. */
 const ESCAPES = /\\(?:u[dD][89abAB]..\\u[dD][c-fC-F]..|(u[dD][89a-fA-F]..)|.)/g;
 
-function jsonOf(data: Uint8Array): unknown {
+function jsonOf(data: Uint8Array, kind: string): unknown {
   try {
     const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(data);
     for (const [, half] of text.matchAll(ESCAPES)) {
@@ -57,7 +58,7 @@ function jsonOf(data: Uint8Array): unknown {
     }
     return JSON.parse(text);
   } catch (error) {
-    throw new TerminalError(`invalid claim: body: Invalid JSON: ${(error as Error).message}`);
+    throw new TerminalError(`invalid ${kind}: body: Invalid JSON: ${(error as Error).message}`);
   }
 }
 

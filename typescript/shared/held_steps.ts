@@ -7,7 +7,7 @@
 // Handlers and tools stay as they are: `ctx.run`, `RestatePromise.all`, `RestatePromise.race`.
 
 import { setImmediate } from "node:timers/promises";
-import { type HooksProvider, TerminalError } from "@restatedev/restate-sdk";
+import { CancelledError, type HooksProvider, TerminalError } from "@restatedev/restate-sdk";
 
 /** Turns of the event loop in which the SDK starts the next step, if there is one, or sends a result to Restate. */
 const TURNS = 10;
@@ -52,12 +52,15 @@ export const holdFailures: HooksProvider = () => {
     end();
   }
 
-  /** `RestatePromise.all` rejects at the first terminal error: the others finish before the claim ends with it. */
+  /** `RestatePromise.all` rejects at the first terminal error: the others finish before the claim ends with it.
+   *
+   * A claim that is cancelled waits for none.
+   */
   async function handler(next: () => Promise<void>): Promise<void> {
     try {
       await next();
     } catch (error) {
-      await finished();
+      if (!(error instanceof CancelledError)) await finished();
       throw error;
     }
   }

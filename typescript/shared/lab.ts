@@ -42,9 +42,9 @@ function open(path: string) {
   return { record, take };
 }
 
-async function obey(step: string, fault: Fault): Promise<void> {
+async function obey(step: string, fault: Fault, signal: AbortSignal): Promise<void> {
   const message = fault.detail || `${step}: planned by the lab`;
-  if (fault.kind === "delay") await setTimeout(fault.value * 1000);
+  if (fault.kind === "delay") await setTimeout(fault.value * 1000, undefined, { signal });
   else if (fault.kind === "fail") throw new Error(message);
   else if (fault.kind === "terminal") throw new TerminalError(message, { errorCode: fault.value || 500 });
   else process.kill(process.pid, "SIGKILL");
@@ -56,17 +56,19 @@ export function observed(): HooksProvider[] {
   const lab = open(process.env.TOUR_LAB);
   const hook: HooksProvider = ({ request }) => {
     const about = new TextDecoder().decode(request.body);
+    const over = request.attemptCompletedSignal;
     const run = async (name: string, next: () => Promise<void>) => {
       const step = STEP.exec(name)?.[0];
       if (!step) return next();
       lab.record(request.id, step, "start");
       try {
         const before = lab.take(request.id, step, about, ["delay", "fail", "terminal", "crash-before"]);
-        for (const fault of before) await obey(step, fault);
+        for (const fault of before) await obey(step, fault, over);
         await next();
-        for (const fault of lab.take(request.id, step, about, ["crash-after"])) await obey(step, fault);
+        for (const fault of lab.take(request.id, step, about, ["crash-after"])) await obey(step, fault, over);
       } catch (error) {
-        lab.record(request.id, step, "end", error instanceof TerminalError ? "terminal" : "failed");
+        const how = over.aborted ? "cancelled" : error instanceof TerminalError ? "terminal" : "failed";
+        lab.record(request.id, step, "end", how);
         throw error;
       }
       lab.record(request.id, step, "end", "ok");

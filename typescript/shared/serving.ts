@@ -2,6 +2,7 @@
 
 import * as http2 from "node:http2";
 import {
+  CancelledError,
   createEndpointHandler,
   type HooksProvider,
   RetryableError,
@@ -22,16 +23,16 @@ export const serviceName = (name: string) => [process.env.TOUR_SERVICE_PREFIX, n
  * TerminalError (500) that names the cause in one line. Only failed steps, which the handler never sees, and Restate's
  * RetryableError are retried. A provider's refusal of a model call ends the invocation with its status.
  */
-const terminalErrors: HooksProvider = ({ request }) => ({
+export const terminalErrors: HooksProvider = ({ request }) => ({
   interceptor: {
     async handler(next) {
       if (request.body.length === 0) {
-        throw new TerminalError("invalid claim: body: a claim as JSON is required", { errorCode: 400 });
+        throw new TerminalError("invalid request: body: JSON is required", { errorCode: 400 });
       }
       try {
         await next();
       } catch (error) {
-        throw ended(error);
+        throw endOf(error);
       }
     },
     async run(_name, next) {
@@ -44,9 +45,10 @@ const terminalErrors: HooksProvider = ({ request }) => ({
   },
 });
 
-function ended(error: unknown): Error {
+/** The error with which an invocation ends whose handler throws this. */
+export function endOf(error: unknown): Error {
   const chain = [...causes(error)];
-  const signal = chain.find((cause) => cause instanceof RetryableError);
+  const signal = chain.find((cause) => cause instanceof RetryableError || cause instanceof CancelledError);
   if (signal) return signal;
   const terminal = chain.find((cause) => cause instanceof TerminalError);
   if (!terminal) return new TerminalError(llm.oneLine(String(error)));
@@ -58,8 +60,11 @@ function* causes(error: unknown): Generator<Error> {
   for (let cause = error; cause instanceof Error; cause = cause.cause) yield cause;
 }
 
-/** What every service has. */
-export const options: ServiceOptions = { hooks: [holdFailures, terminalErrors, ...(await traced()), ...observed()] };
+/** What watches the steps of every service: the traces, and the lab. */
+export const watched: HooksProvider[] = [...(await traced()), ...observed()];
+
+/** What the service of every agent has. */
+export const options: ServiceOptions = { hooks: [holdFailures, terminalErrors, ...watched] };
 
 type Services = Parameters<typeof createEndpointHandler>[0]["services"];
 

@@ -30,7 +30,7 @@ for (const { submitted, given, message } of vectors.mismatches) {
 }
 
 test("the instructions", () =>
-  assert.deepEqual([llm.INSTRUCTIONS, llm.THREE_TOOLS_INSTRUCTIONS], vectors.instructions));
+  assert.deepEqual([llm.INSTRUCTIONS, llm.THREE_TOOLS_INSTRUCTIONS, llm.APPROVAL_INSTRUCTIONS], vectors.instructions));
 
 for (const [city, report] of Object.entries<string>(vectors.weather)) {
   test(`the weather in ${city}`, async () => assert.equal(await getWeather(city), report));

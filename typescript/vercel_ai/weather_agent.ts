@@ -39,7 +39,7 @@ async function run(ctx: restate.Context, { message }: WeatherRequest): Promise<s
 
 const weatherService = restate.service({
   name: serviceName("ParallelToolAgent"),
-  handlers: { run: restate.handlers.handler({ input: inputOf(WeatherRequest) }, run) },
+  handlers: { run: restate.handlers.handler({ input: inputOf(WeatherRequest, "request") }, run) },
   options,
 });
 

@@ -1,0 +1,114 @@
+// A step that is a person: shared/approval.py for Node. A Workflow that waits for a decision, for days if need be, and
+// keeps no process busy.
+//
+// One request per claim; its key is the id of the claim's invocation. The outcome is a durable promise: the first one
+// to keep it counts, be it the person, the deadline or the claimant.
+
+import * as restate from "@restatedev/restate-sdk";
+import { z } from "zod";
+import { bounded, type InsuranceClaim, inputOf, stripped } from "./claims.ts";
+import { releaseFunds, reserveFunds } from "./funds.ts";
+import { endOf, serviceName, terminalErrors, watched } from "./serving.ts";
+
+/** US dollars above which a person decides. */
+const LIMIT = 10_000;
+
+/** A request that nobody decides on for so long is refused: silence never pays a claim. */
+const DEADLINE = { seconds: Number(process.env.APPROVAL_DEADLINE || 3 * 24 * 60 * 60) };
+
+/** How long somebody who decides too late is told what the outcome was. */
+const RETENTION = { days: 30 };
+
+/** What the person is shown. */
+type Shown = { claim: InsuranceClaim; why: string };
+
+/** What the person says. The reason is data for the model, as a claim is. */
+const Decision = z.strictObject({ approved: z.boolean(), reason: bounded(stripped(), 500) });
+
+/** Why a person has to decide on this claim; empty when none has to. */
+export function whyAPerson(claim: InsuranceClaim, risk: string): string {
+  const amount = claim.amount > LIMIT ? [`more than ${LIMIT.toLocaleString("en-US")} USD`] : [];
+  return [...amount, ...(risk.startsWith("low") ? [] : [risk])].join("; ");
+}
+
+/** Reserve the money, wait for an outcome, and release the money unless that is an approval. */
+async function run(ctx: restate.WorkflowContext, shown: Shown): Promise<void> {
+  let outcome = "refused: nobody decided in time";
+  try {
+    await ctx.run("reserve", () => reserveFunds(ctx.key, shown.claim.amount));
+    ctx.set("waiting", shown);
+    await restate.RestatePromise.race([outcomeOf(ctx).get(), ctx.sleep(DEADLINE)]);
+  } catch (error) {
+    if (!(error instanceof restate.TerminalError)) throw error;
+    outcome = `refused: ${error.message}`; // the reservation has failed for good, or the request itself is cancelled
+  }
+  if (!(await settle(ctx, outcome)).startsWith("approved")) await ctx.run("release", () => releaseFunds(ctx.key));
+  ctx.clear("waiting");
+}
+
+/** A person's decision. The same one again is the same; another one is told that it is too late. */
+async function decide(ctx: restate.WorkflowSharedContext, decision: z.infer<typeof Decision>): Promise<string> {
+  if (!((await ctx.get("waiting")) ?? (await outcomeOf(ctx).peek()))) {
+    throw new restate.TerminalError("no claim waits under this id", { errorCode: 404 });
+  }
+  const reason = decision.reason.replace(/\p{White_Space}+/gu, " ");
+  const said = `${decision.approved ? "approved" : "refused"} by a person: ${reason}`;
+  const outcome = await settle(ctx, said);
+  if (outcome !== said) throw new restate.TerminalError(`too late: ${outcome}`, { errorCode: 409 });
+  return outcome;
+}
+
+/** The claim has ended with an error: nobody has to decide any more, and what was approved is not paid. */
+async function withdraw(ctx: restate.WorkflowSharedContext): Promise<void> {
+  if ((await settle(ctx, "withdrawn")).startsWith("approved")) await ctx.run("release", () => releaseFunds(ctx.key));
+}
+
+const outcomeOf = (ctx: restate.WorkflowSharedContext) => ctx.promise<string>("outcome");
+
+/** The outcome of this request: this one, or the one that came first. */
+async function settle(ctx: restate.WorkflowSharedContext, outcome: string): Promise<string> {
+  await outcomeOf(ctx)
+    .resolve(outcome)
+    .catch(() => {}); // there is one already
+  return await outcomeOf(ctx);
+}
+
+const { workflow, shared } = restate.handlers.workflow;
+const hidden = { ingressPrivate: true };
+
+export const approval = restate.workflow({
+  name: serviceName("ClaimApproval"),
+  handlers: {
+    run: workflow(hidden, run),
+    decide: shared({ input: inputOf(Decision, "decision"), hooks: [terminalErrors] }, decide),
+    outcome: shared(hidden, async (ctx: restate.WorkflowSharedContext) => await outcomeOf(ctx)),
+    withdraw: shared(hidden, withdraw),
+  },
+  options: { workflowRetention: RETENTION, hooks: watched },
+});
+
+const asking = new WeakSet<restate.Context>();
+
+/** The outcome of the request for this claim; asked again, it is the same request. */
+export function askAPerson(ctx: restate.Context, claim: InsuranceClaim, why: string): restate.RestatePromise<string> {
+  const key = ctx.request().id;
+  asking.add(ctx);
+  ctx.workflowSendClient(approval, key).run({ claim, why });
+  return ctx.workflowClient(approval, key).outcome();
+}
+
+type Handler = (ctx: restate.Context, claim: InsuranceClaim) => Promise<string>;
+
+/** The handler of a claim, which withdraws its request when the claim is cancelled or ends with an error. */
+export const withdrawnWithTheClaim =
+  (run: Handler): Handler =>
+  async (ctx, claim) => {
+    try {
+      return await run(ctx, claim);
+    } catch (error) {
+      if (endOf(error) instanceof restate.TerminalError && asking.has(ctx)) {
+        ctx.workflowSendClient(approval, ctx.request().id).withdraw();
+      }
+      throw error;
+    }
+  };

@@ -1,0 +1,56 @@
+// Vercel AI SDK: a step that is a person, who decides on a high or risky claim.
+//
+// node typescript/vercel_ai/approval_agent.ts
+
+import * as restate from "@restatedev/restate-sdk";
+import { durableCalls, hasTerminalToolError, rethrowTerminalToolError } from "@restatedev/vercel-ai-middleware";
+import { generateText, isStepCount, tool, wrapLanguageModel } from "ai";
+import { z } from "zod";
+import { approval, askAPerson, whyAPerson, withdrawnWithTheClaim } from "../shared/approval.ts";
+import { checkEligibility, checkFraud, compareToStandardRates } from "../shared/checks.ts";
+import { InsuranceClaim, inputOf, mismatchWith } from "../shared/claims.ts";
+import * as llm from "../shared/llm.ts";
+import { options, serve, serviceName } from "../shared/serving.ts";
+
+const calculateMetrics = (ctx: restate.Context, submitted: InsuranceClaim) =>
+  tool({
+    description: "Check a claim: eligibility, cost against standard rates, fraud risk.",
+    inputSchema: z.object({ claim: InsuranceClaim }),
+    execute: async ({ claim }) => {
+      const mismatch = mismatchWith(submitted, claim);
+      if (mismatch) return [mismatch];
+      const eligibility = ctx.run("eligibility", () => checkEligibility(claim));
+      const cost = ctx.run("cost", () => compareToStandardRates(claim));
+      const fraud = ctx.run("fraud", () => checkFraud(claim));
+      const checks = restate.RestatePromise.all([eligibility, cost, fraud]);
+      await restate.RestatePromise.race([fraud, checks]); // a step runs only while it is awaited
+      const why = whyAPerson(claim, await fraud);
+      if (!why) return await checks;
+      return await restate.RestatePromise.all([eligibility, cost, fraud, askAPerson(ctx, claim, why)]);
+    },
+  });
+
+async function run(ctx: restate.Context, claim: InsuranceClaim): Promise<string> {
+  const { text, steps } = await generateText({
+    model: wrapLanguageModel({
+      model: llm.openai(llm.MODEL),
+      middleware: [durableCalls(ctx, llm.DURABLE_CALLS), llm.forTheJournal],
+    }),
+    instructions: llm.APPROVAL_INSTRUCTIONS,
+    prompt: `Claim: ${JSON.stringify(claim)}`,
+    tools: { calculate_metrics: calculateMetrics(ctx, claim) },
+    toolCallConcurrency: 1, // several at once would not be replayed in the same order
+    stopWhen: [isStepCount(llm.MAX_TURNS), hasTerminalToolError],
+    providerOptions: llm.OPTIONS,
+  });
+  steps.forEach(rethrowTerminalToolError);
+  return llm.answer(text);
+}
+
+const claimService = restate.service({
+  name: serviceName("ApprovalClaimAgent"),
+  handlers: { run: restate.handlers.handler({ input: inputOf(InsuranceClaim) }, withdrawnWithTheClaim(run)) },
+  options,
+});
+
+serve(claimService, approval);
