@@ -10,9 +10,10 @@ import restate
 from langchain.agents import create_agent
 from langchain.tools import BaseTool, ToolRuntime, tool
 from langchain_openai import ChatOpenAI
-from restate.ext.langchain import RestateMiddleware, restate_context
+from restate.ext.langchain import restate_context
 
 import durable.quick_spans  # noqa: F401 - a claim takes less time
+from durable.adapters.langchain import ParallelRestateMiddleware
 from durable.branches import branches
 from durable.held_steps import hold_failures
 from shared import checks, llm
@@ -52,7 +53,8 @@ def durable_agent(name: str, model: str, instructions: str, tool: BaseTool) -> A
         system_prompt=instructions,
         tools=[tool],
         context_schema=InsuranceClaim,
-        middleware=[RestateMiddleware(run_options=llm.RETRIES)],
+        # Restate's own RestateMiddleware knows one agent in an invocation.
+        middleware=[ParallelRestateMiddleware(run_options=llm.RETRIES)],
     )
 
 

@@ -6,13 +6,17 @@ from agents import RunContextWrapper
 from restate import TerminalError
 from restate.ext.openai import raise_terminal_errors
 
+from durable.held_steps import causes
+
 
 def keep_terminal_errors(tool_context: RunContextWrapper[Any], error: Exception) -> str:
     """A `failure_error_function`: a TerminalError ends the run as it is, with its status code.
 
     The integration's own `raise_terminal_errors` makes a new error of its message alone, whose code is always 500.
-    Other errors are left to it: it tells the model about arguments that do not fit, and raises the rest.
+    Other errors are left to it: it tells the model about arguments that do not fit, and raises the rest. The error of
+    an agent inside the tool is the SDK's, and has the terminal error as its cause.
     """
-    if isinstance(error, TerminalError):
-        raise error
+    for cause in causes(error):
+        if isinstance(cause, TerminalError):
+            raise cause
     return raise_terminal_errors(tool_context, error)
