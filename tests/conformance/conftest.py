@@ -6,6 +6,7 @@ again and again (inactivity timeout 0), the cheapest proof that an agent is dete
 `TOUR_AGENT=NAME=FILE uv run pytest tests/conformance` runs the cases on one agent, which need not be of the tour.
 """
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Generator
 from pathlib import Path
@@ -19,7 +20,9 @@ from tests.conformance import cases, grading
 from tests.conformance.cases import AGENTS, LIMIT, PATTERN, PATTERNS, Tagged
 from tests.conformance.grading import pytest_addoption, pytest_terminal_summary  # noqa: F401 - pytest looks here
 from tour.runtime import stack
-from tour.runtime.frameworks import FAN_OUT, Framework
+from tour.runtime.approvals import decide, waiting
+from tour.runtime.frameworks import APPROVAL, FAN_OUT, Framework
+from tour.runtime.processes import POLL
 from tour.runtime.stack import Stack
 
 OWN_AGENTS = [f"test_{name}.py" for name in ("approval", "approval_crashes", "parallel_tool_calls", "specialists")]
@@ -75,7 +78,20 @@ async def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempP
         agent_env={"MODEL_TIMEOUT": "3"},
     ) as running:
         running.ingress.timeout = LIMIT
-        yield running
+        person = asyncio.create_task(_approves_all(running))
+        try:
+            yield running
+        finally:
+            person.cancel()
+
+
+async def _approves_all(running: Stack) -> None:
+    """A person, for the cases on agents of the pattern `approval`."""
+    while PATTERN == APPROVAL:
+        with contextlib.suppress(httpx.HTTPError):
+            for claim in (await waiting(running.admin)).values():
+                await decide(running.ingress, claim.service, claim.id, {"approved": True, "reason": "seen"})
+        await asyncio.sleep(POLL)
 
 
 @pytest_asyncio.fixture(autouse=True, loop_scope="session")

@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 
 from lab.ledger import Fault, Kind
+from shared.approval import why_a_person
 from shared.checks import check_eligibility, check_fraud, compare_to_standard_rates
 from shared.claims import InsuranceClaim, sample_claims
 from tests.conformance.cases import MODEL_CALLS, PATTERN, Tagged, asked, decide, live, promise, tool_shown
 from tour.runtime import journal
-from tour.runtime.frameworks import SPECIALISTS, Framework
+from tour.runtime.frameworks import APPROVAL, SPECIALISTS, Framework
 from tour.runtime.stack import CHECKS, Stack
 
 
@@ -29,7 +30,9 @@ async def test_the_decision_follows_from_the_checks(running: Stack, framework: F
     ]
     for result in (eligibility, cost, fraud):
         assert result in answer
-    if eligibility != "eligible" or fraud.startswith("high"):
+    if PATTERN == APPROVAL and why_a_person(claim, fraud):
+        assert answer.startswith("Approved:")
+    elif eligibility != "eligible" or fraud.startswith("high"):
         assert answer.startswith("Rejected:")
     elif cost == "reasonable" and fraud.startswith("low"):
         assert answer.startswith("Approved:")
