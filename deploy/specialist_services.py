@@ -1,0 +1,69 @@
+"""OpenAI Agents SDK: three specialists of other SDKs, each in a service of its own, called by Restate in parallel.
+
+    TOUR_SERVICE_PREFIX=langchain_agent PORT=9084 uv run langchain_agent/specialist_agents_agent.py
+    TOUR_SERVICE_PREFIX=pydantic_ai_agent PORT=9083 uv run pydantic_ai_agent/specialist_agents_agent.py
+    TOUR_SERVICE_PREFIX=google_adk PORT=9082 uv run google_adk/specialist_agents_agent.py
+    uv run deploy/specialist_services.py
+
+`MEDICAL_SPECIALIST`, `COST_SPECIALIST` and `FRAUD_SPECIALIST` name other prefixes, also those of agents in TypeScript.
+"""
+
+import os
+
+import restate
+from agents import Agent, RunConfig, RunContextWrapper, ToolExecutionConfig, set_default_openai_client
+from openai import AsyncOpenAI
+from restate.ext.openai import DurableRunner, durable_function_tool, restate_context
+
+from durable.held_steps import hold_failures
+from openai_agents.tool_calls import keep_terminal_errors
+from shared import llm
+from shared.claims import InsuranceClaim
+from shared.serving import serve, service_name, terminal_errors
+from shared.specialists import Specialty, reports_of, within_budget
+
+SERVICES: dict[Specialty, str] = {
+    "medical": f"{os.environ.get('MEDICAL_SPECIALIST') or 'langchain_agent'}.ClaimSpecialists",
+    "cost": f"{os.environ.get('COST_SPECIALIST') or 'pydantic_ai_agent'}.ClaimSpecialists",
+    "fraud": f"{os.environ.get('FRAUD_SPECIALIST') or 'google_adk'}.ClaimSpecialists",
+}
+
+
+@durable_function_tool(failure_error_function=keep_terminal_errors)
+async def calculate_metrics(tool_context: RunContextWrapper[InsuranceClaim], claim: InsuranceClaim) -> list[str]:
+    """Ask the specialists about a claim: medical necessity, cost, fraud risk."""
+    if mismatch := tool_context.context.mismatch_with(claim):
+        return [mismatch]
+    return await reports_of(restate_context(), SERVICES, claim)
+
+
+agent = Agent[InsuranceClaim](
+    name="SpecialistServicesClaimAgent",
+    model=llm.openai_model(),
+    instructions=llm.INSTRUCTIONS,
+    tools=[calculate_metrics],
+)
+set_default_openai_client(AsyncOpenAI(http_client=llm.http_client()))
+
+claim_service = restate.Service(
+    service_name("SpecialistServicesClaimAgent"),
+    invocation_context_managers=[hold_failures, within_budget, terminal_errors],
+)
+
+
+@claim_service.handler()
+async def run(ctx: restate.Context, claim: InsuranceClaim) -> str:
+    result = await DurableRunner.run(
+        agent,
+        f"Claim: {claim.model_dump_json()}",
+        context=claim,
+        max_turns=llm.MAX_TURNS,
+        # One tool call at a time: else the terminal error of one can be lost among the others' ends.
+        run_config=RunConfig(tool_execution=ToolExecutionConfig(max_function_tool_concurrency=1)),
+        run_options=llm.RETRIES,
+    )
+    return llm.answer(result.final_output)
+
+
+if __name__ == "__main__":
+    serve(claim_service)
