@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 
 import typer
 from rich.console import Console
+from rich.padding import Padding
 from rich.text import Text
 
 from lab.funds import Funds
@@ -42,14 +43,12 @@ STEPS = """\
 
 ELIGIBILITY, COST, FRAUD = STEPS.splitlines(keepends=True)
 
-BEGUN = {"version 1": ("eligibility", "cost", "fraud"), "version 2": ("fraud", "eligibility", "cost")}
+BEGUN = (("eligibility", "cost", "fraud"), ("fraud", "eligibility", "cost"))
 """The order in which the code of each version begins the checks."""
 
-ATTEMPTS = "4"
-
 SETTINGS = {
-    # After so many failed attempts Restate pauses an invocation. Its default is 70, the last of them hours later.
-    "RESTATE_DEFAULT_RETRY_POLICY__MAX_ATTEMPTS": ATTEMPTS,
+    # After so many attempts that fail, Restate pauses an invocation. Its default is 70.
+    "RESTATE_DEFAULT_RETRY_POLICY__MAX_ATTEMPTS": "4",
     "RESTATE_DEFAULT_RETRY_POLICY__ON_MAX_ATTEMPTS": "pause",
     # A claim that waits is suspended, and replayed when it goes on. Its default is a minute.
     "RESTATE_WORKER__INVOKER__INACTIVITY_TIMEOUT": "500ms",
@@ -69,15 +68,15 @@ def version_2(source: str) -> str:
 
 
 async def run(frameworks: Sequence[Framework], console: Console) -> None:
-    """Change the code of the first of these frameworks' agents while claims wait, and say whether the rule held.
+    """Change the code of this framework's agent while claims wait, and say whether all went as it should.
 
     Raises: TourError; typer.Exit with code 1, logs and journals kept, when something did not hold.
     """
     if os.environ.get("RESTATE_ADMIN_URL"):
         raise TourError("The upgrade needs a Restate of its own.", "Unset RESTATE_ADMIN_URL: then it starts one.")
-    framework, began = frameworks[0], time.monotonic()
-    if framework.on_node:
-        raise TourError(f"{framework.title} runs on Node.", "Choose a framework in Python, such as --only restate_loop")
+    (framework, *more), began = frameworks, time.monotonic()
+    if more or framework.on_node:
+        raise TourError("The upgrade takes one framework, in Python.", "Choose one, such as --only restate_loop")
     folder = Path(tempfile.mkdtemp(prefix="tour-upgrade-"))
     async with (
         stack.running(
@@ -109,121 +108,137 @@ class Upgrade:
     verdict: dict[str, bool] = field(default_factory=dict)
 
     async def run(self) -> None:
-        old = self.running.agents[self.framework.name]
-        source = self.framework.script(APPROVAL).read_text()
+        """All of it, in order. Raises: TourError; httpx.HTTPError."""
+        old, version_1 = self.running.agents[self.framework.name], self.framework.script(APPROVAL)
         changed = self.running.folder / "version_2.py"
-        changed.write_text(version_2(source))
+        changed.write_text(version_2(version_1.read_text()))
 
         self.heading("Version 2 beside version 1")
-        self.diff(source, changed.read_text())
-        first = await self.deployment(old)
-        waits, *others = [await self.send(number) for number in range(1, 6)]
+        self.diff(version_1.read_text(), changed.read_text())
+        first, *others = [await self.send(number) for number in range(1, 6)]
+        self.line("Claims 1 to 5 wait for a person on version 1.")
         new = await self.serve("version_2", changed, free_port())
-        second = await self.deployment(new)
+        deployments = {await self.deployment(agent): agent for agent in (old, new)}
         newer = await self.send(6)
-        self.line("Claims 1 to 5 wait for a person on version 1. Version 2 is registered at")
-        self.line("another address, and claim 6 waits on it. A person approves claims 1 and 6.")
-        await self.approve(waits)
-        await self.approve(newer)
-        answers = [await self.running.answer(id) for id in (waits, newer)]
-        await self.table({"1": waits, "6": newer}, {first: old, second: new})
-        self.verdict["a claim finishes on the code that began it"] = (
-            all(answer.startswith("Approved:") for answer in answers)
-            and await self.begun(waits) == (first, BEGUN["version 1"])
-            and await self.begun(newer) == (second, BEGUN["version 2"])
-        )
+        self.line("Version 2 is registered at another address, and claim 6 waits on it.")
+        self.line("A person approves claims 1 and 6:")
+        await self.finish_on_their_code(first, newer, deployments)
 
+        deployment, latest = deployments
         self.heading("May version 1 be removed?")
-        open_ = await self.pinned(first)
-        self.line(f"{open_} invocations are pinned to it: not yet.")
-        refused = (await self.running.admin.delete(f"/deployments/{first}")).status_code
-        self.line(f"Restate does not count them: DELETE /deployments/{{id}} answers {refused} without `force`,")
-        self.line("and with it breaks what is open.")
+        kept = not await self.remove_if_drained(deployment)
+        code = (await self.running.admin.delete(f"/deployments/{deployment}")).status_code
+        self.line(f"Restate leaves this to you: its DELETE answers {code} without `force=true`.")
 
         self.heading("Version 2 in place of version 1")
         await self.until(self.all_suspended)
         await old.process.stop()
-        in_place = await self.serve("in_place", changed, old.port)
-        self.line(f"Version 2 now listens on version 1's port, {old.port}. A person approves claims 2 to 5.")
+        in_place, elsewhere = await asyncio.gather(
+            self.serve("version_2_in_place", changed, old.port),
+            self.serve("version_1_elsewhere", version_1, free_port()),
+        )
+        self.line(f"Version 2 listens on :{old.port}, where version 1 was. A person approves claims")
+        self.line("2 to 5. Their replay fails on every attempt, until Restate pauses them:")
         for id in others:
             await self.approve(id)
-        stuck = [await self.until(lambda id=id: self.paused(id)) for id in others]  # type: ignore[misc]
-        self.line(f"After {ATTEMPTS} attempts each, Restate pauses them ({len(stuck)} of {len(others)}). It says:")
-        self.quote(stuck[0])
-        self.verdict["in place, the replay meets another journal: 570"] = all("[570]" in each for each in stuck)
+        failures = [await self.until_paused(id) for id in others]
+        self.quote(failures[0])
+        self.verdict["in place, each replay meets another journal: 570"] = all(
+            failure.startswith("[570]") for failure in failures
+        )
 
         self.heading("The ways out")
-        killed, moved, back, patched = others
+        killed, resumed, back, moved = others
         await self.cancel_kill_and_restart(killed)
-        await self.resume_elsewhere(moved, new)
-        await self.put_back(back, old, in_place)
-        await self.move_the_deployment(patched, first, old)
-        self.verdict["the old code, wherever it runs, finishes them and repeats nothing"] = all(
-            [await self.finished_once(id) for id in (moved, back, patched)]
+        await self.resume_on_another_deployment(resumed, elsewhere, latest, new)
+        await self.put_the_old_code_back(back, old, in_place)
+        await self.move_the_deployment(moved, deployment, old, elsewhere)
+        self.verdict["with the old code they finish, and nothing is repeated"] = all(
+            [await self.finished_once(id) for id in (resumed, back, moved)]
         )
 
-        self.heading("And now?")
-        left = await self.pinned(first)
-        removed = (await self.running.admin.delete(f"/deployments/{first}?force=true")).status_code if not left else 0
-        gone = (await self.running.admin.get(f"/deployments/{first}")).status_code
-        self.line(f"{left} invocations are pinned to version 1: it is removed ({removed}), and not found ({gone}).")
-        self.verdict["version 1 is removed when nothing is pinned to it, and not before"] = (
-            open_ > 0 and left == 0 and gone == 404
+        self.heading("May version 1 be removed now?")
+        self.verdict["version 1 is removed when nothing is pinned to it, not before"] = (
+            kept and await self.remove_if_drained(deployment)
         )
+
+    async def finish_on_their_code(self, first: str, newer: str, deployments: dict[str, Agent]) -> None:
+        rows, held = [], True
+        for number, id, expected, begun in zip("16", (first, newer), deployments, BEGUN, strict=True):
+            await self.approve(id)
+            answer = await self.running.answer(id)
+            (row,) = await self.query(f"SELECT pinned_deployment_id AS pinned FROM sys_invocation WHERE id = '{id}'")
+            (invocation,) = (await journal.read(self.running.admin, id)).values()
+            checks = tuple(step.name for step in invocation.checks)
+            held &= answer.startswith("Approved:") and row["pinned"] == expected and checks == begun
+            port = str(deployments[row["pinned"]].port)
+            rows.append((number, row["pinned"], port, ", ".join(checks), _times(self.ran(id))))
+        headings = ["claim", "deployment", "port", "checks in the journal", "ran"]
+        self.console.print(FittedTable(headings, rows, left=headings))
+        self.verdict["a claim finishes on the code that began it"] = held
+
+    async def remove_if_drained(self, deployment: str) -> bool:
+        """Remove the deployment unless an open invocation is pinned to it; returns whether it is gone."""
+        pinned = await self.query(
+            f"SELECT id FROM sys_invocation WHERE pinned_deployment_id = '{deployment}' AND status != 'completed'"
+        )
+        if not pinned:
+            await self.running.admin.delete(f"/deployments/{deployment}?force=true")
+        code = (await self.running.admin.get(f"/deployments/{deployment}")).status_code
+        self.line(
+            f"{len(pinned)} open invocations are pinned to it: {'no' if pinned else 'yes'}. Its GET answers {code}."
+        )
+        return code == 404
 
     async def cancel_kill_and_restart(self, id: str) -> None:
-        """The ways that need no old code."""
+        """The ways that do without the old code."""
         await self.running.admin.patch(f"/invocations/{id}/cancel")
-        await self.until(lambda: self.paused(id))
+        again = await self.until_paused(id, failures=2)
+        self.line(f"claim 2  cancel: the replay that undoes things fails, too: {again[:5]}, and paused.")
         await self.running.admin.patch(f"/invocations/{id}/kill")
         answer = await self.running.answer(id)
         money = Funds(self.running.folder / "funds.sqlite").all().get(id)
-        again = (await self.running.admin.patch(f"/invocations/{id}/restart-as-new")).json()["new_invocation_id"]
-        await self.until(lambda: self.waits(again))
-        await self.approve(again)
-        restarted = await self.running.answer(again)
-        ran = self.ran(id) + self.ran(again)
-        self.line("claim 2  cancel: the replay that would undo things meets 570, too: paused again.")
-        self.line(f"         kill: {answer}. Nothing is undone: its money is still {money}.")
-        self.line("         restart-as-new: another claim. The person is asked again, and")
-        self.line(f"         the checks ran {_times(ran)}.")
-        self.verdict["cancelling does not help, and a restart asks and checks again"] = (
-            answer == "409: killed"
+        self.line(f"         kill: the answer is {answer!r}. The money is still {money}.")
+        new = (await self.running.admin.patch(f"/invocations/{id}/restart-as-new")).json()["new_invocation_id"]
+        await self.until(lambda: self.waits(new))
+        await self.approve(new)
+        restarted, ran = await self.running.answer(new), self.ran(id) + self.ran(new)
+        self.line("         restart-as-new: a new claim, for which the person is asked again.")
+        self.line(f"         {_verdict(restarted)}; in all, each check ran {_times(ran)}.")
+        self.verdict["a cancelled claim stays; a killed one, restarted, asks and checks again"] = (
+            again.startswith("[570]")
+            and answer == "409: killed"
             and money == "reserved"
             and restarted.startswith("Approved:")
             and ran == Counter(dict.fromkeys(CHECKS, 2))
         )
 
-    async def resume_elsewhere(self, id: str, new: Agent) -> None:
-        """The old code at another address, as a deployment of its own."""
-        old = await self.serve("version_1_elsewhere", self.framework.script(APPROVAL), free_port())
-        there = await self.deployment(old)
+    async def resume_on_another_deployment(self, id: str, elsewhere: Agent, latest: str, new: Agent) -> None:
+        there = await self.deployment(elsewhere)
         await self.resume(id, f"?deployment={there}")
-        await self.answered("3", id, f"resumed on another deployment with the old code, :{old.port}")
-        # Its registration has made the old code the latest one: new claims would go there.
+        await self.answered(f"claim 3  resume on another deployment, with the old code on :{elsewhere.port}.", id)
+        taken = await self.latest() == there
         await stack.register(self.running.admin, f"http://127.0.0.1:{new.port}")
+        self.line("         New claims go there, too, until version 2 is registered again.")
+        self.verdict["what is registered last gets the new claims"] = taken and await self.latest() == latest
         await self.running.admin.delete(f"/deployments/{there}?force=true")
-        await old.process.stop()
 
-    async def put_back(self, id: str, old: Agent, in_place: Agent) -> None:
+    async def put_the_old_code_back(self, id: str, old: Agent, in_place: Agent) -> None:
         await in_place.process.stop()
         await old.restart()
         await self.resume(id)
-        await self.answered("4", id, f"the old code is back on its port, :{old.port}; resumed")
+        await self.answered(f"claim 4  put the old code back on :{old.port}, and resume.", id)
 
-    async def move_the_deployment(self, id: str, first: str, old: Agent) -> None:
-        """The old code at another address, to which its deployment moves with all that is pinned to it."""
+    async def move_the_deployment(self, id: str, deployment: str, old: Agent, elsewhere: Agent) -> None:
         await old.process.stop()
-        elsewhere = await self.serve("version_1_moved", self.framework.script(APPROVAL), free_port())
-        address = f"http://127.0.0.1:{elsewhere.port}"
-        (await self.running.admin.patch(f"/deployments/{first}", json={"uri": address})).raise_for_status()
+        address = {"uri": f"http://127.0.0.1:{elsewhere.port}"}
+        (await self.running.admin.patch(f"/deployments/{deployment}", json=address)).raise_for_status()
         await self.resume(id)
-        await self.answered("5", id, f"the deployment is moved to the old code, :{elsewhere.port}; resumed")
+        await self.answered(f"claim 5  move the deployment to the old code on :{elsewhere.port}, and resume.", id)
 
-    async def answered(self, number: str, id: str, way: str) -> None:
-        answer = (await self.running.answer(id)).partition(":")[0]
-        self.line(f"claim {number}  {way}:")
-        self.line(f"         {answer}; the checks ran {_times(self.ran(id))}.")
+    async def answered(self, way: str, id: str) -> None:
+        self.line(way)
+        self.line(f"         {_verdict(await self.running.answer(id))}; each check ran {_times(self.ran(id))}.")
 
     async def resume(self, id: str, where: str = "") -> None:
         (await self.running.admin.patch(f"/invocations/{id}/resume{where}")).raise_for_status()
@@ -265,26 +280,23 @@ class Upgrade:
         rows = await self.query("SELECT status FROM sys_invocation WHERE status != 'completed'")
         return all(row["status"] == "suspended" for row in rows)
 
-    async def paused(self, id: str) -> str:
-        """The failure for which Restate has paused this claim; empty while it is not paused."""
-        if not await self.query(f"SELECT id FROM sys_invocation WHERE id = '{id}' AND status = 'paused'"):
-            return ""
-        (invocation,) = (await journal.read(self.running.admin, id)).values()
-        failure = next(failure for failure in reversed(invocation.failures) if failure.message)
-        return f"[{failure.code}] {failure.message}"
+    async def until_paused(self, id: str, failures: int = 1) -> str:
+        """Wait until Restate has paused this claim, after so many series of failed attempts; returns the last one."""
 
-    async def pinned(self, deployment: str) -> int:
-        """The number of open invocations that only this deployment can finish."""
-        rows = await self.query(
-            f"SELECT id FROM sys_invocation WHERE pinned_deployment_id = '{deployment}' AND status != 'completed'"
-        )
-        return len(rows)
+        async def paused() -> str:
+            (invocation,) = (await journal.read(self.running.admin, id)).values()
+            if invocation.status != "paused":
+                return ""
+            failed = [failure for failure in invocation.failures if failure.message]
+            return f"[{failed[-1].code}] {failed[-1].message}" if len(failed) >= failures else ""
 
-    async def begun(self, id: str) -> tuple[str, tuple[str, ...]]:
-        """The deployment of this claim, and its checks in the order of the journal."""
-        (row,) = await self.query(f"SELECT pinned_deployment_id AS pinned FROM sys_invocation WHERE id = '{id}'")
-        (invocation,) = (await journal.read(self.running.admin, id)).values()
-        return row["pinned"], tuple(step.name for step in invocation.checks)
+        return await self.until(paused)
+
+    async def latest(self) -> str:
+        """The deployment that gets the new claims."""
+        service = self.framework.service(APPROVAL)
+        (row,) = await self.query(f"SELECT deployment_id FROM sys_service WHERE name = '{service}'")
+        return str(row["deployment_id"])
 
     def ran(self, id: str) -> Counter[str]:
         """How often each check has begun, as the lab's ledger has it."""
@@ -302,9 +314,10 @@ class Upgrade:
         """The first value of this that is true. Raises: TourError when there is none in time."""
         try:
             async with asyncio.timeout(IN_TIME):
-                while not (value := await condition()):
+                while True:
+                    if value := await condition():
+                        return value
                     await asyncio.sleep(POLL)
-                return value
         except TimeoutError as error:
             raise TourError(
                 f"A claim is not where it should be after {IN_TIME:g} s.", f"Logs: {self.running.folder}"
@@ -317,8 +330,7 @@ class Upgrade:
         self.console.print(text, highlight=False, markup=False)
 
     def quote(self, text: str) -> None:
-        for line in text.splitlines():
-            self.console.print(Text(f"  {line}", "dim"), soft_wrap=False)
+        self.console.print(Padding(Text(text, "dim"), (0, 0, 0, 2)))
 
     def diff(self, before: str, after: str) -> None:
         lines = difflib.unified_diff(before.splitlines(), after.splitlines(), n=1, lineterm="")
@@ -326,16 +338,13 @@ class Upgrade:
             color = {"+": "green", "-": "red"}.get(line[0], "dim")
             self.console.print(Text(line, color))
 
-    async def table(self, claims: dict[str, str], deployments: dict[str, Agent]) -> None:
-        rows = []
-        for number, id in claims.items():
-            deployment, steps = await self.begun(id)
-            rows.append((number, deployment, str(deployments[deployment].port), ", ".join(steps), _times(self.ran(id))))
-        headings = ["claim", "deployment", "port", "checks in the journal", "ran"]
-        self.console.print(FittedTable(headings, rows, left=headings))
-
 
 def _times(ran: Counter[str]) -> str:
     """How often each check ran: `once`, or a number for each."""
     counts = {ran[check] for check in CHECKS}
     return {1: "once", 2: "twice"}.get(min(counts), str(counts)) if len(counts) == 1 else str(dict(ran))
+
+
+def _verdict(answer: str) -> str:
+    """The first word of an answer, such as `Approved`."""
+    return answer.partition(":")[0]
