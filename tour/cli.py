@@ -145,7 +145,7 @@ def chaos(
 
 
 @cli.command()
-def upgrade(only: Only = "openai_agents") -> None:
+def upgrade(only: Only = "restate_loop") -> None:
     """Change an agent's code while claims wait for a person: beside the old code, then in place of it, and back."""
     until_done(upgrade_.run(options.frameworks(only), console))
 

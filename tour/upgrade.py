@@ -30,6 +30,7 @@ from tour.runtime import journal, processes, stack
 from tour.runtime.approvals import decide, waiting
 from tour.runtime.errors import TourError
 from tour.runtime.frameworks import APPROVAL, Framework
+from tour.runtime.journal import Invocation
 from tour.runtime.processes import POLL, free_port
 from tour.runtime.stack import CHECKS, Agent, Stack
 from tour.tables import FittedTable
@@ -107,6 +108,10 @@ class Upgrade:
     exits: AsyncExitStack
     verdict: dict[str, bool] = field(default_factory=dict)
 
+    @property
+    def logs(self) -> Path:
+        return self.running.folder
+
     async def run(self) -> None:
         """All of it, in order. Raises: TourError; httpx.HTTPError."""
         old, version_1 = self.running.agents[self.framework.name], self.framework.script(APPROVAL)
@@ -126,12 +131,12 @@ class Upgrade:
 
         deployment, latest = deployments
         self.heading("May version 1 be removed?")
+        await self.until(self.all_suspended)
         kept = not await self.remove_if_drained(deployment)
         code = (await self.running.admin.delete(f"/deployments/{deployment}")).status_code
         self.line(f"Restate leaves this to you: its DELETE answers {code} without `force=true`.")
 
         self.heading("Version 2 in place of version 1")
-        await self.until(self.all_suspended)
         await old.process.stop()
         in_place, elsewhere = await asyncio.gather(
             self.serve("version_2_in_place", changed, old.port),
@@ -171,7 +176,7 @@ class Upgrade:
             (invocation,) = (await journal.read(self.running.admin, id)).values()
             checks = tuple(step.name for step in invocation.checks)
             held &= answer.startswith("Approved:") and row["pinned"] == expected and checks == begun
-            port = str(deployments[row["pinned"]].port)
+            port = f":{deployments[row['pinned']].port}"
             rows.append((number, row["pinned"], port, ", ".join(checks), _times(self.ran(id))))
         headings = ["claim", "deployment", "port", "checks in the journal", "ran"]
         self.console.print(FittedTable(headings, rows, left=headings))
@@ -192,8 +197,9 @@ class Upgrade:
 
     async def cancel_kill_and_restart(self, id: str) -> None:
         """The ways that do without the old code."""
+        (invocation,) = (await journal.read(self.running.admin, id)).values()
         await self.running.admin.patch(f"/invocations/{id}/cancel")
-        again = await self.until_paused(id, failures=2)
+        again = await self.until_paused(id, known=len(_failures(invocation)))
         self.line(f"claim 2  cancel: the replay that undoes things fails, too: {again[:5]}, and paused.")
         await self.running.admin.patch(f"/invocations/{id}/kill")
         answer = await self.running.answer(id)
@@ -280,15 +286,18 @@ class Upgrade:
         rows = await self.query("SELECT status FROM sys_invocation WHERE status != 'completed'")
         return all(row["status"] == "suspended" for row in rows)
 
-    async def until_paused(self, id: str, failures: int = 1) -> str:
-        """Wait until Restate has paused this claim, after so many series of failed attempts; returns the last one."""
+    async def until_paused(self, id: str, known: int = 0) -> str:
+        """Wait until Restate has paused this claim, after more failures than these; returns the last one.
+
+        Raises: TourError when the claim is answered instead.
+        """
 
         async def paused() -> str:
             (invocation,) = (await journal.read(self.running.admin, id)).values()
-            if invocation.status != "paused":
-                return ""
-            failed = [failure for failure in invocation.failures if failure.message]
-            return f"[{failed[-1].code}] {failed[-1].message}" if len(failed) >= failures else ""
+            if invocation.status == "completed":
+                raise TourError("A claim was answered that should have met another journal.", f"Logs: {self.logs}")
+            failed = _failures(invocation)
+            return failed[-1] if invocation.status == "paused" and len(failed) > known else ""
 
         return await self.until(paused)
 
@@ -319,9 +328,7 @@ class Upgrade:
                         return value
                     await asyncio.sleep(POLL)
         except TimeoutError as error:
-            raise TourError(
-                f"A claim is not where it should be after {IN_TIME:g} s.", f"Logs: {self.running.folder}"
-            ) from error
+            raise TourError(f"A claim is not where it should be after {IN_TIME:g} s.", f"Logs: {self.logs}") from error
 
     def heading(self, text: str) -> None:
         self.console.print(f"\n[bold]{text}[/]", highlight=False)
@@ -343,6 +350,10 @@ def _times(ran: Counter[str]) -> str:
     """How often each check ran: `once`, or a number for each."""
     counts = {ran[check] for check in CHECKS}
     return {1: "once", 2: "twice"}.get(min(counts), str(counts)) if len(counts) == 1 else str(dict(ran))
+
+
+def _failures(invocation: Invocation) -> list[str]:
+    return [f"[{failure.code}] {failure.message}" for failure in invocation.failures if failure.message]
 
 
 def _verdict(answer: str) -> str:
