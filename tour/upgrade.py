@@ -211,7 +211,7 @@ class Upgrade:
         restarted, ran = await self.running.answer(new), self.ran(id) + self.ran(new)
         self.line("         restart-as-new: a new claim, for which the person is asked again.")
         self.line(f"         {_verdict(restarted)}; in all, each check ran {_times(ran)}.")
-        self.verdict["a cancelled claim stays; a killed one, restarted, asks and checks again"] = (
+        self.verdict["a cancel does not end it; a restart asks and checks again"] = (
             again.startswith("[570]")
             and answer == "409: killed"
             and money == "reserved"
