@@ -12,6 +12,7 @@ from rich.console import Console
 from tour import boot, options, show
 from tour import chaos as chaos_
 from tour import compare as compare_
+from tour import upgrade as upgrade_
 from tour.options import ClaimFile, ModelLatency, Only, Sample, StepLatency, Svg
 from tour.runtime import doctor as doctor_
 from tour.runtime.errors import TourError
@@ -141,6 +142,12 @@ def chaos(
 ) -> None:
     """Let failing steps, model faults and `kill -9` loose on all agents, and judge: was the promise kept?"""
     until_done(chaos_.run(claims, seed, console))
+
+
+@cli.command()
+def upgrade(only: Only = "restate_loop") -> None:
+    """Change an agent's code while claims wait for a person: beside the old code, then in place of it, and back."""
+    until_done(upgrade_.run(options.frameworks(only), console))
 
 
 @cli.command()

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -16,7 +17,7 @@ from tests.conformance.cases import tagged
 from tests.conformance.test_specialists import USUAL, about, model_calls, say
 from tests.tracing.collector import Collector, collecting
 from tour.runtime import journal, stack
-from tour.runtime.frameworks import FRAMEWORKS, PYTHON, ROOT, SPECIALISTS
+from tour.runtime.frameworks import FRAMEWORKS, PYTHON, ROOT, SPECIALISTS, Framework
 from tour.runtime.node import install
 from tour.runtime.processes import free_port, running
 from tour.runtime.stack import CHECKS, Stack
@@ -100,7 +101,7 @@ async def test_they_work_at_the_same_time_in_one_trace(teams: Running, team: str
     assert max(row["created"] for row in asked) - min(row["created"] for row in asked) < 250, "milliseconds"
 
 
-async def invoked(teams: Running, id: str) -> list[dict[str, int]]:
+async def invoked(teams: Running, id: str) -> list[dict[str, Any]]:
     """The specialists' invocations of a claim."""
     return await journal.query(
         teams.stack.admin,
@@ -182,9 +183,13 @@ WRONG: dict[str, dict[str, object]] = {
 @pytest.mark.parametrize("field", WRONG)
 @pytest.mark.parametrize("framework", FRAMEWORKS, ids=lambda framework: framework.name)
 async def test_an_assignment_that_is_none_is_a_client_error(
-    teams: Running, framework: stack.Framework, field: str
+    teams: Running, framework: Framework, field: str
 ) -> None:
     right: dict[str, object] = {
+        "specialty": "cost",
+        "claim": tagged().model_dump(mode="json"),
+        "budget": {"calls": 9, "tokens": 9_999},
+    }
         "specialty": "cost",
         "claim": tagged().model_dump(mode="json"),
         "budget": {"calls": 9, "tokens": 9_999},

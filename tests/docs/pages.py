@@ -52,7 +52,7 @@ _VARYING = [
     (re.compile(r"\b\d+(\.\d+)? ?(ms|s)\b"), "TIME"),
     (re.compile(r"\b\d+(\.\d+)? ?(B|[kMG]i?B)\b"), "SIZE"),
     (re.compile(r"\b\d+\.\d+ x(?!\w)"), "N x"),
-    (re.compile(r":[3-6]\d{4}\b"), ":PORT"),  # those that the system gives away, not the usual ones
+    (re.compile(r":[2-6]\d{4}\b"), ":PORT"),  # those that are given away, not the usual ones
     (re.compile(r"[█━✗](?:[█━✗ ]*[█━✗])?"), "▬"),
     (re.compile("─+"), "─"),
 ]
