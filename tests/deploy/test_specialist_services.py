@@ -182,14 +182,8 @@ WRONG: dict[str, dict[str, object]] = {
 
 @pytest.mark.parametrize("field", WRONG)
 @pytest.mark.parametrize("framework", FRAMEWORKS, ids=lambda framework: framework.name)
-async def test_an_assignment_that_is_none_is_a_client_error(
-    teams: Running, framework: Framework, field: str
-) -> None:
+async def test_an_assignment_that_is_none_is_a_client_error(teams: Running, framework: Framework, field: str) -> None:
     right: dict[str, object] = {
-        "specialty": "cost",
-        "claim": tagged().model_dump(mode="json"),
-        "budget": {"calls": 9, "tokens": 9_999},
-    }
         "specialty": "cost",
         "claim": tagged().model_dump(mode="json"),
         "budget": {"calls": 9, "tokens": 9_999},
