@@ -83,8 +83,8 @@ def compare(
         bool,
         typer.Option(
             "--patterns",
-            help="Run the checks three ways: in one tool that fans out, as parallel tool calls, as tool calls one by "
-            "one.",
+            help="Run the checks every way: in one tool that fans out, as tool calls in parallel and one by one, by "
+            "specialists, and beside a person's decision.",
         ),
     ] = False,
     findings: Annotated[
@@ -114,7 +114,7 @@ def compare(
     changed = {name: value for name, value in fields.items() if value not in ("", None)}
     sent = options.claim(sample, claim, changed)
     if patterns:
-        job = compare_.three_ways(chosen, sent, model_latency, step_latency, console, faults)
+        job = compare_.every_way(chosen, sent, model_latency, step_latency, console, faults)
         _picture(svg, "uv run tour compare --patterns", job)
     else:
         console.quiet = json_ == "-"

@@ -18,7 +18,7 @@ from shared.claims import InsuranceClaim
 from tour import needs, report, show
 from tour.boot import booted, say
 from tour.report import Report, Run
-from tour.runtime import journal
+from tour.runtime import approvals, journal
 from tour.runtime.errors import TourError
 from tour.runtime.frameworks import FAN_OUT, PATTERNS, Framework, Pattern
 from tour.runtime.journal import Invocation
@@ -161,7 +161,7 @@ async def _findings(made: Report, frameworks: Sequence[Framework]) -> str:
         return report.findings(made, needed, await needs.whole_journal(Path(folder), made.claim))
 
 
-async def three_ways(
+async def every_way(
     frameworks: Sequence[Framework],
     claim: InsuranceClaim,
     model_latency: float,
@@ -171,15 +171,17 @@ async def three_ways(
 ) -> None:
     """Send the claim to the agents of each pattern, and show each framework's timelines: of its second, warm claim.
 
-    Latencies in seconds. Raises: TourError.
+    Where an agent asks a person, the person approves. Latencies in seconds. Raises: TourError.
     """
     runs: dict[str, dict[Framework, list[Run]]] = {}
     async with booted(frameworks, model_latency, step_latency, console) as running:
         running.lab.plan(*faults)
+        person = asyncio.create_task(approvals.approve_all(running.admin, running.ingress, "tour compare"))
         for pattern in PATTERNS:
             say(console)(f"{pattern.title}: {pattern.file}")
             await running.add(pattern)
             runs[pattern.title] = await compare(running, running.frameworks, claim, 2, console, pattern)
+        person.cancel()
     for framework in running.frameworks:
         console.print(f"\n{framework.title}", style="bold")
         console.print(show.timelines({title: made[framework][-1] for title, made in runs.items()}, console.width))

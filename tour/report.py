@@ -7,10 +7,11 @@ uv run python -m tour.report > docs/comparison.schema.json
 
 import datetime
 import json
+import math
 import os
 import platform
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
@@ -159,6 +160,20 @@ def run_of(answer: str, invocation: Invocation, ledger: Sequence[Entry], tokens:
         runs=evidence.runs(invocation, ledger),
         recovery=evidence.recovery(ledger, invocation.id),
     )
+
+
+def lanes(steps: Iterable[Step]) -> list[tuple[Step, int]]:
+    """Each of these steps with a lane, from 0, in which no other one runs at the same time."""
+    ends: list[float] = []
+    placed = []
+    for step in sorted(steps, key=lambda step: step.start):
+        lane = next((lane for lane, end in enumerate(ends) if end <= step.start), len(ends))
+        ends[lane : lane + 1] = [math.inf if step.end is None else step.end]
+        placed.append((step, lane))
+    return placed
+
+
+TEMPLATES.filters["lanes"] = lanes
 
 
 def _step(step: journal.Step, invocation: Invocation) -> Step:

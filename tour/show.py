@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tour import code
-from tour.report import TERMS, FrameworkReport, Report, Run, Step
+from tour.report import TERMS, FrameworkReport, Report, Run, Step, lanes
 from tour.runtime.frameworks import Framework
 from tour.runtime.stack import CHECKS
 from tour.tables import FittedTable
@@ -91,8 +91,10 @@ def timelines(runs: Mapping[str, Run], width: int) -> Table:
     shown.add_row("", "", Text(f"0{f'{longest / 1000:.2f} s':>{bar - 1}}", style="dim", no_wrap=True))
     for title, run in runs.items():
         checks = [step for step in run.steps if step.kind == "check"]
+        model_calls = lanes(step for step in run.steps if step.kind == "model call")
         for number, check in enumerate(checks or (None,)):
-            line = _bar(run, check, not number, longest, bar)
+            beside = [step for step, lane in model_calls if lane == number or not checks]
+            line = _bar(run, check, not number, beside, longest, bar)
             shown.add_row("" if number else title, Text(check.name if check else "", style="dim"), line)
     failed = any(run.failures for run in runs.values())
     legend = f"█ model call  ━ check{'  ✗ failed attempt' if failed else ''}"
@@ -100,17 +102,16 @@ def timelines(runs: Mapping[str, Run], width: int) -> Table:
     return shown
 
 
-def _bar(run: Run, check: Step | None, with_model_calls: bool, longest: float, width: int) -> Text:
-    """One row of a timeline: `width` characters that stand for `longest` ms."""
+def _bar(run: Run, check: Step | None, is_first: bool, calls: Sequence[Step], longest: float, width: int) -> Text:
+    """One row of a timeline, with these model calls: `width` characters that stand for `longest` ms."""
 
     def at(moment: float) -> int:
         return min(width - 1, max(0, int(moment / longest * (width - 1))))
 
-    calls = [step for step in run.steps if with_model_calls and step.kind == "model call"]
     failures = [
         failure
         for failure in run.failures
-        if (check and failure.step == check.name) or (with_model_calls and not _is_check(run, failure.step))
+        if (check and failure.step == check.name) or (is_first and not _is_check(run, failure.step))
     ]
     marks = [(at(step.start), at(step.end or run.total), "█", "cyan") for step in calls]
     if check:

@@ -133,9 +133,9 @@ def views(frameworks: Sequence[Framework]) -> dict[str, list[Lane]]:
     """The lanes of each view, by its title: all frameworks in one pattern, or one framework in all of them."""
     return {
         f"All agents: {pattern.title}": [Lane(framework, pattern, framework.title) for framework in frameworks]
-        for pattern in (*PATTERNS, APPROVAL)
+        for pattern in PATTERNS
     } | {
-        f"{framework.title}, three ways": [Lane(framework, pattern, pattern.title) for pattern in PATTERNS]
+        f"{framework.title}, every way": [Lane(framework, pattern, pattern.title) for pattern in PATTERNS]
         for framework in frameworks
     }
 
@@ -204,10 +204,10 @@ class Tab:
     def _view(self) -> None:
         """Lay out the chosen lanes, empty."""
         lanes = self.views[self.view.value]
-        self.desk.timer.active = lanes[0].pattern == APPROVAL
+        self.desk.timer.active = any(lane.pattern == APPROVAL for lane in lanes)
         self.sent = None
         self.ledger.text = ""
-        self.button.text = "Send it three ways" if self.view.value.endswith("three ways") else "Send to all agents"
+        self.button.text = "Send it every way" if self.view.value.endswith("every way") else "Send to all agents"
         self.column.clear()
         self.column.classes(replace="cards many" if len(lanes) > MOST_BELOW else "cards")
         with self.column.style(f"--lanes: {len(lanes)}"):

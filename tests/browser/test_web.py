@@ -219,11 +219,11 @@ async def test_the_code_side_by_side(browser: Browser, url: str) -> None:
 
 async def test_one_framework_three_ways(browser: Browser, url: str) -> None:
     page = await opened(browser, url)
-    await choose(page, "Compare", "a loop of our own, three ways")
+    await choose(page, "Compare", "a loop of our own, every way")
     await page.get_by_role("button", name="kill -9 parallel tool calls").click()
     await expect(page.get_by_text("has not been started yet")).to_be_visible()
-    await page.get_by_role("button", name="Send it three ways").click()
-    await expect(page.get_by_text("3 of 3 answered")).to_be_visible(timeout=LONG)  # more agents start first
+    await page.get_by_role("button", name="Send it every way").click()
+    await expect(page.get_by_text("5 of 5 answered")).to_be_visible(timeout=LONG)  # more agents start first
     spans = {}
     for pattern in ("one tool that fans out", "parallel tool calls", "tool calls one by one"):
         checks = page.get_by_role("img", name=f"Timeline of {pattern}").locator("rect.check")

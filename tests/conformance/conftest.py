@@ -20,9 +20,8 @@ from tests.conformance import cases, grading
 from tests.conformance.cases import AGENTS, LIMIT, PATTERN, PATTERNS, Tagged
 from tests.conformance.grading import pytest_addoption, pytest_terminal_summary  # noqa: F401 - pytest looks here
 from tour.runtime import stack
-from tour.runtime.approvals import decide, waiting
-from tour.runtime.frameworks import APPROVAL, FAN_OUT, Framework
-from tour.runtime.processes import POLL
+from tour.runtime.approvals import approve_all
+from tour.runtime.frameworks import FAN_OUT, Framework
 from tour.runtime.stack import Stack
 
 OWN_AGENTS = [f"test_{name}.py" for name in ("approval", "approval_crashes", "parallel_tool_calls", "specialists")]
@@ -78,20 +77,12 @@ async def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempP
         agent_env={"MODEL_TIMEOUT": "3"},
     ) as running:
         running.ingress.timeout = LIMIT
-        person = asyncio.create_task(_approves_all(running))
+        # Nobody waits for a person, but on agents of the pattern `approval`.
+        person = asyncio.create_task(approve_all(running.admin, running.ingress, "seen"))
         try:
             yield running
         finally:
             person.cancel()
-
-
-async def _approves_all(running: Stack) -> None:
-    """A person, for the cases on agents of the pattern `approval`."""
-    while PATTERN == APPROVAL:
-        with contextlib.suppress(httpx.HTTPError):
-            for claim in (await waiting(running.admin)).values():
-                await decide(running.ingress, claim.service, claim.id, {"approved": True, "reason": "seen"})
-        await asyncio.sleep(POLL)
 
 
 @pytest_asyncio.fixture(autouse=True, loop_scope="session")

@@ -33,7 +33,7 @@ ONE_BY_ONE = replace(
 )
 APPROVAL = Pattern("approval", "a person decides", "approval_agent.py", "ApprovalClaimAgent")
 SPECIALISTS = Pattern("specialists", "three specialists", "specialist_agents_agent.py", "SpecialistAgentsClaimAgent")
-PATTERNS = (FAN_OUT, TOOL_CALLS, ONE_BY_ONE)
+PATTERNS = (FAN_OUT, TOOL_CALLS, ONE_BY_ONE, SPECIALISTS, APPROVAL)
 
 
 @dataclass(frozen=True)
