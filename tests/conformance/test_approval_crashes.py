@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 
 import httpx
 import pytest
@@ -12,8 +12,9 @@ import pytest_asyncio
 
 from lab.ledger import Fault, Kind
 from shared.claims import InsuranceClaim
-from tests.conformance.approvals import T, approving, funds, requests, say, settled
+from tests.conformance.approvals import approving, funds, requests, say, settled
 from tests.conformance.cases import Tagged, send
+from tests.conformance.storms import CLAIMS, SECONDS, SEEDS, patiently, storm
 from tests.conformance.test_promise import everywhere, kept, model_calls, reached
 from tour.runtime import evidence, journal
 from tour.runtime.approvals import waiting
@@ -91,8 +92,8 @@ async def test_the_server_is_killed_at_every_point(running: Stack, tagged: Tagge
 FATES = ("approved", "refused", "cancelled", "a check ends for good", "the model ends for good")
 
 
-@pytest.mark.timeout(600)
-@pytest.mark.parametrize("seed", [1])
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("seed", SEEDS)
 async def test_a_storm_leaves_no_money_behind(running: Stack, tagged: Tagged, seed: int) -> None:
     """Claims of all fates, while steps fail and agents and the server are killed."""
     rng = random.Random(seed)
@@ -103,7 +104,7 @@ async def test_a_storm_leaves_no_money_behind(running: Stack, tagged: Tagged, se
     reserved: dict[str, bool] = {}
 
     async def one(framework: Framework, fate: str) -> None:
-        await asyncio.sleep(rng.uniform(0, 10))
+        await asyncio.sleep(rng.uniform(0, SECONDS))
         claim = slow(running, tagged)
         if fate == "a check ends for good":
             running.lab.plan(Fault("cost", "terminal", 422, about=claim.reason))
@@ -124,35 +125,14 @@ async def test_a_storm_leaves_no_money_behind(running: Stack, tagged: Tagged, se
         await patiently(lambda: settled(running, id, money or ("released" if asked else "none")))
         reserved[id] = money == "reserved"
 
-    async def storm() -> None:
-        for _ in range(12):
-            await asyncio.sleep(rng.uniform(0.5, 2))
-            if rng.random() < 0.2:
-                await running.restate.restart()
-            else:
-                await rng.choice([*running.agents.values()]).process.kill()
-
-    claims = [one(framework, fate) for framework in FRAMEWORKS for fate in FATES * 2]
-    async with running.agents_kept():
-        raging = asyncio.create_task(storm())
-        try:
-            await asyncio.gather(*claims)
-        finally:
-            raging.cancel()
-            await asyncio.gather(raging, return_exceptions=True)
-    assert len(reserved) == len(claims)
+    async with storm(running, rng), asyncio.TaskGroup() as claims:
+        for number in range(CLAIMS):
+            claims.create_task(one(FRAMEWORKS[number % len(FRAMEWORKS)], FATES[number // len(FRAMEWORKS) % len(FATES)]))
+    assert len(reserved) == CLAIMS
     assert {id: funds(running, id) == "reserved" for id in reserved} == reserved
 
 
 KINDS: tuple[Kind, ...] = ("delay", "fail", "crash-before", "crash-after")
-
-
-async def patiently(ask: Callable[[], Awaitable[T]]) -> T:
-    """What Restate answers, when it is back."""
-    while True:
-        with contextlib.suppress(httpx.HTTPError):
-            return await ask()
-        await asyncio.sleep(POLL)
 
 
 def slow(running: Stack, tagged: Tagged) -> InsuranceClaim:

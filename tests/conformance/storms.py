@@ -1,0 +1,52 @@
+"""A storm: claims of all frameworks at once, while their agents and the server are killed.
+
+`STORM_CLAIMS=200 STORM_SEEDS=3 uv run pytest tests/conformance -k storm` is the size for a run by hand.
+"""
+
+import asyncio
+import contextlib
+import os
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TypeVar
+
+import httpx
+
+from tour.runtime.processes import POLL
+from tour.runtime.stack import Stack
+
+CLAIMS = int(os.environ.get("STORM_CLAIMS") or 35)
+SEEDS = range(1, 1 + int(os.environ.get("STORM_SEEDS") or 1))
+SECONDS = CLAIMS / 4
+"""In which the claims are sent."""
+
+T = TypeVar("T")
+
+
+@contextlib.asynccontextmanager
+async def storm(running: Stack, rng: random.Random) -> AsyncIterator[None]:
+    """While the block runs, kill the server or an agent every other second; all are started again."""
+
+    async def rage() -> None:
+        while True:
+            await asyncio.sleep(rng.uniform(0.5, 2))
+            if rng.random() < 0.2:
+                await running.restate.restart()
+            else:
+                await rng.choice([*running.agents.values()]).process.kill()
+
+    async with running.agents_kept():
+        raging = asyncio.create_task(rage())
+        try:
+            yield
+        finally:
+            raging.cancel()
+            await asyncio.gather(raging, return_exceptions=True)
+
+
+async def patiently(ask: Callable[[], Awaitable[T]]) -> T:
+    """What Restate answers, when it is back."""
+    while True:
+        with contextlib.suppress(httpx.HTTPError):
+            return await ask()
+        await asyncio.sleep(POLL)
