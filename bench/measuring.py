@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import psutil
 from pydantic import BaseModel
 
-PARTS = ("durability", "pieces", "languages", "peers", "growth", "start", "tracing")
+PARTS = ("durability", "pieces", "steps", "languages", "peers", "growth", "start", "tracing")
 """The parts of the benchmark, in the order of their measurement."""
 
 
@@ -57,6 +57,8 @@ class Side:
     send: Callable[[], Awaitable[None]]
     agent: int
     server: int | None
+    service: int | None = None
+    """The process of a service that the agent calls; its CPU time is added to the agent's."""
 
 
 async def alternate(
@@ -75,12 +77,12 @@ async def alternate(
 
 async def block(side: Side, claims: int, concurrency: int) -> Block:
     """Send this many claims to one side, `concurrency` at a time."""
-    agent, server = cpu_time(side.agent), cpu_time(side.server)
+    agent, server = cpu_time(side.agent) + cpu_time(side.service), cpu_time(side.server)
     began = time.perf_counter()
     return Block(
         latencies=await latencies(side.send, claims, concurrency),
         seconds=time.perf_counter() - began,
-        agent_cpu=(cpu_time(side.agent) - agent) / claims,
+        agent_cpu=(cpu_time(side.agent) + cpu_time(side.service) - agent) / claims,
         server_cpu=(cpu_time(side.server) - server) / claims,
     )
 

@@ -15,6 +15,7 @@ from bench.languages import Languages, languages
 from bench.measuring import Extent
 from bench.pieces import Piece, pieces
 from bench.starting import Start, starting
+from bench.steps import Kind, steps
 from bench.tracing_cost import Traced, tracing_cost
 from tour.report import Machine, machine, versions
 from tour.runtime.frameworks import BY_NAME, Framework
@@ -30,6 +31,7 @@ class Bench(BaseModel):
     versions: dict[str, str]
     durability: list[Cost] = []
     pieces: list[Piece] = []
+    steps: list[Kind] = []
     languages: Languages | None = None
     peers: Peers | None = None
     growth: Growth | None = None
@@ -46,6 +48,8 @@ async def measure(
         bench.durability = await durability(folder / "durability", frameworks, extent, console)
     if "pieces" in parts:
         bench.pieces = await pieces(folder / "pieces", extent, console)
+    if "steps" in parts:
+        bench.steps = await steps(folder / "steps", extent, console)
     if "languages" in parts:
         bench.languages = await languages(folder / "languages", frameworks, extent, console)
     if "peers" in parts:
@@ -67,6 +71,7 @@ def put(measured: Bench, earlier: Bench) -> Bench:
     """
     both = earlier.model_copy()
     both.pieces = measured.pieces or earlier.pieces
+    both.steps = measured.steps or earlier.steps
     both.languages = measured.languages or earlier.languages
     both.peers = measured.peers or earlier.peers
     both.growth = measured.growth or earlier.growth

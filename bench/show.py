@@ -16,6 +16,7 @@ from bench.measuring import Block, agent_cpu_of, cpu, median, p50, p95, rate, se
 from bench.pieces import Piece
 from bench.run import Bench
 from bench.starting import Start
+from bench.steps import Kind
 from bench.tracing_cost import Traced
 from tour.tables import FittedTable
 
@@ -26,6 +27,8 @@ def tables(bench: Bench) -> Iterator[FittedTable]:
         yield from durability(bench.durability)
     if bench.pieces:
         yield pieces(bench.pieces)
+    if bench.steps:
+        yield steps(bench.steps)
     if bench.languages:
         yield from languages(bench.languages)
     if bench.peers:
@@ -97,6 +100,22 @@ def pieces(pieces: Sequence[Piece]) -> FittedTable:
             for piece in pieces
         },
         rows_are="parallel steps",
+    )
+
+
+def steps(kinds: Sequence[Kind]) -> FittedTable:
+    """Claims whose steps are of these kinds and take no time; the last columns are the record of one claim."""
+    return _table(
+        "a claim by the kinds of its steps: p50 and CPU in ms, and what Restate keeps of it",
+        ("p50", "agents' CPU", "server's CPU", "invocations", "entries", "kB", "model calls"),
+        {
+            kind.title: [
+                *(f"{median(kind.blocks, of):.1f}" for of in (p50, agent_cpu_of, server_cpu_of)),
+                *map(str, (kind.invocations, kind.entries, f"{kind.bytes / 1000:.1f}", kind.model_calls)),
+            ]
+            for kind in kinds
+        },
+        rows_are="steps",
     )
 
 

@@ -26,11 +26,11 @@ from rich.console import Console
 
 from bench.measuring import cpu_time, latencies
 from deploy import cluster as deploy
-from deploy.cluster import REMOTE_CHECKS, Cluster
+from deploy.cluster import Cluster
 from shared.claims import sample_claims
 from tour.report import machine
 from tour.runtime import journal, processes
-from tour.runtime.frameworks import FAN_OUT, Framework, Pattern
+from tour.runtime.frameworks import FAN_OUT, REMOTE_CHECKS, Framework, Pattern
 from tour.runtime.processes import Process, free_port
 from tour.runtime.run import command_line, until_done
 from tour.tables import FittedTable

@@ -13,6 +13,7 @@ from bench.durability import Cost
 from bench.measuring import PARTS, Block, Extent
 from bench.run import Bench, measure, put
 from bench.starting import Start
+from bench.steps import KINDS
 from tour.runtime.errors import TourError
 from tour.runtime.frameworks import FRAMEWORKS, ROOT
 
@@ -43,6 +44,10 @@ async def test_every_part_is_measured(tmp_path: Path, monkeypatch: pytest.Monkey
 
     assert [piece.steps for piece in measured.pieces] == [0, 1, 3]
     assert all(len(piece.synced) == len(piece.unsynced) == SMALL.blocks for piece in measured.pieces)
+
+    assert [kind.title for kind in measured.steps] == list(KINDS)
+    assert [kind.model_calls for kind in measured.steps] == [2, 2, 8, 8, 2]
+    assert [kind.invocations for kind in measured.steps] == [1, 4, 1, 4, 4], "a request, its outcome and a decision"
 
     assert measured.peers
     assert [versus.peer for versus in measured.peers.versus] == [peer.name for peer in AGAINST]

@@ -18,9 +18,9 @@ from bench.run import Bench
 from bench.starting import Start
 from bench.tracing_cost import Traced
 from deploy import cost
-from deploy.cluster import NODES, REMOTE_CHECKS
+from deploy.cluster import NODES
 from tour.report import Machine
-from tour.runtime.frameworks import FAN_OUT, FRAMEWORKS
+from tour.runtime.frameworks import FAN_OUT, FRAMEWORKS, REMOTE_CHECKS
 
 TITLES = [framework.title for framework in FRAMEWORKS]
 EXTENT = Extent()

@@ -24,13 +24,13 @@ import pytest
 import pytest_asyncio
 
 from deploy import cluster as deploy
-from deploy.cluster import CHECKS, CHECKS_SCRIPT, REMOTE_CHECKS, RESTATECTL, Cluster, Replica
+from deploy.cluster import CHECKS, CHECKS_SCRIPT, RESTATECTL, Cluster, Replica
 from lab.ledger import Fault, Lab
 from shared.checks import check_eligibility, check_fraud, compare_to_standard_rates
 from shared.claims import InsuranceClaim, sample_claims
 from tour.runtime import evidence, journal, processes, restate_server, stack
 from tour.runtime.evidence import Runs
-from tour.runtime.frameworks import FAN_OUT, FRAMEWORKS, Framework
+from tour.runtime.frameworks import FAN_OUT, FRAMEWORKS, REMOTE_CHECKS, Framework
 from tour.runtime.processes import free_port
 from tour.runtime.stack import Stack
 

@@ -15,7 +15,7 @@ import yaml
 
 from deploy import cluster, identity
 from tour.runtime import restate_server
-from tour.runtime.frameworks import PYTHON, ROOT
+from tour.runtime.frameworks import PYTHON, REMOTE_CHECKS, ROOT
 from tour.runtime.restate_server import SERVER, Ports
 
 DEPLOY = ROOT / "deploy"
@@ -122,7 +122,7 @@ def test_the_image_has_all_that_its_programs_import(tmp_path: Path) -> None:
             shutil.copytree(ROOT / source, tmp_path / source, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy(ROOT / source, tmp_path / source)
-    agents = [framework.script(cluster.REMOTE_CHECKS).resolve() for framework in PYTHON]
+    agents = [framework.script(REMOTE_CHECKS).resolve() for framework in PYTHON]
     scripts = [str(script.relative_to(ROOT)) for script in (*agents, cluster.CHECKS_SCRIPT)]
     code = (
         "import runpy, sys, deploy.register\n"

@@ -15,9 +15,9 @@ from bench.growth import STEP
 from bench.measuring import agent_cpu_of, cpu, median, p50, ratios, server_cpu_of
 from bench.run import Bench
 from deploy import cost as deploy_cost
-from deploy.cluster import NODES, REMOTE_CHECKS
+from deploy.cluster import NODES
 from deploy.cost import Cost
-from tour.runtime.frameworks import FAN_OUT, FRAMEWORKS, ROOT, Pattern
+from tour.runtime.frameworks import FAN_OUT, FRAMEWORKS, REMOTE_CHECKS, ROOT, Pattern
 from tour.tables import FittedTable
 
 DOCS = ROOT / "docs"
@@ -164,6 +164,7 @@ FIGURES: dict[str, Callable[[Bench], str]] = {
     "made": _made,
     "durability": lambda bench: _tables(show.durability(bench.durability)) + "\n\n" + _bullets(_durability(bench)),
     "pieces": lambda bench: markdown(show.pieces(bench.pieces)) + "\n\n" + _bullets(_pieces(bench)),
+    "steps": lambda bench: markdown(show.steps(bench.steps)),
     "languages": lambda bench: (
         _tables(show.languages(bench.languages)) + "\n\n" + _bullets(_languages(bench))  # type: ignore[arg-type]
     ),

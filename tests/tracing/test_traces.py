@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from deploy.cluster import CHECKS_SCRIPT, REMOTE_CHECKS
+from deploy.cluster import CHECKS_SCRIPT
 from lab.ledger import Fault
 from shared.claims import sample_claims
 from tests.tracing.collector import Collector, Span, checks, collecting
 from tour.runtime import stack
-from tour.runtime.frameworks import PYTHON, Framework
+from tour.runtime.frameworks import PYTHON, REMOTE_CHECKS, Framework
 from tour.runtime.processes import free_port, running
 from tour.runtime.stack import CHECKS, Stack
 

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from deploy.cluster import CHECKS, CHECKS_SCRIPT, REMOTE_CHECKS
+from deploy.cluster import CHECKS, CHECKS_SCRIPT
 from lab.ledger import Fault
 from shared.checks import check_eligibility, check_fraud, compare_to_standard_rates
 from shared.claims import InsuranceClaim, sample_claims
 from tests.tracing.collector import Collector, Span, collecting
 from tour.runtime import stack
-from tour.runtime.frameworks import BY_NAME, TYPESCRIPT, Framework
+from tour.runtime.frameworks import BY_NAME, REMOTE_CHECKS, TYPESCRIPT, Framework
 from tour.runtime.node import NODE, install
 from tour.runtime.node import TYPESCRIPT as NODE_FOLDER
 from tour.runtime.processes import free_port, running

@@ -35,6 +35,11 @@ APPROVAL = Pattern("approval", "a person decides", "approval_agent.py", "Approva
 SPECIALISTS = Pattern("specialists", "three specialists", "specialist_agents_agent.py", "SpecialistAgentsClaimAgent")
 PATTERNS = (FAN_OUT, TOOL_CALLS, ONE_BY_ONE, SPECIALISTS, APPROVAL)
 
+REMOTE_CHECKS = Pattern(
+    "remote", "checks as services", "../deploy/remote_checks/{name}_remote.py", "RemoteChecksClaimAgent"
+)
+"""The agents whose checks are in a service of their own."""
+
 
 @dataclass(frozen=True)
 class Framework:
