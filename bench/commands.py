@@ -48,7 +48,7 @@ async def _bench(
             f"The benchmark needs packages that the rest of the tour does not: {', '.join(missing)} and others.",
             "Run it as `uv run --all-groups tour bench`.",
         )
-    from bench import run, show  # they import the peers, whose packages are optional
+    from bench import plot, run, show  # they import the peers, whose packages are optional
 
     out.mkdir(parents=True, exist_ok=True)
     chosen = await node.able(chosen, lambda line: console.print(line, highlight=False, soft_wrap=True))
@@ -57,7 +57,7 @@ async def _bench(
     (out / "bench.json").write_text(measured.model_dump_json() + "\n")
     if into:
         into.write_text(run.put(measured, run.Bench.model_validate_json(into.read_bytes())).model_dump_json() + "\n")
-    show.plot(measured, out / "bench.svg")
+    plot.plot(measured, out / "bench.svg")
     for table in show.tables(measured):
         console.print(table)
     if measured.growth:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from bench import against_peers, commands, crashes, growth, measuring, show
+from bench import against_peers, commands, crashes, growth, measuring, plot, show
 from bench.contenders import PEERS
 from bench.durability import Cost
 from bench.measuring import PARTS, Block, Extent
@@ -75,7 +75,7 @@ async def test_every_part_is_measured(tmp_path: Path, monkeypatch: pytest.Monkey
     assert [cost.framework for cost in measured.tracing] == traced
     kept = tmp_path / "bench.json"
     kept.write_text(measured.model_dump_json())
-    show.plot(Bench.model_validate_json(kept.read_bytes()), tmp_path / "bench.svg")
+    plot.plot(Bench.model_validate_json(kept.read_bytes()), tmp_path / "bench.svg")
     assert (tmp_path / "bench.svg").read_text().count("<svg") == 1
     shown = Console(file=StringIO(), width=80)
     for table in show.tables(measured):
