@@ -27,8 +27,10 @@ T = TypeVar("T")
 async def storm(running: Stack, rng: random.Random) -> AsyncIterator[None]:
     """While the block runs, kill the server or an agent every other second; all are started again."""
 
+    over = asyncio.Event()
+
     async def rage() -> None:
-        while True:
+        while not over.is_set():
             await asyncio.sleep(rng.uniform(0.5, 2))
             if rng.random() < 0.2:
                 await running.restate.restart()
@@ -40,8 +42,11 @@ async def storm(running: Stack, rng: random.Random) -> AsyncIterator[None]:
         try:
             yield
         finally:
-            raging.cancel()
-            await asyncio.gather(raging, return_exceptions=True)
+            over.set()
+            await raging
+    for agent in running.agents.values():
+        if not agent.process.alive:
+            await agent.restart()
 
 
 async def patiently(ask: Callable[[], Awaitable[T]]) -> T:
