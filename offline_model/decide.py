@@ -23,7 +23,7 @@ _VOCABULARY = (
 )
 
 _REPORTS = re.compile(r"\breport\b", re.IGNORECASE)
-"""A specialist is told in its instructions to report, and not to decide."""
+"""A specialist is told in its instructions to report, and not to decide. So is who reports the weather."""
 
 _BY_A_PERSON = re.compile(r"(approved|refused) by a person: .+|refused: .+")
 """The outcome of a request for approval, which is the last word."""
@@ -66,7 +66,7 @@ def _conclude(conversation: Conversation) -> str:
     reports = [line for r in conversation.results if r.name in places for line in lines_of(r.text)]
     checks = [line for r in conversation.results if r.name not in places for line in lines_of(r.text) or ["no text"]]
     sentences = [f"{line.rstrip('.')}." for line in reports]
-    if _REPORTS.search(conversation.system):
+    if not reports and _REPORTS.search(conversation.system):
         return _report(checks)
     if checks or not reports:
         decided = sum(_decided_in(text) for text in conversation.said_before)

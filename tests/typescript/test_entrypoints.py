@@ -15,6 +15,7 @@ import pytest_asyncio
 
 from lab.funds import Funds
 from shared.claims import sample_claims
+from shared.specialists import Report
 from tour.runtime import restate_server, stack
 from tour.runtime.approvals import decide
 from tour.runtime.frameworks import ROOT, TYPESCRIPT, Framework
@@ -109,6 +110,26 @@ async def test_three_tools_in_one_turn(restate: Restate, framework: Framework, t
     async with entrypoint(restate, framework, "parallel_tool_calls_agent.ts", tmp_path / "log", KEYLESS):
         response = await call(restate, "ParallelToolCallsClaimAgent/run", CLAIM)
     assert response.json().startswith("Approved:")
+
+
+@each_framework
+async def test_three_specialists_and_one_as_a_service(restate: Restate, framework: Framework, tmp_path: Path) -> None:
+    assignment = {"specialty": "fraud", "claim": CLAIM, "budget": {"calls": 2, "tokens": 5_000}}
+    async with entrypoint(restate, framework, "specialist_agents_agent.ts", tmp_path / "log", KEYLESS):
+        claim = await call(restate, "SpecialistAgentsClaimAgent/run", CLAIM)
+        asked = await call(restate, "ClaimSpecialists/report", assignment)
+        over = await call(restate, "ClaimSpecialists/report", assignment | {"budget": {"calls": 1, "tokens": 5_000}})
+        bad = await call(restate, "ClaimSpecialists/report", assignment | {"specialty": "law", "budget": {"calls": 2}})
+    assert claim.json().startswith("Approved:")
+    report = Report.model_validate(asked.json())
+    assert report.text == "low risk: no signals (score 0)"
+    assert (report.spent.calls, report.spent.calls_made) == (2, 2)
+    assert 0 < report.spent.tokens_used < 5_000
+    assert over.status_code == 402
+    assert over.json()["message"].startswith("the budget is spent: 1 of 1 model calls, ")
+    assert bad.status_code == 400
+    assert "specialty: " in bad.json()["message"]
+    assert "budget.tokens: " in bad.json()["message"]
 
 
 @each_framework

@@ -5,12 +5,14 @@ uv run python -m tests.typescript.vectors     # writes typescript/vectors.json
 
 import asyncio
 import json
+from dataclasses import asdict
 from typing import Any
 
 from pydantic import ValidationError
 
+from durable.budget import Budget, usage
 from offline_model.schema import not_a_number
-from shared import llm
+from shared import llm, specialists
 from shared.checks import (
     PLACES,
     STANDARD_RATES,
@@ -84,6 +86,18 @@ BODIES = {
     "an empty object": "{}",
     "a control character": json.dumps(VALID).replace("broken leg", "broken\x01leg"),
 }
+USAGES: tuple[dict[str, Any] | None, ...] = (
+    {"input_tokens": 5, "output_tokens": 7, "total_tokens": 12},
+    {"prompt_tokens": 5, "completion_tokens": 7, "total_tokens": 12},
+    {"prompt_tokens": 5, "completion_tokens": 7, "prompt_tokens_details": {"cached_tokens": 4}},
+    {"input_tokens": -5, "output_tokens": 7},
+    {"input_tokens": 5, "output_tokens": None},
+    {"prompt_tokens": 5},
+    {"total_tokens": 12},
+    {},
+    None,
+)
+BUDGETS = (Budget(3, 100_000, 3, 1_234), Budget(30, 500, 1, 500), Budget(0, 1), Budget(-1, 1_000_000, 0, 7))
 
 
 def with_token(field: str, token: str) -> str:
@@ -162,6 +176,16 @@ async def vectors() -> dict[str, Any]:
             for change in changed
         ],
         "instructions": [llm.INSTRUCTIONS, llm.THREE_TOOLS_INSTRUCTIONS, llm.APPROVAL_INSTRUCTIONS],
+        "specialists": {
+            "instructions": [specialists.MEDICAL, specialists.COST, specialists.FRAUD],
+            "claim": VALID | {"amount": 3000.5},  # a whole amount is written in another way
+            "questions": {
+                topic: specialists.question(topic, submitted.model_copy(update={"amount": 3000.5}))
+                for topic in specialists.TOPICS
+            },
+        },
+        "usages": [[each, sum(usage(each))] for each in USAGES],
+        "budgets": [[asdict(budget), f"the budget is spent: {budget}"] for budget in BUDGETS],
         "weather": {city: await get_weather(city) for city in (*WEATHER, "San Francisco", "Atlantis")},
     }
 

@@ -6,8 +6,9 @@
 import { type Context, type RestatePromise, TerminalError } from "@restatedev/restate-sdk";
 import { generateText, type ModelMessage, type ToolSet, tool } from "ai";
 import type { z } from "zod";
+import { counted } from "../shared/budget.ts";
 import * as llm from "../shared/llm.ts";
-import { ToolCalls, type Wait } from "../shared/tool_calls.ts";
+import { alone, ToolCalls, type Wait } from "../shared/tool_calls.ts";
 
 type Result = string | string[];
 
@@ -29,7 +30,10 @@ export type Tool<Given, Input extends z.ZodType = z.ZodType> = {
 export const defineTool = <Given, Input extends z.ZodType>(tool: Tool<Given, Input>): Tool<Given> =>
   tool as Tool<Given>;
 
-/** The model's answer to the prompt; the tools see `given`, the model does not. An agent inside a tool has its `wait`.
+/** `toolsAtOnce` tool calls of a turn run at the same time, or all of them. An agent inside a tool has its `wait`. */
+export type Options = { model?: string; toolsAtOnce?: number; wait?: Wait };
+
+/** The model's answer to the prompt; the tools see `given`, the model does not.
  *
  * Throws: TerminalError when the model cannot be reached, says nothing, or asks for tools in every one of `MAX_TURNS`
  * turns.
@@ -40,15 +44,19 @@ export async function runAgent<Given>(
   prompt: string,
   tools: Record<string, Tool<Given>>,
   given: Given,
-  wait: Wait = async (promise) => await promise,
+  { model = llm.MODEL, toolsAtOnce, wait = alone }: Options = {},
 ): Promise<string> {
   const shown: ToolSet = Object.fromEntries(
     Object.entries(tools).map(([name, { description, input }]) => [name, tool({ description, inputSchema: input })]),
   );
-  const calls = new ToolCalls(wait);
+  const calls = new ToolCalls(wait, toolsAtOnce);
   const messages: ModelMessage[] = [{ role: "user", content: prompt }];
   for (let turn = 0; turn < llm.MAX_TURNS; turn++) {
-    const said = await wait(ctx.run("call LLM", () => callModel(instructions, messages, shown), llm.RETRIES));
+    const said = await counted(
+      ctx,
+      () => wait(ctx.run("call LLM", () => callModel(model, instructions, messages, shown), llm.RETRIES)),
+      ({ usage }) => usage,
+    );
     if (!said.asks) return llm.answer(said.text);
     messages.push(...said.messages);
     calls.expect(said.calls.map(({ toolCallId }) => toolCallId));
@@ -71,8 +79,8 @@ export async function runAgent<Given>(
 }
 
 /** One turn of the model. It is told in `messages` already of an unknown tool, and of arguments that do not fit. */
-async function callModel(instructions: string, messages: ModelMessage[], tools: ToolSet) {
-  const said = await generateText({ model: llm.openai.chat(llm.MODEL), instructions, messages, tools, maxRetries: 0 });
+async function callModel(model: string, instructions: string, messages: ModelMessage[], tools: ToolSet) {
+  const said = await generateText({ model: llm.openai.chat(model), instructions, messages, tools, maxRetries: 0 });
   const calls = said.toolCalls.filter(({ invalid }) => !invalid);
   return llm.writable({
     text: said.text,

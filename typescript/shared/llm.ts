@@ -117,7 +117,7 @@ async function offlineModel(): Promise<string> {
   return `${url}/v1`;
 }
 
-const { OPENAI_API_KEY, OPENAI_BASE_URL, OPENAI_MODEL } = process.env;
+const { OPENAI_API_KEY, OPENAI_BASE_URL } = process.env;
 if (!OPENAI_BASE_URL) delete process.env.OPENAI_BASE_URL; // OpenAI's client cannot be imported with an empty one
 const { createOpenAI } = await import("@ai-sdk/openai");
 const baseURL = OPENAI_BASE_URL || (OPENAI_API_KEY ? undefined : await offlineModel());
@@ -129,8 +129,10 @@ export const openai = createOpenAI({
   fetch: patientFetch,
 });
 
-/** The name of the model. */
-export const MODEL = OPENAI_MODEL || "gpt-5.4";
+/** The name of the model. `OPENAI_MODEL_<ROLE>` names another one for this role of a specialist. */
+export const model = (role = "") =>
+  process.env[`OPENAI_MODEL_${role.toUpperCase()}`] || process.env.OPENAI_MODEL || "gpt-5.4";
+export const MODEL = model();
 
 /** OpenAI keeps nothing between the turns: the journal does. */
 export const OPTIONS = { openai: { store: false } };

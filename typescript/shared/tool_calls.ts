@@ -4,11 +4,20 @@
 // Restate passes its turn on. When all of them wait, Restate's journal says whose wait is over first. So only one of
 // them asks the SDK for progress, which refuses more (`awaitNext already pending`), while their steps overlap.
 
-import { RestatePromise, TerminalError } from "@restatedev/restate-sdk";
+import { type Context, RestatePromise, TerminalError } from "@restatedev/restate-sdk";
 import type { OnLanguageModelCallEndCallback } from "ai";
 
 /** Waits for Restate, and passes the turn on meanwhile. */
 export type Wait = <T>(promise: RestatePromise<T>) => Promise<T>;
+
+/** Waits for Restate where nothing else of the invocation does. */
+export const alone: Wait = async (promise) => await promise;
+
+/** The context for an integration that awaits the steps it makes, such as `durableCalls`: it awaits them with `wait`. */
+export const inTurn = (ctx: Context, wait: Wait) =>
+  ({
+    run: (name: string, action: () => Promise<unknown>, runs: object) => wait(ctx.run(name, action, runs)),
+  }) as unknown as Context;
 
 type Parked = { promise: RestatePromise<unknown>; goOn: () => void; fail: (error: unknown) => void };
 
@@ -24,7 +33,7 @@ export class ToolCalls {
   #ready: (() => void)[] = []; // their wait is over
   #polling = false; // Restate is being asked whose wait is over
 
-  constructor(outer: Wait = async (promise) => await promise, limit?: number | null) {
+  constructor(outer = alone, limit?: number | null) {
     this.#outer = outer;
     this.#limit = limit || Number(process.env.TOOL_CALLS_AT_ONCE) || Number.POSITIVE_INFINITY;
   }

@@ -3,8 +3,11 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
+import type { Context } from "@restatedev/restate-sdk";
 import { z } from "zod";
+import { type Budget, counted, limit } from "../shared/budget.ts";
 import { InsuranceClaim, mismatchWith } from "../shared/claims.ts";
+import { COST, FRAUD, MEDICAL, question, SPECIALTIES } from "../shared/specialists.ts";
 import { getWeather } from "../shared/weather.ts";
 import { judge } from "./judge.ts";
 
@@ -31,6 +34,39 @@ for (const { submitted, given, message } of vectors.mismatches) {
 
 test("the instructions", () =>
   assert.deepEqual([llm.INSTRUCTIONS, llm.THREE_TOOLS_INSTRUCTIONS, llm.APPROVAL_INSTRUCTIONS], vectors.instructions));
+
+test("the specialists", () => {
+  const { claim, instructions, questions } = vectors.specialists;
+  assert.deepEqual([MEDICAL, COST, FRAUD], instructions);
+  assert.deepEqual(Object.fromEntries(SPECIALTIES.map((each) => [each, question(each, claim)])), questions);
+});
+
+for (const [usage, tokens] of vectors.usages) {
+  test(`the tokens of ${JSON.stringify(usage)}`, async () => {
+    const ctx = {} as Context;
+    const budget: Budget = { calls: 1, tokens: 1, calls_made: 0, tokens_used: 0 };
+    limit(ctx, budget);
+    await counted(
+      ctx,
+      async () => usage,
+      (said) => said,
+    );
+    assert.deepEqual(budget, { calls: 1, tokens: 1, calls_made: 1, tokens_used: tokens });
+  });
+}
+
+for (const [budget, message] of vectors.budgets) {
+  test(message, async () => {
+    const ctx = {} as Context;
+    limit(ctx, budget);
+    const made = counted(
+      ctx,
+      () => assert.fail("the call is made"),
+      () => undefined,
+    );
+    await assert.rejects(made, { message, code: 402 });
+  });
+}
 
 for (const [city, report] of Object.entries<string>(vectors.weather)) {
   test(`the weather in ${city}`, async () => assert.equal(await getWeather(city), report));

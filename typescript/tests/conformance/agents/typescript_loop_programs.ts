@@ -13,7 +13,7 @@ const work = defineTool<undefined, typeof Work>({
 const delegate = defineTool<undefined, typeof Tag>({
   description: "Let another agent do it.",
   input: Tag,
-  run: (ctx, { tag }) => ({ inTurn: (wait) => runAgent(ctx, "", `inner ${tag}`, { work }, undefined, wait) }),
+  run: (ctx, { tag }) => ({ inTurn: (wait) => runAgent(ctx, "", `inner ${tag}`, { work }, undefined, { wait }) }),
 });
 
 const refuse = defineTool<undefined, typeof Tag>({

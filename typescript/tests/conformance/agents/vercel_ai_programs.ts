@@ -4,14 +4,8 @@ import type { Context } from "@restatedev/restate-sdk";
 import { durableCalls, hasTerminalToolError, rethrowTerminalToolError } from "@restatedev/vercel-ai-middleware";
 import { generateText, isStepCount, tool, wrapLanguageModel } from "ai";
 import * as llm from "../../../shared/llm.ts";
-import { ToolCalls, type Wait } from "../../../shared/tool_calls.ts";
+import { inTurn, ToolCalls, type Wait } from "../../../shared/tool_calls.ts";
 import { perform, type Request, serveAgent, Tag, Work } from "./programs.ts";
-
-/** The context of an agent inside a tool call: its model's calls pass the turn on, too. */
-const inTurn = (ctx: Context, wait: Wait) =>
-  ({
-    run: (name: string, action: () => Promise<unknown>, runs: object) => wait(ctx.run(name, action, runs)),
-  }) as unknown as Context;
 
 async function agent(ctx: Context, { prompt, limit }: Request, outer?: Wait): Promise<string> {
   const calls = new ToolCalls(outer, limit);

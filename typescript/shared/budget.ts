@@ -1,0 +1,65 @@
+// A budget for the model calls of an invocation: durable/budget.py for Node.
+//
+// A call counts when its step is made, its tokens when its answer is taken. Both happen in the same order on each
+// replay, so a call that is retried counts once, and a crash changes nothing. The call that would begin over the budget
+// is not made. Calls in flight are not interrupted, so their tokens may exceed it.
+
+import { type Context, TerminalError } from "@restatedev/restate-sdk";
+import type { LanguageModelMiddleware } from "ai";
+import { z } from "zod";
+
+/** The HTTP status of an invocation that ends for its budget. */
+const OVER_BUDGET = 402;
+
+export const Budget = z.object({
+  calls: z.int(),
+  tokens: z.int(),
+  calls_made: z.int().default(0),
+  tokens_used: z.int().default(0),
+});
+/** What may be spent, and what has been: model calls, and tokens that they read and wrote. */
+export type Budget = z.infer<typeof Budget>;
+
+/** What a wire says of an answer's tokens. */
+type Usage = Record<string, unknown>;
+
+const budgets = new WeakMap<Context, Budget>();
+
+/** From now on, the model calls of this invocation spend this budget. */
+export const limit = (ctx: Context, budget: Budget): void => void budgets.set(ctx, budget);
+
+/** Make a model call, and count it if there is a budget. Throws: TerminalError (402) when the budget is spent. */
+export async function counted<T>(
+  ctx: Context,
+  call: () => PromiseLike<T>,
+  usageOf: (answer: T) => Usage | undefined,
+): Promise<T> {
+  const budget = budgets.get(ctx);
+  if (!budget) return await call();
+  if (budget.calls_made >= budget.calls || budget.tokens_used >= budget.tokens) {
+    throw new TerminalError(`the budget is spent: ${told(budget)}`, { errorCode: OVER_BUDGET });
+  }
+  budget.calls_made++;
+  const answer = await call();
+  budget.tokens_used += tokens(usageOf(answer));
+  return answer;
+}
+
+/** The same for the AI SDK, outside of `durableCalls`: so a call counts that is replayed, too. */
+export const countedCalls = (ctx: Context): LanguageModelMiddleware => ({
+  specificationVersion: "v4",
+  wrapGenerate: ({ doGenerate }) => counted(ctx, doGenerate, ({ usage }) => usage.raw),
+});
+
+const told = ({ calls, calls_made, tokens, tokens_used }: Budget) =>
+  `${calls_made} of ${calls} model calls, ${grouped(tokens_used)} of ${grouped(tokens)} tokens`;
+
+const grouped = (count: number) => count.toLocaleString("en-US");
+
+const READ_AND_WRITTEN = ["input_tokens", "prompt_tokens", "output_tokens", "completion_tokens"];
+
+/** The tokens of a model's answer, as any wire of OpenAI's names them; 0 where it does not say. */
+function tokens(usage: Usage | undefined): number {
+  const counts = READ_AND_WRITTEN.map((name) => usage?.[name]);
+  return counts.reduce<number>((sum, count) => sum + (Number.isSafeInteger(count) ? Math.max(Number(count), 0) : 0), 0);
+}
