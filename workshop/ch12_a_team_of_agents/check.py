@@ -9,8 +9,8 @@ from shared.specialists import TOPICS, question
 from tour.runtime.frameworks import SPECIALISTS
 from workshop.attempt import Attempt, Claim, Running, Wrong, same_answer, times
 
-DELAYS = {("medical", 0): 1.0, ("cost", 0): 0.3, ("fraud", 0): 0.3, ("fraud", 1): 10.0}
-"""How long the model takes for these specialists and turns, in seconds: medical's check comes last."""
+DELAYS = {("medical", 0): 1.2, ("cost", 0): 0.6, ("fraud", 0): 0.3, ("fraud", 1): 10.0}
+"""How long the model takes for these specialists and turns, in seconds: fraud is the first to check, medical the last."""
 
 ASKED, ANSWERED = 7, 6
 """Model calls when only the last one of `fraud` is in flight: one of the claim agent, two of each specialist."""
