@@ -159,8 +159,7 @@ async def test_a_promise_that_is_not_awaited(tmp_path: Path) -> None:
 
 
 async def test_specialists_one_after_the_other(tmp_path: Path) -> None:
-    branches = "branches(restate_context(), {specialty: partial(ask, specialty, claim) for specialty in specialists})"
-    change = f"await {branches}", "[await ask(specialty, claim) for specialty in specialists]"
+    change = "await branches(restate_context(), work)", "[await ask(specialty, claim) for specialty in specialists]"
     assert "one after the other" in await wrong(tmp_path, 12, change)
 
 

@@ -54,7 +54,8 @@ async def ask(specialty: Specialty, claim: InsuranceClaim) -> str:
 @durable_function_tool
 async def calculate_metrics(tool_context: RunContextWrapper[InsuranceClaim], claim: InsuranceClaim) -> list[str]:
     """Ask the specialists about a claim: medical necessity, cost, fraud risk."""
-    return await branches(restate_context(), {specialty: partial(ask, specialty, claim) for specialty in specialists})
+    work = {specialty: partial(ask, specialty, claim) for specialty in specialists}
+    return await branches(restate_context(), work)
 
 
 agent = Agent[InsuranceClaim](
