@@ -15,24 +15,25 @@ from restate import Context
 from durable.held_steps import holding
 from durable.tool_calls import ToolCalls
 
+Name = TypeVar("Name", bound=str)
 T = TypeVar("T")
 
 RESULTS = "branches"
 """Where an invocation keeps the results of its branches, by their names."""
 
 
-async def branches(ctx: Context, work: Mapping[str, Callable[[], Awaitable[T]]]) -> list[T]:
+async def branches(ctx: Context, work: Mapping[Name, Callable[[], Awaitable[T]]]) -> list[T]:
     """The results of these branches, in their order. Each has a Restate context of its own as the current context.
 
     A branch that has a result is not run again in the same invocation: the result stands for whoever asks later. Two
     tool calls that ask at the same time run it twice.
     Raises: the first error of a branch, when all branches have ended.
     """
-    results: dict[str, T] = holding(ctx).extension_data.setdefault(RESULTS, {})
+    results: dict[Name, T] = holding(ctx).extension_data.setdefault(RESULTS, {})
     missing = [name for name in work if name not in results]
     calls = ToolCalls(ctx, [f"branch {name}" for name in missing], limit=len(missing))
 
-    async def run(name: str) -> None:
+    async def run(name: Name) -> None:
         async with calls.turn(f"branch {name}"):
             results[name] = await work[name]()
 

@@ -32,6 +32,8 @@ class Chapter:
     minutes: int
     solved_by: str = ""
     """The file of the repository that solves it; if empty, the chapter has a solution of its own."""
+    optional: bool = False
+    """It is beyond the 90 minutes."""
 
     @property
     def folder(self) -> Path:
@@ -68,6 +70,8 @@ CHAPTERS = (
     Chapter(8, "sessions", "sessions", 8),
     Chapter(9, "second_sdk", "the second SDK", 12, solved_by="pydantic_ai_agent/parallel_tools_agent.py"),
     Chapter(10, "choose", "choose", 5),
+    Chapter(11, "a_person", "a person", 10, optional=True),
+    Chapter(12, "a_team_of_agents", "a team of agents", 10, optional=True),
 )
 
 

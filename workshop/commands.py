@@ -1,5 +1,6 @@
 """`tour workshop`: list, start, check and solve the chapters."""
 
+import itertools
 import os
 import webbrowser
 from collections.abc import Container
@@ -36,10 +37,13 @@ def workshop(context: typer.Context) -> None:
     for _ in ("mark", "number", "title", "minutes"):
         shown.add_column(no_wrap=True)
     shown.add_column(overflow="fold")  # only a long path is broken
-    for chapter in CHAPTERS:
-        mark = "[green]✓[/]" if chapter.number in done else "▸" if chapter.mine.exists() else " "
-        where = _shown(chapter) if chapter.mine.exists() else ""
-        shown.add_row(mark, f"{chapter.number:>2}", chapter.title, f"{chapter.minutes:>2} min", f"[dim]{where}[/]")
+    for optional, group in itertools.groupby(CHAPTERS, lambda chapter: chapter.optional):
+        if optional:
+            shown.add_row("", "", "[dim]optional:[/]")
+        for chapter in group:
+            mark = "[green]✓[/]" if chapter.number in done else "▸" if chapter.mine.exists() else " "
+            where = _shown(chapter) if chapter.mine.exists() else ""
+            shown.add_row(mark, f"{chapter.number:>2}", chapter.title, f"{chapter.minutes:>2} min", f"[dim]{where}[/]")
     console.print(shown)
     _next(done)
 
@@ -143,15 +147,17 @@ def _shown(chapter: Chapter) -> str:
 
 
 def _next(done: Container[int], after: int = -1) -> None:
-    """Name the first chapter after this one that is not done, or else the first one before it."""
-    in_order = (*CHAPTERS[after + 1 :], *CHAPTERS[: after + 1])
+    """Name the first chapter after this one that is not done, or else the first one before it; optional ones last."""
+    in_order = sorted((*CHAPTERS[after + 1 :], *CHAPTERS[: after + 1]), key=lambda chapter: chapter.optional)
     left = next((chapter for chapter in in_order if chapter.number not in done), None)
     if left is None:
         _say("All chapters are done.")
-    elif left.mine.exists():
-        _say(f"Next: uv run tour workshop check {left.number}")
+        return
+    optional = " (optional)" if left.optional else ""
+    if left.mine.exists():
+        _say(f"Next: uv run tour workshop check {left.number}{optional}")
     else:
-        _say(f"Next: uv run tour workshop start {left.number}")
+        _say(f"Next: uv run tour workshop start {left.number}{optional}")
 
 
 def _say(line: str) -> None:

@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 @contextlib.asynccontextmanager
 async def storm(running: Stack, rng: random.Random) -> AsyncIterator[None]:
-    """While the block runs, kill the server or an agent every other second; all are started again."""
+    """While the block runs, kill the server or an agent every other second. The server is started again."""
 
     over = asyncio.Event()
 
@@ -37,16 +37,12 @@ async def storm(running: Stack, rng: random.Random) -> AsyncIterator[None]:
             else:
                 await rng.choice([*running.agents.values()]).process.kill()
 
-    async with running.agents_kept():
-        raging = asyncio.create_task(rage())
-        try:
-            yield
-        finally:
-            over.set()
-            await raging
-    for agent in running.agents.values():
-        if not agent.process.alive:
-            await agent.restart()
+    raging = asyncio.create_task(rage())
+    try:
+        yield
+    finally:
+        over.set()
+        await raging
 
 
 async def patiently(ask: Callable[[], Awaitable[T]]) -> T:

@@ -5,6 +5,7 @@ import contextlib
 import random
 import time
 from collections.abc import AsyncIterator, Sequence
+from functools import partial
 
 import httpx
 import pytest
@@ -133,18 +134,19 @@ async def test_a_storm_leaves_no_money_behind(running: Stack, tagged: Tagged, se
         money[id] = {"Approved": "reserved", "Rejected": "released"}.get(answer.partition(":")[0], "")
         assert money[id] or answer[:3] in ("409", "422", "403"), (framework.name, fate, answer)
 
-    async with storm(running, rng):
-        deciding = asyncio.create_task(person())
-        async with asyncio.TaskGroup() as claims:
-            for number in range(CLAIMS):
-                fate = FATES[number // len(FRAMEWORKS) % len(FATES)]
-                claims.create_task(one(FRAMEWORKS[number % len(FRAMEWORKS)], fate))
-        deciding.cancel()
-    assert len(money) == CLAIMS
-    for id in money:
-        asked = await requests(running, id)
-        assert len(asked) <= 1
-        await settled(running, id, money[id] or ("released" if asked else "none"))
+    async with running.agents_kept():
+        async with storm(running, rng):
+            deciding = asyncio.create_task(person())
+            async with asyncio.TaskGroup() as claims:
+                for number in range(CLAIMS):
+                    fate = FATES[number // len(FRAMEWORKS) % len(FATES)]
+                    claims.create_task(one(FRAMEWORKS[number % len(FRAMEWORKS)], fate))
+            deciding.cancel()
+        assert len(money) == CLAIMS
+        for id in money:
+            asked = await patiently(partial(requests, running, id))
+            assert len(asked) <= 1
+            await settled(running, id, money[id] or ("released" if asked else "none"))
 
 
 KINDS: tuple[Kind, ...] = ("delay", "fail", "crash-before", "crash-after")

@@ -17,7 +17,7 @@ from tests.conformance.cases import tagged
 from tests.conformance.test_specialists import USUAL, about, model_calls, say
 from tests.tracing.collector import Collector, collecting
 from tour.runtime import journal, stack
-from tour.runtime.frameworks import FRAMEWORKS, PYTHON, ROOT, SPECIALISTS, Framework
+from tour.runtime.frameworks import FRAMEWORKS, ROOT, SPECIALISTS, Framework
 from tour.runtime.node import install
 from tour.runtime.processes import free_port, running
 from tour.runtime.stack import CHECKS, Stack
@@ -61,7 +61,7 @@ async def teams(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Runni
         collector = await exits.enter_async_context(collecting(folder))
         env = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.http, "OTEL_BSP_SCHEDULE_DELAY": "100"}
         specialists = await exits.enter_async_context(
-            stack.running(folder, frameworks=PYTHON, pattern=SPECIALISTS, server_env=env, agent_env=env)
+            stack.running(folder, frameworks=FRAMEWORKS, pattern=SPECIALISTS, server_env=env, agent_env=env)
         )
         budgets = {f"with_{calls}_calls": {"CLAIM_CALLS": str(calls)} for calls in BUDGETS}
         for team in (*TEAMS, *budgets):

@@ -124,6 +124,51 @@ async def test_failures_may_be_held_back_at_the_handler_too(tmp_path: Path) -> N
     await checked(tmp_path, 4, (f"    {HELD},\n", ""), ("@claim_service.handler()", f"@claim_service.handler({HELD})"))
 
 
+OUTCOME = 'ctx.promise("outcome", type_hint=str)'
+IN_MEMORY = f"await {OUTCOME}.resolve(outcome)", "outcomes[ctx.key()].set_result(outcome)"
+
+
+async def test_a_decision_that_goes_to_memory(tmp_path: Path) -> None:
+    said = await wrong(tmp_path, 11, IN_MEMORY, ("class Decision", "outcomes = {}\n\n\nclass Decision"))
+    assert "The person who was asked cannot decide" in said
+    assert "outcomes[ctx.key()].set_result(outcome)" in said
+
+
+async def test_a_decision_that_is_kept_in_memory(tmp_path: Path, patience: None) -> None:
+    """Each attempt waits for a decision of its own."""
+    waits = f"outcome = await {OUTCOME}", "outcomes[ctx.key()] = asyncio.Future(); outcome = await outcomes[ctx.key()]"
+    dictionary = "class Decision", "import asyncio, collections\n\noutcomes = {}\n\n\nclass Decision"
+    said = await wrong(tmp_path, 11, IN_MEMORY, waits, dictionary)
+    assert "The person " in said
+    assert "in memory" in said or "in the memory of the process" in said
+
+
+async def test_a_person_who_is_asked_after_the_checks(tmp_path: Path) -> None:
+    call = "ctx.workflow_call(request, ctx.request().id, claim)"
+    later = "return [*[await check for check in checks], await " + call + "]"
+    changes = (
+        (f"        {call},  # a person is a step as well\n", ""),
+        ("return [await check for check in checks]", later),
+    )
+    assert "only when the checks are done" in await wrong(tmp_path, 11, *changes)
+
+
+async def test_a_promise_that_is_not_awaited(tmp_path: Path) -> None:
+    said = await wrong(tmp_path, 11, (f"outcome = await {OUTCOME}", f"outcome = {OUTCOME}"))
+    assert "Your code raises" in said
+
+
+async def test_specialists_one_after_the_other(tmp_path: Path) -> None:
+    change = "await branches(restate_context(), work)", "[await ask(specialty, claim) for specialty in specialists]"
+    assert "one after the other" in await wrong(tmp_path, 12, change)
+
+
+async def test_branches_that_all_ask_the_last_specialist(tmp_path: Path) -> None:
+    said = await wrong(tmp_path, 12, ("partial(ask, specialty, claim)", "lambda: ask(specialty, claim)"))
+    assert "Every branch asks the fraud specialist" in said
+    assert "medical 0, cost 0" in said
+
+
 async def test_checks_that_are_no_steps(tmp_path: Path) -> None:
     change = ('ctx.run_typed("fraud", check_fraud, claim=claim),', "")
     said = await wrong(tmp_path, 4, change)

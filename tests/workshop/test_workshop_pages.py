@@ -18,7 +18,9 @@ def rows_of(heading: str) -> list[tuple[str, str, str, str, str]]:
     return re.findall(r"^\| (\d+)\u2013(\d+) \| ((\d+)?[^|]*) \| (\d+) \|", plan, re.MULTILINE)
 
 
-@pytest.mark.parametrize(("heading", "total"), [("90 minutes", 90), ("45 minutes", 45), ("Half a day", 210)])
+@pytest.mark.parametrize(
+    ("heading", "total"), [("90 minutes", 90), ("45 minutes", 45), ("Half a day", 210), ("Two more chapters", 20)]
+)
 def test_the_minutes_of_a_plan_add_up(heading: str, total: int) -> None:
     clock = 0
     for first, last, activity, number, minutes in rows_of(heading):
@@ -30,14 +32,18 @@ def test_the_minutes_of_a_plan_add_up(heading: str, total: int) -> None:
     assert clock == total
 
 
-def test_the_plan_of_90_minutes_has_every_chapter() -> None:
-    assert [int(number) for _, _, _, number, _ in rows_of("90 minutes")] == [chapter.number for chapter in CHAPTERS]
+@pytest.mark.parametrize(("heading", "optional"), [("90 minutes", False), ("Two more chapters", True)])
+def test_a_plan_has_every_chapter(heading: str, optional: bool) -> None:
+    planned = [int(number) for _, _, _, number, _ in rows_of(heading)]
+    assert planned == [chapter.number for chapter in CHAPTERS if chapter.optional == optional]
 
 
 def test_the_learner_s_table_has_every_chapter() -> None:
-    rows = re.findall(r"^\| (\d+) \| \[(.+)\]\((.+)/README\.md\) \| (\d+) \|", (HOME / "README.md").read_text(), re.M)
+    line = r"^\| (\d+) \| \[(.+)\]\((.+)/README\.md\) \| (\d+) \| (optional: )?"
+    rows = re.findall(line, (HOME / "README.md").read_text(), re.M)
     assert rows == [
-        (str(chapter.number), chapter.title, chapter.folder.name, str(chapter.minutes)) for chapter in CHAPTERS
+        (str(each.number), each.title, each.folder.name, str(each.minutes), "optional: " if each.optional else "")
+        for each in CHAPTERS
     ]
 
 
