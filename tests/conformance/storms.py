@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import os
 import random
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TypeVar
 
@@ -25,24 +26,23 @@ T = TypeVar("T")
 
 @contextlib.asynccontextmanager
 async def storm(running: Stack, rng: random.Random) -> AsyncIterator[None]:
-    """While the block runs, kill the server or an agent every other second. The server is started again."""
+    """Kill the server or an agent every other second for as long as claims are sent, and somewhat longer.
 
-    over = asyncio.Event()
+    The server is started again. In the calm that follows, the claims have the time to end.
+    """
 
     async def rage() -> None:
-        while not over.is_set():
+        end = time.monotonic() + SECONDS + 5
+        while time.monotonic() < end:
             await asyncio.sleep(rng.uniform(0.5, 2))
             if rng.random() < 0.2:
                 await running.restate.restart()
             else:
                 await rng.choice([*running.agents.values()]).process.kill()
 
-    raging = asyncio.create_task(rage())
-    try:
+    async with asyncio.TaskGroup() as raging:
+        raging.create_task(rage())
         yield
-    finally:
-        over.set()
-        await raging
 
 
 async def patiently(ask: Callable[[], Awaitable[T]]) -> T:

@@ -14,7 +14,7 @@ import pytest_asyncio
 from lab.ledger import Fault, Kind
 from shared.claims import InsuranceClaim
 from tests.conformance.approvals import approving, requests, say, settled
-from tests.conformance.cases import Tagged, send
+from tests.conformance.cases import Tagged, send, some
 from tests.conformance.storms import CLAIMS, SECONDS, SEEDS, patiently, storm
 from tests.conformance.test_promise import everywhere, kept, model_calls, reached
 from tour.runtime import evidence, journal
@@ -58,7 +58,7 @@ async def assert_asked_and_decided_once(running: Stack, id: str, outages: Sequen
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("entries", range(1, ENTRIES))
+@pytest.mark.parametrize("entries", some(range(1, ENTRIES)))
 async def test_the_agent_is_killed_at_every_point(running: Stack, tagged: Tagged, entries: int) -> None:
     async def case(framework: Framework) -> None:
         claim = slow(running, tagged)
@@ -76,7 +76,7 @@ async def test_the_agent_is_killed_at_every_point(running: Stack, tagged: Tagged
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("entries", range(1, ENTRIES))
+@pytest.mark.parametrize("entries", some(range(1, ENTRIES)))
 async def test_the_server_is_killed_at_every_point(running: Stack, tagged: Tagged, entries: int) -> None:
     """At this point of one claim, and wherever those of the other frameworks are."""
     ids = {framework.name: await send(running, framework, slow(running, tagged)) for framework in FRAMEWORKS}
