@@ -1,6 +1,6 @@
 """A storm: claims of all frameworks at once, while their agents and the server are killed.
 
-A run by hand: `STORM_CLAIMS=200 STORM_SEEDS=3 uv run pytest tests/conformance -k storm`. CI has none: one takes minutes.
+By hand: `STORM_CLAIMS=200 STORM_SEEDS=3 uv run pytest tests/conformance -k storm`. CI has none: one takes minutes.
 """
 
 import asyncio
