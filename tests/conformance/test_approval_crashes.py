@@ -104,6 +104,7 @@ async def test_a_storm_leaves_no_money_behind(running: Stack, tagged: Tagged, se
 
     approved: dict[str, bool] = {}
     money: dict[str, str] = {}
+    wrong: list[str] = []
 
     async def person() -> None:
         """One for all claims: as many as there are claims would keep the server busy with questions."""
@@ -132,7 +133,8 @@ async def test_a_storm_leaves_no_money_behind(running: Stack, tagged: Tagged, se
             await patiently(lambda: running.admin.patch(f"/invocations/{id}/cancel"))
         answer = await patiently(lambda: running.answer(id))
         money[id] = {"Approved": "reserved", "Rejected": "released"}.get(answer.partition(":")[0], "")
-        assert money[id] or answer[:3] in ("409", "422", "403"), (framework.name, fate, answer)
+        if not money[id] and answer[:3] not in ("409", "422", "403"):
+            wrong.append(f"{framework.name}, {fate}: {answer}")
 
     async with running.agents_kept():
         async with storm(running, rng):
@@ -142,6 +144,7 @@ async def test_a_storm_leaves_no_money_behind(running: Stack, tagged: Tagged, se
                     fate = FATES[number // len(FRAMEWORKS) % len(FATES)]
                     claims.create_task(one(FRAMEWORKS[number % len(FRAMEWORKS)], fate))
             deciding.cancel()
+        assert wrong == []
         assert len(money) == CLAIMS
         for id in money:
             asked = await patiently(partial(requests, running, id))

@@ -271,6 +271,8 @@ async def test_the_tokens_of_a_claim_end_it(running: Stack, framework: Framework
 async def test_a_storm_makes_no_finished_call_again(running: Stack, tagged: Tagged, seed: int) -> None:
     """Model calls and checks fail, and agents and the server are killed."""
     rng = random.Random(seed)
+    found: list[tuple[str, str, list[str]]] = []
+    """Of each claim: its framework, the verdict, and the finished model calls that were made again."""
 
     async def one(framework: Framework) -> None:
         await asyncio.sleep(rng.uniform(0, SECONDS))
@@ -283,12 +285,10 @@ async def test_a_storm_makes_no_finished_call_again(running: Stack, tagged: Tagg
         key = claim.reason
         id = await patiently(lambda: running.submit(framework, claim, key, key, key))
         answer = await patiently(lambda: running.answer(id))
-        assert answer.startswith("Approved:"), (framework.name, answer)
-        assert made_again(running, claim) == [], framework.name
-        ledger = running.lab.ledger(invocations=[id])
-        ended = Counter(entry.step for entry in ledger if (entry.event, entry.detail) == ("end", "ok"))
-        assert ended == Counter(CHECKS), framework.name
+        found.append((framework.name, answer.partition(":")[0], made_again(running, claim)))
 
-    async with storm(running, rng), asyncio.TaskGroup() as claims:
+    async with running.agents_kept(), storm(running, rng), asyncio.TaskGroup() as claims:
         for number in range(CLAIMS):
             claims.create_task(one(FRAMEWORKS[number % len(FRAMEWORKS)]))
+    assert len(found) == CLAIMS
+    assert [each for each in found if each[1:] != ("Approved", [])] == []
