@@ -117,7 +117,8 @@ async def _kind(running: Stack, title: str, blocks: list[Block]) -> Kind:
     id = await _decided(running, KINDS[title])
     rows = await journal.query(
         running.admin,
-        f"SELECT id FROM sys_invocation WHERE id = '{id}' OR invoked_by_id = '{id}' OR target_service_key = '{id}'",
+        "SELECT id FROM sys_invocation WHERE completion_failure IS NULL"  # a decision before anybody was asked
+        f" AND (id = '{id}' OR invoked_by_id = '{id}' OR target_service_key = '{id}')",
     )
     invocations = (await journal.read(running.admin, *(row["id"] for row in rows))).values()
     return Kind(

@@ -102,7 +102,7 @@ async def test_a_check_that_ends_for_good(browser: Browser, url: str) -> None:
 
 async def test_a_person_decides_on_the_page(browser: Browser, url: str) -> None:
     page = await opened(browser, url)
-    view = "All five: a person decides"
+    view = "All agents: a person decides"
     await choose(page, "Compare", view)
     await choose(page, "Sample", "round-emergency")
     await send(page)

@@ -25,7 +25,7 @@ from tests.conformance.approvals import (
     until,
     until_waiting,
 )
-from tests.conformance.cases import Tagged, decide, send
+from tests.conformance.cases import EVERY, Tagged, decide, send
 from tests.conformance.conftest import SERVERS
 from tests.conformance.test_promise import outcome
 from tour.runtime import journal
@@ -36,7 +36,7 @@ HURRIED = replace(APPROVAL, name="hurried", variant="hurried", env={"APPROVAL_DE
 """Its requests are refused after a second."""
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="session", params=list(SERVERS))
+@pytest_asyncio.fixture(scope="module", loop_scope="session", params=list(SERVERS) if EVERY else ["live"])
 async def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
     async with approving(tmp_path_factory.mktemp(request.param), request.param) as running:
         yield running

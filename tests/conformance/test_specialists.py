@@ -92,6 +92,7 @@ def say(claim: InsuranceClaim, agent: str, turn: int | None, times: int = 1, **s
     return Fault("model", "say", about=about(claim, agent), turn=turn, times=times, detail=json.dumps(said))
 
 
+@pytest.mark.parametrize("running", list(SERVERS), indirect=True)
 async def test_three_specialists_work_at_the_same_time(running: Stack, framework: Framework, tagged: Tagged) -> None:
     claim = tagged()
     running.lab.plan(Fault("model", "delay", 0.5, about=claim.reason))
