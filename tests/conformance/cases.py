@@ -55,8 +55,8 @@ EVERY = "EVERY_POINT" in os.environ
 
 
 def some(points: range) -> range:
-    """These points, or every fifth of them."""
-    return points if EVERY else points[::5]
+    """These points, or two of them."""
+    return points if EVERY else points[len(points) // 4 :: len(points) // 2]
 
 
 promise = pytest.mark.promise

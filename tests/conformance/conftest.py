@@ -21,7 +21,7 @@ from tests.conformance.cases import AGENTS, LIMIT, PATTERN, PATTERNS, Tagged
 from tests.conformance.grading import pytest_addoption, pytest_terminal_summary  # noqa: F401 - pytest looks here
 from tour.runtime import stack
 from tour.runtime.approvals import approve_all
-from tour.runtime.frameworks import FAN_OUT, Framework
+from tour.runtime.frameworks import APPROVAL, FAN_OUT, Framework
 from tour.runtime.stack import Stack
 
 OWN_AGENTS = [f"test_{name}.py" for name in ("approval", "approval_crashes", "parallel_tool_calls", "specialists")]
@@ -77,12 +77,10 @@ async def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempP
         agent_env={"MODEL_TIMEOUT": "3"},
     ) as running:
         running.ingress.timeout = LIMIT
-        # Nobody waits for a person, but on agents of the pattern `approval`.
-        person = asyncio.create_task(approve_all(running.admin, running.ingress, "seen"))
-        try:
-            yield running
-        finally:
-            person.cancel()
+        person = approve_all(running.admin, running.ingress, "seen") if PATTERN == APPROVAL else asyncio.sleep(0)
+        approving = asyncio.create_task(person)
+        yield running
+        approving.cancel()
 
 
 @pytest_asyncio.fixture(autouse=True, loop_scope="session")

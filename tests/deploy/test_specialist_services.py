@@ -13,7 +13,7 @@ import pytest_asyncio
 from lab.ledger import Fault
 from shared.claims import InsuranceClaim
 from shared.specialists import TOPICS
-from tests.conformance.cases import tagged
+from tests.conformance.cases import EVERY, tagged
 from tests.conformance.test_specialists import USUAL, about, model_calls, say
 from tests.tracing.collector import Collector, collecting
 from tour.runtime import journal, stack
@@ -34,7 +34,7 @@ TEAMS = {
     "openai": ("openai_agents",) * 3,
 }
 """The prefixes of the specialists for medical necessity, cost and fraud."""
-BUDGETS = (6, 8)
+BUDGETS = (6, 8) if EVERY else (6,)
 """Model calls that a claim may cost, of two more claim agents with the mixed team."""
 
 
@@ -64,7 +64,7 @@ async def teams(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Runni
             stack.running(folder, frameworks=FRAMEWORKS, pattern=SPECIALISTS, server_env=env, agent_env=env)
         )
         budgets = {f"with_{calls}_calls": {"CLAIM_CALLS": str(calls)} for calls in BUDGETS}
-        for team in (*TEAMS, *budgets):
+        for team in (*(TEAMS if EVERY else ["mixed"]), *budgets):
             members = zip(TOPICS, TEAMS.get(team, TEAMS["mixed"]), strict=True)
             chosen = {f"{topic.upper()}_SPECIALIST": member for topic, member in members}
             port = str(free_port())
@@ -82,7 +82,7 @@ async def teams(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Runni
         yield Running(specialists, collector)
 
 
-every_team = pytest.mark.parametrize("team", TEAMS)
+every_team = pytest.mark.parametrize("team", TEAMS if EVERY else ["mixed"])
 
 
 @every_team

@@ -10,7 +10,6 @@ import httpx
 from shared.claims import InsuranceClaim
 from tour.runtime import journal
 from tour.runtime.frameworks import APPROVAL, FRAMEWORKS
-from tour.runtime.processes import POLL
 
 
 @dataclass(frozen=True)
@@ -55,4 +54,4 @@ async def approve_all(admin: httpx.AsyncClient, ingress: httpx.AsyncClient, reas
         with contextlib.suppress(httpx.HTTPError):
             for claim in (await waiting(admin)).values():
                 await decide(ingress, claim.service, claim.id, {"approved": True, "reason": reason})
-        await asyncio.sleep(POLL)
+        await asyncio.sleep(0.25)
