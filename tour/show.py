@@ -91,7 +91,8 @@ def timelines(runs: Mapping[str, Run], width: int) -> Table:
     shown.add_row("", "", Text(f"0{f'{longest / 1000:.2f} s':>{bar - 1}}", style="dim", no_wrap=True))
     for title, run in runs.items():
         checks = [step for step in run.steps if step.kind == "check"]
-        checks.sort(key=lambda check: (*CHECKS, check.name).index(check.name))  # specialists begin them in any order
+        if {check.name for check in checks} == {*CHECKS}:  # specialists begin them in any order
+            checks.sort(key=lambda check: CHECKS.index(check.name))
         model_calls = lanes(step for step in run.steps if step.kind == "model call")
         for number, check in enumerate(checks or (None,)):
             beside = [step for step, lane in model_calls if lane == number or not checks]

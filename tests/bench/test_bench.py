@@ -25,6 +25,7 @@ SMALL = Extent(
 
 
 @pytest.mark.server
+@pytest.mark.timeout(400)
 async def test_every_part_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(against_peers, "PEERS", AGAINST)
     monkeypatch.setattr(crashes, "POINTS", (crashes.AS_THEY_START, crashes.MIDDLE, crashes.WINDOWS[0]))

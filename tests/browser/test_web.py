@@ -106,7 +106,9 @@ async def test_a_person_decides_on_the_page(browser: Browser, url: str) -> None:
     await choose(page, "Compare", view)
     await choose(page, "Sample", "round-emergency")
     await send(page)
-    await expect(page.get_by_text("asks", exact=False).filter(has_text=" asks")).to_have_count(5, timeout=LONG)
+    await expect(page.get_by_text("asks", exact=False).filter(has_text=" asks")).to_have_count(
+        len(FRAMEWORKS), timeout=LONG
+    )
     other = await opened(browser, url)  # the page keeps nothing: another one has the same list
     await choose(other, "Compare", view)
     for framework in FRAMEWORKS:
@@ -115,7 +117,7 @@ async def test_a_person_decides_on_the_page(browser: Browser, url: str) -> None:
         await row.get_by_role("button", name="Approve" if framework.keyed else "Refuse").click()
     await answered(page)
     await expect(page.get_by_text("approved by a person: <b>invoice</b> seen")).to_have_count(1)
-    await expect(page.get_by_text("refused by a person: <b>invoice</b> seen")).to_have_count(4)
+    await expect(page.get_by_text("refused by a person: <b>invoice</b> seen")).to_have_count(len(FRAMEWORKS) - 1)
     await expect(page.get_by_role("button", name="Approve")).to_have_count(0)
 
 
