@@ -16,7 +16,7 @@ from bench.durability import WARM_UP
 from bench.measuring import Block, Extent, Side, alternate, block
 from shared.claims import sample_claims
 from tour.runtime import journal, processes, stack
-from tour.runtime.approvals import decide
+from tour.runtime.approvals import decide, service
 from tour.runtime.errors import TourError
 from tour.runtime.frameworks import APPROVAL, BY_NAME, FAN_OUT, REMOTE_CHECKS, ROOT, SPECIALISTS, Pattern
 from tour.runtime.processes import POLL, free_port
@@ -105,9 +105,8 @@ async def _decided(running: Stack, pattern: Pattern) -> str:
 
 
 async def _approve(running: Stack, id: str) -> None:
-    service = f"{SDK.prefix(APPROVAL)}.ClaimApproval"
     while True:
-        said = await decide(running.ingress, service, id, {"approved": True, "reason": "seen"})
+        said = await decide(running.ingress, service(SDK), id, {"approved": True, "reason": "seen"})
         if said.status_code != 404:  # nobody waits yet
             return
         await asyncio.sleep(POLL)

@@ -89,9 +89,10 @@ async def calculate_metrics(claim: InsuranceClaim, tool_context: ToolContext) ->
     return await branches(restate_context(), {specialty: partial(ask, specialty, claim) for specialty in SPECIALISTS})
 
 
+model = gemini()
 agent = LlmAgent(
     name="SpecialistAgentsClaimAgent",
-    model=gemini(),
+    model=model,
     instruction=llm.INSTRUCTIONS,
     tools=[calculate_metrics],
     before_tool_callback=refuse_unknown_tool,
@@ -100,7 +101,7 @@ app = App(
     name="claims",
     root_agent=agent,
     plugins=[RestatePlugin(run_options=llm.RETRIES)],
-    events_compaction_config=compaction(gemini()),
+    events_compaction_config=compaction(model),
 )
 runner = Runner(app=app, session_service=CompactedSessionService())
 

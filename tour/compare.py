@@ -176,12 +176,11 @@ async def every_way(
     runs: dict[str, dict[Framework, list[Run]]] = {}
     async with booted(frameworks, model_latency, step_latency, console) as running:
         running.lab.plan(*faults)
-        person = asyncio.create_task(approvals.approve_all(running.admin, running.ingress, "tour compare"))
-        for pattern in PATTERNS:
-            say(console)(f"{pattern.title}: {pattern.file}")
-            await running.add(pattern)
-            runs[pattern.title] = await compare(running, running.frameworks, claim, 2, console, pattern)
-        person.cancel()
+        async with approvals.approving_all(running.admin, running.ingress, "tour compare"):
+            for pattern in PATTERNS:
+                say(console)(f"{pattern.title}: {pattern.file}")
+                await running.add(pattern)
+                runs[pattern.title] = await compare(running, running.frameworks, claim, 2, console, pattern)
     for framework in running.frameworks:
         console.print(f"\n{framework.title}", style="bold")
         console.print(show.timelines({title: made[framework][-1] for title, made in runs.items()}, console.width))

@@ -27,7 +27,7 @@ from lab.funds import Funds
 from shared.claims import sample_claims
 from tour.boot import say
 from tour.runtime import journal, processes, stack
-from tour.runtime.approvals import decide, waiting
+from tour.runtime.approvals import decide, service, waiting
 from tour.runtime.errors import TourError
 from tour.runtime.frameworks import APPROVAL, Framework
 from tour.runtime.journal import Invocation
@@ -107,10 +107,6 @@ class Upgrade:
     console: Console
     exits: AsyncExitStack
     verdict: dict[str, bool] = field(default_factory=dict)
-
-    @property
-    def logs(self) -> Path:
-        return self.running.folder
 
     async def run(self) -> None:
         """All of it, in order. Raises: TourError; httpx.HTTPError."""
@@ -275,9 +271,8 @@ class Upgrade:
         return id
 
     async def approve(self, id: str) -> None:
-        service = f"{self.framework.prefix(APPROVAL)}.ClaimApproval"
         decision: dict[str, object] = {"approved": True, "reason": "invoice seen"}
-        (await decide(self.running.ingress, service, id, decision)).raise_for_status()
+        (await decide(self.running.ingress, service(self.framework), id, decision)).raise_for_status()
 
     async def waits(self, id: str) -> bool:
         return id in await waiting(self.running.admin)
@@ -295,7 +290,9 @@ class Upgrade:
         async def paused() -> str:
             (invocation,) = (await journal.read(self.running.admin, id)).values()
             if invocation.status == "completed":
-                raise TourError("A claim was answered that should have met another journal.", f"Logs: {self.logs}")
+                raise TourError(
+                    "A claim was answered that should have met another journal.", f"Logs: {self.running.folder}"
+                )
             failed = _failures(invocation)
             return failed[-1] if invocation.status == "paused" and len(failed) > known else ""
 
@@ -309,8 +306,8 @@ class Upgrade:
 
     def ran(self, id: str) -> Counter[str]:
         """How often each check has begun, as the lab's ledger has it."""
-        ledger = self.running.lab.ledger()
-        return Counter(entry.step for entry in ledger if entry.invocation == id and entry.event == "start")
+        ledger = self.running.lab.ledger(invocations=[id])
+        return Counter(entry.step for entry in ledger if entry.event == "start")
 
     async def finished_once(self, id: str) -> bool:
         answer = await self.running.answer(id)
@@ -328,7 +325,9 @@ class Upgrade:
                         return value
                     await asyncio.sleep(POLL)
         except TimeoutError as error:
-            raise TourError(f"A claim is not where it should be after {IN_TIME:g} s.", f"Logs: {self.logs}") from error
+            raise TourError(
+                f"A claim is not where it should be after {IN_TIME:g} s.", f"Logs: {self.running.folder}"
+            ) from error
 
     def heading(self, text: str) -> None:
         self.console.print(f"\n[bold]{text}[/]", highlight=False)

@@ -13,7 +13,7 @@ import pytest
 from lab.funds import Funds
 from tests.conformance.conftest import SERVERS
 from tour.runtime import journal, processes, stack
-from tour.runtime.approvals import Waiting, decide, waiting
+from tour.runtime.approvals import Waiting, decide, service, waiting
 from tour.runtime.frameworks import APPROVAL, FRAMEWORKS, ROOT, Framework, Pattern
 from tour.runtime.processes import POLL, free_port
 from tour.runtime.stack import Stack
@@ -21,7 +21,6 @@ from tour.runtime.stack import Stack
 HANDLERS = ("run", "outcome", "withdraw")
 """Those of a request for approval, besides `decide`."""
 
-live = pytest.mark.parametrize("running", ["live"], indirect=True)
 replaying = pytest.mark.parametrize("running", ["replaying"], indirect=True)
 
 
@@ -33,10 +32,10 @@ async def approving(folder: Path, server: str) -> AsyncIterator[Stack]:
     """The agents of this pattern on this kind of server, and the bank's service as a process of its own."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
-    service: list[str | Path] = [sys.executable, ROOT / "lab/funds.py", "--port", str(port)]
-    service += ["--ledger", str(folder / "funds.sqlite")]
+    command: list[str | Path] = [sys.executable, ROOT / "lab/funds.py", "--port", str(port)]
+    command += ["--ledger", str(folder / "funds.sqlite")]
     async with (
-        processes.running("The funds service", service, folder / "funds.log") as bank,
+        processes.running("The funds service", command, folder / "funds.log") as bank,
         stack.running(
             folder,
             frameworks=FRAMEWORKS,
@@ -91,8 +90,9 @@ async def say(
     **more: object,
 ) -> httpx.Response:
     """A person decides."""
-    service = f"{framework.prefix(pattern)}.ClaimApproval"
-    return await decide(running.ingress, service, id, {"approved": approved, "reason": reason, **more})
+    return await decide(
+        running.ingress, service(framework, pattern), id, {"approved": approved, "reason": reason, **more}
+    )
 
 
 async def settled(running: Stack, id: str, money: str) -> None:

@@ -6,7 +6,6 @@ again and again (inactivity timeout 0), the cheapest proof that an agent is dete
 `TOUR_AGENT=NAME=FILE uv run pytest tests/conformance` runs the cases on one agent, which need not be of the tour.
 """
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Generator
 from pathlib import Path
@@ -20,7 +19,7 @@ from tests.conformance import cases, grading
 from tests.conformance.cases import AGENTS, LIMIT, PATTERN, PATTERNS, Tagged
 from tests.conformance.grading import pytest_addoption, pytest_terminal_summary  # noqa: F401 - pytest looks here
 from tour.runtime import stack
-from tour.runtime.approvals import approve_all
+from tour.runtime.approvals import approving_all
 from tour.runtime.frameworks import APPROVAL, FAN_OUT, Framework
 from tour.runtime.stack import Stack
 
@@ -77,10 +76,9 @@ async def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempP
         agent_env={"MODEL_TIMEOUT": "3"},
     ) as running:
         running.ingress.timeout = LIMIT
-        person = approve_all(running.admin, running.ingress, "seen") if PATTERN == APPROVAL else asyncio.sleep(0)
-        approving = asyncio.create_task(person)
-        yield running
-        approving.cancel()
+        person = approving_all(running.admin, running.ingress, "seen")
+        async with person if PATTERN == APPROVAL else contextlib.nullcontext():
+            yield running
 
 
 @pytest_asyncio.fixture(autouse=True, loop_scope="session")

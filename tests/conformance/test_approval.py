@@ -17,7 +17,6 @@ from tests.conformance.approvals import (
     HANDLERS,
     approving,
     funds,
-    live,
     replaying,
     requests,
     say,
@@ -25,11 +24,11 @@ from tests.conformance.approvals import (
     until,
     until_waiting,
 )
-from tests.conformance.cases import EVERY, Tagged, decide, send
+from tests.conformance.cases import EVERY, Tagged, decide, live, send
 from tests.conformance.conftest import SERVERS
 from tests.conformance.test_promise import outcome
 from tour.runtime import journal
-from tour.runtime.frameworks import APPROVAL, FRAMEWORKS, Framework
+from tour.runtime.frameworks import APPROVAL, Framework
 from tour.runtime.stack import Stack
 
 HURRIED = replace(APPROVAL, name="hurried", variant="hurried", env={"APPROVAL_DEADLINE": "1"})
@@ -40,12 +39,6 @@ HURRIED = replace(APPROVAL, name="hurried", variant="hurried", env={"APPROVAL_DE
 async def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
     async with approving(tmp_path_factory.mktemp(request.param), request.param) as running:
         yield running
-
-
-@pytest.fixture(params=FRAMEWORKS, ids=lambda framework: framework.name)
-def framework(request: pytest.FixtureRequest) -> Framework:
-    chosen: Framework = request.param
-    return chosen
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from lab.ledger import Fault
 from offline_model.faults import digest
 from shared.claims import InsuranceClaim
 from shared.specialists import TOPICS, question
-from tests.conformance.cases import EVERY, Tagged, send, some
+from tests.conformance.cases import EVERY, Tagged, live, send, some
 from tests.conformance.conftest import SERVERS
 from tests.conformance.storms import CLAIMS, SECONDS, SEEDS, patiently, storm
 from tests.conformance.test_model import TOO_MANY_TURNS, call, ends
@@ -34,8 +34,6 @@ USUAL = {"claim agent": 2, "medical": 2, "cost": 2, "fraud": 2}
 ALL_ASKED = 6
 """Entries of a journal in which the specialists' first calls have begun: input, the first call, its result, three."""
 
-live = pytest.mark.parametrize("running", ["live"], indirect=True)
-
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session", params=list(SERVERS) if EVERY else ["live"])
 async def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
@@ -49,42 +47,37 @@ async def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempP
         yield running
 
 
-@pytest.fixture(params=FRAMEWORKS, ids=lambda framework: framework.name)
-def framework(request: pytest.FixtureRequest) -> Framework:
-    chosen: Framework = request.param
-    return chosen
+def prompts(claim: InsuranceClaim) -> dict[str, str]:
+    """The prompts of the agents of a claim."""
+    return {"claim agent": f"Claim: {claim.model_dump_json()}"} | {agent: question(agent, claim) for agent in TOPICS}
 
 
 def about(claim: InsuranceClaim, agent: str) -> str:
     """The beginning of this agent's prompt, to the claim's reason, where both languages write it in the same way."""
-    prompt = question(agent, claim) if agent in TOPICS else f"Claim: {claim.model_dump_json()}"
-    return prompt.partition(',"amount"')[0]
+    return prompts(claim)[agent].partition(',"amount"')[0]
+
+
+def asked(running: Stack, claim: InsuranceClaim) -> list[tuple[str, int]]:
+    """The agent and the turn of each model call of this claim, in order."""
+    agents = {digest(prompt): agent for agent, prompt in prompts(claim).items()}
+    entries = running.lab.ledger(invocations=agents)
+    return [(agents[each.invocation], json.loads(each.detail)["turn"]) for each in entries if each.event == "start"]
 
 
 def model_calls(running: Stack, claim: InsuranceClaim) -> dict[str, int]:
     """How often the model was asked for this claim, by agent."""
-    asked = {"claim agent": f"Claim: {claim.model_dump_json()}"}
-    asked.update((agent, question(agent, claim)) for agent in TOPICS)
-    found = {
-        agent: sum(entry.event == "start" for entry in running.lab.ledger(invocations=[digest(prompt)]))
-        for agent, prompt in asked.items()
-    }
-    return {agent: count for agent, count in found.items() if count}
+    return dict(Counter(agent for agent, _ in asked(running, claim)))
 
 
 def made_again(running: Stack, claim: InsuranceClaim) -> list[str]:
     """The model calls that were made again although their answers were in the journal: what follows had begun."""
-    agents = {digest(f"Claim: {claim.model_dump_json()}"): "claim agent"}
-    agents |= {digest(question(agent, claim)): agent for agent in TOPICS}
     again, seen = [], set[tuple[str, int]]()
-    for entry in running.lab.ledger(invocations=agents):
-        if entry.event == "start":
-            agent, turn = agents[entry.invocation], json.loads(entry.detail)["turn"]
-            later = {(agent, turn + 1)} | {(each, 0) for each in TOPICS if (agent, turn) == ("claim agent", 0)}
-            later |= {("claim agent", 1)} if agent in TOPICS else set()
-            if later & seen:
-                again.append(f"{agent}, turn {turn}")
-            seen.add((agent, turn))
+    for agent, turn in asked(running, claim):
+        later = {(agent, turn + 1)} | {(each, 0) for each in TOPICS if (agent, turn) == ("claim agent", 0)}
+        later |= {("claim agent", 1)} if agent in TOPICS else set()
+        if later & seen:
+            again.append(f"{agent}, turn {turn}")
+        seen.add((agent, turn))
     return again
 
 
@@ -102,8 +95,8 @@ async def test_three_specialists_work_at_the_same_time(running: Stack, framework
     assert answer.startswith("Approved: eligible; reasonable; low risk")
     assert {check: found.starts for check, found in runs.items()} == dict.fromkeys(CHECKS, 1)
     assert model_calls(running, claim) == USUAL
-    for asked in (invocation.model_calls[1:4], invocation.model_calls[4:7]):
-        assert max(step.start for step in asked) < min(step.end or 0 for step in asked)
+    for three in (invocation.model_calls[1:4], invocation.model_calls[4:7]):
+        assert max(step.start for step in three) < min(step.end or 0 for step in three)
     assert invocation.failures == ()
 
 
@@ -118,9 +111,9 @@ async def test_only_the_specialist_whose_model_fails_asks_again(
     answer, runs = await outcome(running, await send(running, framework, claim))
     assert answer.startswith("Approved:")
     assert {check: found.starts for check, found in runs.items()} == dict.fromkeys(CHECKS, 1)
-    asked = model_calls(running, claim)
-    assert asked.pop(bad) > 2
-    assert asked == {agent: 2 for agent in USUAL if agent != bad}
+    calls = model_calls(running, claim)
+    assert calls.pop(bad) > 2
+    assert calls == {agent: 2 for agent in USUAL if agent != bad}
 
 
 async def test_only_the_check_that_fails_runs_again(running: Stack, framework: Framework, tagged: Tagged) -> None:
@@ -143,9 +136,9 @@ async def test_a_specialist_without_end_ends_the_claim_when_the_others_are_done(
     running.lab.plan(say(claim, "cost", None, 99, calls=[again]))
     answer, _ = await outcome(running, await send(running, framework, claim))
     assert answer.startswith(("500: ", ends(framework, *TOO_MANY_TURNS)[:5]))
-    asked = model_calls(running, claim)
-    assert asked.pop("cost") == 10
-    assert asked == {"claim agent": 1, "medical": 2, "fraud": 2}
+    calls = model_calls(running, claim)
+    assert calls.pop("cost") == 10
+    assert calls == {"claim agent": 1, "medical": 2, "fraud": 2}
 
 
 async def test_a_specialist_whose_report_is_none_is_not_asked_again(

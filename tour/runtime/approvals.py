@@ -1,15 +1,16 @@
 """The claims that wait for a person, as Restate's state has them, and a person's decision."""
 
 import asyncio
-import contextlib
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 import httpx
 
 from shared.claims import InsuranceClaim
 from tour.runtime import journal
-from tour.runtime.frameworks import APPROVAL, FRAMEWORKS
+from tour.runtime.frameworks import APPROVAL, FRAMEWORKS, Framework, Pattern
 
 
 @dataclass(frozen=True)
@@ -43,15 +44,29 @@ async def waiting(admin: httpx.AsyncClient) -> dict[str, Waiting]:
     return found
 
 
+def service(framework: Framework, pattern: Pattern = APPROVAL) -> str:
+    """The registered name of the service of a framework's requests for approval."""
+    return f"{framework.prefix(pattern)}.ClaimApproval"
+
+
 async def decide(ingress: httpx.AsyncClient, service: str, id: str, decision: dict[str, object]) -> httpx.Response:
     """A person's decision on the claim that waits under this id. Raises: httpx.HTTPError."""
     return await ingress.post(f"/restate/call/{service}/{id}/decide", json=decision)
 
 
-async def approve_all(admin: httpx.AsyncClient, ingress: httpx.AsyncClient, reason: str) -> None:
-    """A person who approves each claim as soon as it waits, until cancelled."""
+@asynccontextmanager
+async def approving_all(admin: httpx.AsyncClient, ingress: httpx.AsyncClient, reason: str) -> AsyncIterator[None]:
+    """While the block runs, a person approves each claim as soon as it waits."""
+    person = asyncio.create_task(_approve_all(admin, ingress, reason))
+    try:
+        yield
+    finally:
+        person.cancel()
+
+
+async def _approve_all(admin: httpx.AsyncClient, ingress: httpx.AsyncClient, reason: str) -> None:
     while True:
-        with contextlib.suppress(httpx.HTTPError):
+        with suppress(httpx.HTTPError):
             for claim in (await waiting(admin)).values():
                 await decide(ingress, claim.service, claim.id, {"approved": True, "reason": reason})
         await asyncio.sleep(0.25)
