@@ -64,7 +64,7 @@ async def test_out_of_order_completion_is_replayed(jobs: Jobs) -> None:
 
 @pytest.mark.parametrize("jobs", ["1m"], indirect=True)
 async def test_naive_parallelism_ends_in_a_journal_mismatch(jobs: Jobs) -> None:
-    job = await batch(jobs, *takes(a1=0.4, b1=0.2), AGAIN, programs=[steps("a"), steps("b")], naive=True)
+    job = await batch(jobs, *takes(a1=1.5, b1=0.1), AGAIN, programs=[steps("a"), steps("b")], naive=True)
     async with asyncio.timeout(20):
         while True:
             failures = (await journal.read(jobs.client, job.id))[job.id].failures
