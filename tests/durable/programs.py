@@ -19,6 +19,7 @@ from restate.extensions import current_context
 from durable.tool_calls import ToolCalls
 from lab.observed import observed
 from shared.serving import service_name
+from tests.proof.simulated import current
 
 Program = Sequence[Any]
 
@@ -47,6 +48,8 @@ async def perform_there(ctx: restate.Context, given: list[str]) -> str:
 
 async def work(name: str, tag: str) -> str:
     """What a step named so does; `tag` tells the lab which test it is."""
+    if simulation := current.get(None):
+        return await simulation.step(name)
 
     @observed(name)
     async def named(tag: str) -> str:

@@ -1,0 +1,233 @@
+"""A server of one invocation without a process, a network or a clock: the caller says which step ends next.
+
+The handler, `durable` and the Restate SDK with its core are the real ones, called as an ASGI server calls them. The
+action of a step waits until the caller ends it, and the server waits until all tasks wait. So a run is determined by
+the order in which its steps end, and by the place where it begins: any journal.
+"""
+
+import asyncio
+import json
+import selectors
+from collections import Counter
+from collections.abc import Callable
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any
+
+import restate
+
+from tests.proof import protocol
+from tests.proof.protocol import frame, frames, message, parsed
+
+DELIVER = ""
+"""The handler receives what the server has sent."""
+
+Choose = Callable[[list[str]], str]
+"""What happens next, of these: a step in flight ends, or DELIVER."""
+
+
+current: ContextVar["Invocation"] = ContextVar("current")
+"""The invocation of an attempt's tasks."""
+
+
+class Violation(AssertionError):
+    """A property does not hold."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An entry of the journal: the type of its frame, its message, and the step that it makes or completes."""
+
+    type: int
+    content: bytes
+    step: str = ""
+    id: int = 0
+    """The step's number, by which its command and its completion belong together."""
+
+    def __str__(self) -> str:
+        names = {protocol.INPUT: "input", protocol.OUTPUT: "output", protocol.RUN: f"run {self.step}"}
+        return names.get(self.type, f"{self.step} is done")
+
+
+def given(argument: Any) -> Entry:
+    """The entry with a handler's argument."""
+    content = message("Input", value={"content": json.dumps(argument).encode()})
+    return Entry(protocol.INPUT, content.SerializeToString())
+
+
+@dataclass
+class Invocation:
+    """Its journal, and what has become of its steps, over all attempts."""
+
+    app: Any
+    path: str
+    journal: list[Entry]
+    fails: dict[str, int] = field(default_factory=dict)
+    """How often each of these steps fails before it has a result; -1: its first error is terminal."""
+    suspends: bool = False
+    """The server closes its stream at once, so that the handler suspends where it awaits."""
+    delays: bool = False
+    """Steps may end before the handler receives the results of others."""
+    ended: list[str] = field(default_factory=list)
+    """The steps in the order in which they ended, with a result or without."""
+
+    def __post_init__(self) -> None:
+        self.ended_before: list[int] = []  # for each entry that is new, how many steps had ended
+        self.done = {entry.step for entry in self.journal if entry.type == protocol.RUN_COMPLETION}
+        self.starts, self.ends = Counter[str](), Counter(self.ended)
+        self.in_flight: dict[str, asyncio.Future[str]] = {}
+        self.violations: list[str] = []
+        self.attempts = self.replayed = 0  # the latter in entries
+        self.over = False
+
+    async def step(self, name: str) -> str:
+        """The action of the step of this name."""
+        if name in self.done or name in self.in_flight:
+            self.violations.append(f"{name} {'has finished' if name in self.done else 'is in flight'}, and starts again")
+        self.starts[name] += 1
+        self.in_flight[name] = end = asyncio.get_running_loop().create_future()
+        return await end
+
+    def end(self, name: str) -> None:
+        """Let a step in flight end, as it is planned."""
+        end, fails = self.in_flight.pop(name), self.fails.get(name, 0)
+        self.ended.append(name)
+        self.ends[name] += 1
+        if fails < 0:
+            end.set_exception(restate.TerminalError(f"{name} gives up", status_code=418))
+        elif self.ends[name] <= fails:
+            end.set_exception(RuntimeError(f"{name} fails"))
+        else:
+            end.set_result(name)
+
+    def append(self, entry: Entry) -> None:
+        self.ended_before.append(len(self.ended))
+        self.journal.append(entry)
+        if entry.type == protocol.RUN_COMPLETION:
+            self.done.add(entry.step)
+
+
+class Simulation:
+    """An event loop on which invocations run, one after another."""
+
+    def __init__(self) -> None:
+        self._idle = _Idle()
+        self._loop = asyncio.SelectorEventLoop(self._idle)
+
+    def run(self, invocation: Invocation, choose: Choose) -> None:
+        """Run it to its end. Raises: Violation."""
+        while not invocation.over:
+            self._attempt(invocation, choose)
+            if invocation.in_flight:
+                invocation.violations.append(f"the attempt has ended, and {sorted(invocation.in_flight)} with it")
+            if invocation.violations:
+                raise Violation(f"{invocation.violations[0]}; the journal: {', '.join(map(str, invocation.journal))}")
+
+    def close(self) -> None:
+        self._loop.close()
+
+    def _attempt(self, invocation: Invocation, choose: Choose) -> None:
+        invocation.attempts += 1
+        invocation.replayed += len(invocation.journal)
+        current.set(invocation)
+        request = _Request(invocation)
+        attempt = self._loop.create_task(invocation.app(request.scope, request.received.get, request.send))
+
+        def go_on() -> None:
+            steps = sorted(invocation.in_flight)
+            options = [DELIVER] if request.sent else []
+            if invocation.delays or not options:
+                options += steps
+            if not options:
+                invocation.violations.append("no step is in flight, and it has not ended")
+                attempt.cancel()
+            elif (chosen := choose(options)) == DELIVER:
+                request.deliver()
+            else:
+                invocation.end(chosen)
+
+        self._idle.then = go_on
+        self._loop.run_until_complete(asyncio.wait([attempt]))
+        for task in asyncio.all_tasks(self._loop):
+            task.cancel()
+
+
+class _Idle(selectors.SelectSelector):
+    """Waits for nothing: when all tasks wait, it goes on."""
+
+    then: Callable[[], None]
+
+    def select(self, timeout: float | None = None) -> list[Any]:
+        if timeout is None:
+            self.then()
+        return []
+
+
+class _Request:
+    """One attempt of an invocation: the server's request, with all of the journal, and the handler's response."""
+
+    def __init__(self, invocation: Invocation) -> None:
+        self.invocation = invocation
+        self.scope = {
+            "type": "http",
+            "http_version": "2",
+            "path": invocation.path,
+            "headers": [(b"content-type", protocol.CONTENT_TYPE.encode())],
+        }
+        self.received = asyncio.Queue[dict[str, Any]]()
+        self.sent: list[dict[str, Any]] = []
+        self._closed = False
+        self._response = bytearray()
+        start = message("Start", id=b"1", debug_id="inv_1", known_entries=len(invocation.journal), random_seed=1)
+        self._send(protocol.START, start.SerializeToString())
+        for entry in invocation.journal:
+            self._send(entry.type, entry.content)
+        if invocation.suspends:
+            self._close()
+        self.deliver()
+
+    def deliver(self) -> None:
+        for event in self.sent:
+            self.received.put_nowait(event)
+        self.sent.clear()
+
+    async def send(self, event: dict[str, Any]) -> None:
+        """Take a part of the handler's response."""
+        self._response += event.get("body", b"")
+        for type, content in frames(self._response):
+            self._take(type, content)
+
+    def _take(self, type: int, content: bytes) -> None:
+        match type:
+            case protocol.RUN:
+                run = parsed("Run", content)
+                self.invocation.append(Entry(type, content, run.name, run.result_completion_id))
+            case protocol.PROPOSE_RUN:
+                self._complete(parsed("ProposeRun", content))
+            case protocol.OUTPUT:
+                self.invocation.append(Entry(type, content))
+            case protocol.ERROR:
+                error = parsed("Error", content)
+                if error.code in protocol.NEVER_RIGHT:
+                    self.invocation.violations.append(f"{error.code}: {error.message}")
+                self._close()
+            case protocol.END | protocol.SUSPENSION:
+                self.invocation.over = type == protocol.END
+                self._close()
+
+    def _complete(self, proposed: Any) -> None:
+        id = proposed.result_completion_id
+        result = {"failure": proposed.failure} if proposed.HasField("failure") else {"value": {"content": proposed.value}}
+        completion = message("RunCompletion", completion_id=id, **result).SerializeToString()
+        (step,) = (entry.step for entry in self.invocation.journal if entry.type == protocol.RUN and entry.id == id)
+        self.invocation.append(Entry(protocol.RUN_COMPLETION, completion, step, id))
+        self._send(protocol.RUN_COMPLETION, completion)
+
+    def _send(self, type: int, content: bytes) -> None:
+        if not self._closed:
+            self.sent.append({"type": "http.request", "body": frame(type, content), "more_body": True})
+
+    def _close(self) -> None:
+        if not self._closed:
+            self._closed = True
+            self.sent.append({"type": "http.request", "body": b"", "more_body": False})
