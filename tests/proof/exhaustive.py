@@ -9,26 +9,33 @@ fails, whose retry may come later: then each replay still agrees with it.
 """
 
 import logging
+import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import combinations, permutations
 from typing import Any
 
 import restate
 from pydantic import BaseModel
 from rich.console import Console
-from rich.table import Table
+from rich.live import Live
+from rich.table import Column, Table
 
 from durable.branches import branches
 from durable.held_steps import hold_failures
 from tests.durable.programs import perform, together
 from tests.proof.simulated import DELIVER, Choose, Invocation, Simulation, Violation, given
 
+COUNTS = ("orders", "crashes", "attempts", "entries", "seconds")
+
+TERMINAL = -1
+
 
 class Work(BaseModel):
-    """Programs (tests/durable/programs.py), which a handler runs in a way of its own."""
+    """Programs (tests/durable/programs.py), which each handler runs in a way of its own."""
 
     programs: list[Any]
     limit: int | None = None
@@ -37,19 +44,19 @@ class Work(BaseModel):
 service = restate.Service("Handlers", invocation_context_managers=[hold_failures])
 
 
-@service.handler("one_after_another")
+@service.handler()
 async def one_after_another(ctx: restate.Context, work: Work) -> list[str]:
     return [await perform(program, "") for program in work.programs]
 
 
-@service.handler("tool_calls")
+@service.handler()
 async def tool_calls(ctx: restate.Context, work: Work) -> list[str]:
     return await together(ctx, work.programs, "", work.limit)
 
 
-@service.handler("in_branches")
+@service.handler()
 async def in_branches(ctx: restate.Context, work: Work) -> list[str]:
-    return await branches(ctx, {str(at): lambda each=each: perform(each, "") for at, each in enumerate(work.programs)})
+    return await branches(ctx, {str(at): partial(perform, each, "") for at, each in enumerate(work.programs)})
 
 
 app = restate.app([service])
@@ -57,17 +64,18 @@ app = restate.app([service])
 
 @dataclass(frozen=True)
 class Case:
-    """A handler's work, and the plans of failures with which it is tried."""
+    """A handler, its programs, and the plans of failures with which they are tried."""
 
     title: str
     handler: str
-    work: Work
+    programs: list[Any]
+    limit: int | None = None
     plans: tuple[dict[str, int], ...] = ({},)
     delays: bool = False
 
     def invocation(self, plan: dict[str, int], **state: Any) -> Invocation:
-        state = {"journal": [given(self.work.model_dump())]} | state
-        return Invocation(app, f"/invoke/Handlers/{self.handler}", fails=plan, **state)
+        journal = [given({"programs": self.programs, "limit": self.limit})]
+        return Invocation(app, f"/invoke/Handlers/{self.handler}", fails=plan, **{"journal": journal} | state)
 
 
 @dataclass
@@ -81,6 +89,7 @@ class Tried:
     entries: int = 0
     """Of journals, that were replayed."""
     seconds: float = 0
+    """Of a processor."""
 
     def run(self, invocation: Invocation, choose: Choose) -> Invocation:
         self.simulation.run(invocation, choose)
@@ -91,7 +100,9 @@ class Tried:
 
 def explore(case: Case) -> Tried:
     """Try a case. Raises: Violation."""
-    began, tried = time.monotonic(), Tried(Simulation())
+    logging.disable()
+    sys.tracebacklimit = 0  # the SDK writes a traceback for each step that fails, which would take most of the time
+    began, tried = time.process_time(), Tried(Simulation())
     for plan in case.plans:
         crashed = set[tuple[str, ...]]()
         for choose in every_order():
@@ -107,7 +118,7 @@ def explore(case: Case) -> Tried:
                     tried.crashes += 1
                     again = tried.run(case.invocation(plan, journal=known, ended=ended), following(rest))
                     same(again, whole, rest)
-    tried.seconds = time.monotonic() - began
+    tried.seconds = time.process_time() - began
     return tried
 
 
@@ -115,7 +126,8 @@ def same(again: Invocation, whole: Invocation, rest: list[str]) -> None:
     """It has done what was left to do, and nothing else. Raises: Violation."""
     require(again.starts == Counter(rest), again)
     one, other = list(map(str, again.journal)), list(map(str, whole.journal))
-    require(sorted(one) == sorted(other) if whole.fails else one == other, again)
+    later = whole.fails or again.suspends  # a retry comes later, and so does a result when the handler is suspended
+    require(sorted(one) == sorted(other) if later else one == other, again)
     require(again.journal[-1] == whole.journal[-1], again)
 
 
@@ -162,55 +174,64 @@ def following(order: list[str]) -> Choose:
     return choose
 
 
-def steps(*names: str) -> list[Any]:
-    return [["step", name] for name in names]
+def steps(tool: str, number: int) -> list[Any]:
+    return [["step", f"{tool}{at}"] for at in range(1, number + 1)]
 
 
-def tools(number: int, of: int) -> list[Any]:
-    return [steps(*(f"{tool}{at}" for at in range(1, of + 1))) for tool in "abcd"[:number]]
+def tools(number: int, length: int) -> list[Any]:
+    return [steps(tool, length) for tool in "abcd"[:number]]
 
 
-def fan_out(width: int) -> Case:
-    """Up to two failures: passing ones or terminal ones, of one step or of two."""
+def fan(tool: str) -> list[Any]:
+    return [["gather", [f"{tool}1", f"{tool}2"]], ["step", f"{tool}3"]]
+
+
+def fan_out(width: int, *, terminal: bool) -> Case:
+    """Up to two failures, of one step or of two: passing ones, and terminal ones too."""
     names = "abcde"[:width]
     plans: list[dict[str, int]] = [{}]
-    plans += [{name: times} for name in names for times in (1, 2, -1)]
+    plans += [{name: times} for name in names for times in (1, 2)]
     plans += [{one: 1, other: 1} for one, other in combinations(names, 2)]
-    plans += [{one: -1, other: 1} for one, other in permutations(names, 2)]
-    plans += [{one: -1, other: -1} for one, other in combinations(names, 2)]
-    work = Work(programs=[[["gather", list(names)]]])
-    return Case(f"a fan-out of {width}, up to 2 failures", "one_after_another", work, tuple(plans))
+    if terminal:
+        plans += [{name: TERMINAL} for name in names]
+        plans += [{one: TERMINAL, other: 1} for one, other in permutations(names, 2)]
+        plans += [{one: TERMINAL, other: TERMINAL} for one, other in combinations(names, 2)]
+    title = f"a fan-out of {width}, up to 2 failures{', terminal ones too' if terminal else ''}"
+    return Case(title, "one_after_another", [[["gather", list(names)]]], plans=tuple(plans))
 
 
-def failing(programs: list[Any]) -> tuple[dict[str, int], ...]:
-    """Each step fails, one at a time: it passes, or it is terminal."""
-    names = [name for program in programs for _, name in program]
-    return tuple({name: times} for name in names for times in (1, -1))
-
+ONE_FAILS = tuple({step: times} for step in ("a1", "a2", "b1", "b2", "c1", "c2") for times in (1, TERMINAL))
 
 CASES = [
-    *map(fan_out, range(1, 6)),
-    Case("3 tools × 2 steps", "tool_calls", Work(programs=tools(3, 2))),
-    Case("3 tools × 3 steps", "tool_calls", Work(programs=tools(3, 3))),
-    Case("4 tools × 2 steps", "tool_calls", Work(programs=tools(4, 2))),
-    Case("3 tools × 2 steps, one fails", "tool_calls", Work(programs=tools(3, 2)), failing(tools(3, 2))),
-    Case("3 tools × 2 steps, 2 tools at once", "tool_calls", Work(programs=tools(3, 2), limit=2)),
-    Case("2 tools × 3 steps, results come late", "tool_calls", Work(programs=tools(2, 3)), delays=True),
-    Case("2 tools, each a fan-out of 2 and a step", "tool_calls",
-         Work(programs=[[["gather", ["a1", "a2"]], *steps("a3")], [["gather", ["b1", "b2"]], *steps("b3")]])),
-    Case("3 branches × 2 steps", "in_branches", Work(programs=tools(3, 2))),
-    Case("2 tools, one of which is an agent with 2 tools", "tool_calls",
-         Work(programs=[[["turn", tools(2, 2)]], steps("c1", "c2")])),
+    *(fan_out(width, terminal=width < 5) for width in range(1, 6)),
+    Case("3 tools of 2 steps", "tool_calls", tools(3, 2)),
+    Case("3 tools of 3 steps", "tool_calls", tools(3, 3)),
+    Case("4 tools of 2 steps", "tool_calls", tools(4, 2)),
+    Case("3 tools of 2 steps, one fails", "tool_calls", tools(3, 2), plans=ONE_FAILS),
+    Case("3 tools of 2 steps, 2 tools at once", "tool_calls", tools(3, 2), limit=2),
+    Case("2 tools of 3 steps, results come late", "tool_calls", tools(2, 3), delays=True),
+    Case("2 tools, each a fan-out of 2 and a step", "tool_calls", [fan("a"), fan("b")]),
+    Case("2 tools: an agent with 2 tools of 2 steps, 2 steps", "tool_calls", [[["turn", tools(2, 2)]], steps("c", 2)]),
+    Case("3 branches of 2 steps", "in_branches", tools(3, 2)),
 ]
 
 
+def table(tried: Mapping[str, Tried]) -> Table:
+    """The counts, a case a line."""
+    shown = Table("case", *(Column(name, justify="right") for name in COUNTS))
+    for title, counts in tried.items():
+        shown.add_row(title, *(f"{getattr(counts, name):,.0f}" for name in COUNTS))
+    shown.add_section()
+    shown.add_row("all", *(f"{sum(getattr(each, name) for each in tried.values()):,.0f}" for name in COUNTS))
+    return shown
+
+
 def main() -> None:
-    logging.disable()
-    table = Table("case", *(f"[right]{each}" for each in ("orders", "crashes", "attempts", "entries replayed", "seconds")))
-    for case in CASES:
-        print(case.title, flush=True)
-        t = explore(case)
-        print(t.orders, t.crashes, t.attempts, t.entries, round(t.seconds, 1), flush=True)
+    tried: dict[str, Tried] = {}
+    with Live(console=Console()) as live:
+        for case in CASES:
+            tried[case.title] = explore(case)
+            live.update(table(tried))
 
 
 if __name__ == "__main__":

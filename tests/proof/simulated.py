@@ -83,7 +83,9 @@ class Invocation:
     async def step(self, name: str) -> str:
         """The action of the step of this name."""
         if name in self.done or name in self.in_flight:
-            self.violations.append(f"{name} {'has finished' if name in self.done else 'is in flight'}, and starts again")
+            self.violations.append(
+                f"{name} {'has finished' if name in self.done else 'is in flight'}, and starts again"
+            )
         self.starts[name] += 1
         self.in_flight[name] = end = asyncio.get_running_loop().create_future()
         return await end
@@ -217,7 +219,9 @@ class _Request:
 
     def _complete(self, proposed: Any) -> None:
         id = proposed.result_completion_id
-        result = {"failure": proposed.failure} if proposed.HasField("failure") else {"value": {"content": proposed.value}}
+        result = (
+            {"failure": proposed.failure} if proposed.HasField("failure") else {"value": {"content": proposed.value}}
+        )
         completion = message("RunCompletion", completion_id=id, **result).SerializeToString()
         (step,) = (entry.step for entry in self.invocation.journal if entry.type == protocol.RUN and entry.id == id)
         self.invocation.append(Entry(protocol.RUN_COMPLETION, completion, step, id))

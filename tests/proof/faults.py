@@ -1,0 +1,316 @@
+"""Faults in our own code, one at a time, each of which a test must find: a proof that cannot fail proves nothing.
+
+    uv run python -m tests.proof.faults            # all of them, in copies of the working tree; writes faults.json
+    uv run python -m tests.proof.faults held       # those with this word in their names
+
+A fault is a replacement of text that occurs once in its file. It is found when the tests that claim to cover it fail.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from tour.runtime.frameworks import ROOT
+
+FOUND = Path(__file__).with_name("faults.json")
+
+EXHAUSTIVE = "tests/proof/test_exhaustive.py"
+HELD, TURNS = "tests/durable/test_held_steps.py", "tests/durable/test_tool_calls.py"
+SUITE = "tests/conformance"
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What is wrong, the place and the text that makes it so, and the tests that must find it."""
+
+    title: str
+    file: str
+    old: str
+    new: str
+    tests: str
+    """pytest's node id or file."""
+    only: str = ""
+    """pytest's expression for the cases to try: of one framework, say."""
+
+    @property
+    def simulated(self) -> bool:
+        """It takes seconds: no server is started."""
+        return self.tests == EXHAUSTIVE
+
+
+FAULTS = [
+    Fault(
+        "a plain gather: no failure is held back",
+        "durable/held_steps.py",
+        "                    self.steps.end(handle)\n                    await self.steps.finished()",
+        "                    self.steps.end(handle)",
+        EXHAUSTIVE,
+        "fan-out of 2",
+    ),
+    Fault(
+        "a failure is held back until the others have a result, not until Restate has been sent it",
+        "durable/held_steps.py",
+        "                serde.deserialize(written)",
+        "                self.steps.end(handle); serde.deserialize(written)",
+        EXHAUSTIVE,
+        "fan-out of 2",
+    ),
+    Fault(
+        "a step counts as in flight when it runs, not when it starts",
+        "durable/held_steps.py",
+        "                self.steps.begin(handle)  #",
+        "                asyncio.get_running_loop().call_soon(self.steps.begin, handle)  #",
+        EXHAUSTIVE,
+        "fan-out of 2",
+    ),
+    Fault(
+        "a result is lost: the journal has none",
+        "durable/held_steps.py",
+        "                return written\n",
+        '                return b"null"\n',
+        EXHAUSTIVE,
+        "fan-out of 2",
+    ),
+    Fault(
+        "a handler's own failure is not held back",
+        "durable/held_steps.py",
+        "            await steps.finished()\n        raise tellable",
+        "            pass\n        raise tellable",
+        HELD,
+        "handler_raises",
+    ),
+    Fault(
+        "a terminal error waits for the steps in flight",
+        "durable/held_steps.py",
+        "if not isinstance(raised, TerminalError):",
+        "if True:",
+        HELD,
+        "not_held_back",
+    ),
+    Fault(
+        "an error with half an emoji is sent as it is",
+        "durable/held_steps.py",
+        "                raise tellable(raised) from",
+        "                raise raised from",
+        HELD,
+        "cannot_be_written and emoji",
+    ),
+    Fault(
+        "two tool calls run at a time",
+        "durable/tool_calls.py",
+        "if self._running or self._polling or self._over or self._raising:",
+        "if self._polling or self._over or self._raising:",
+        EXHAUSTIVE,
+        "3 tools of 2 steps and not fails and not once",
+    ),
+    Fault(
+        "a tool call does not pass its turn on while it waits",
+        "durable/tool_calls.py",
+        "        self._running, self._parked[id] = None, awaited",
+        "        await self.ctx.create_poll_or_cancel_coroutine(awaited); return",
+        EXHAUSTIVE,
+        "3 tools of 2 steps and not fails and not once",
+    ),
+    Fault(
+        "the turn is given to the first that waits, not to the one whose wait is over",
+        "durable/tool_calls.py",
+        "FirstCompletedUnresolvedFuture([*self._parked.values()])",
+        "[*self._parked.values()][0]",
+        EXHAUSTIVE,
+        "3 tools of 2 steps and not fails and not once",
+    ),
+    Fault(
+        "all tool calls that wait go on at the first completion",
+        "durable/tool_calls.py",
+        "if id in self._parked and self._completed(self._parked[id])]",
+        "if id in self._parked]",
+        EXHAUSTIVE,
+        "3 tools of 2 steps and not fails and not once",
+    ),
+    Fault(
+        "tool calls begin last one first",
+        "durable/tool_calls.py",
+        "            first = self._expected[0]",
+        "            first = self._expected[0 if self.ctx.vm.is_replaying() else -1]",
+        EXHAUSTIVE,
+        "3 tools of 2 steps and not fails and not once",
+    ),
+    Fault(
+        "a terminal error of a tool call does not wait for the others",
+        "durable/tool_calls.py",
+        "            self._pass_on()\n            await released",
+        "            self._pass_on()",
+        EXHAUSTIVE,
+        "one fails",
+    ),
+    Fault(
+        "the limit of tool calls at once is not kept",
+        "durable/tool_calls.py",
+        "if self._expected and len(self._active) + len(self._ended) < self._limit:",
+        "if self._expected:",
+        EXHAUSTIVE,
+        "at once",
+    ),
+    Fault(
+        "an inner turn's calls take the outer turn's place",
+        "durable/tool_calls.py",
+        "            await self.ctx.create_poll_or_cancel_coroutine(FirstCompleted",
+        "            await HoldingContext.create_poll_or_cancel_coroutine(self.ctx, FirstCompleted",
+        EXHAUSTIVE,
+        "an agent with",
+    ),
+    Fault(
+        "a tool that raises lets the others go on",
+        "durable/tool_calls.py",
+        "            self._raising = id\n",
+        "            self._pass_on()\n",
+        TURNS,
+        "tool_raises or any_programs",
+    ),
+    Fault(
+        "a branch that has reported is asked again",
+        "durable/branches.py",
+        "missing = [name for name in work if name not in results]",
+        "missing = list(work)",
+        f"{SUITE}/test_specialists.py",
+        "again and restate_loop and not typescript",
+    ),
+    Fault(
+        "a budget allows one call more",
+        "durable/budget.py",
+        "self.calls_made >= self.calls",
+        "self.calls_made > self.calls",
+        f"{SUITE}/test_specialists.py",
+        "do_not_exceed_its_budget and restate_loop and not typescript",
+    ),
+    Fault(
+        "tokens are not counted",
+        "durable/held_steps.py",
+        "self.steps.budget.tokens_used += sum(usage(json.loads(result)))",
+        "pass",
+        f"{SUITE}/test_specialists.py",
+        "tokens_of_a_claim and restate_loop and not typescript",
+    ),
+    Fault(
+        "plain asyncio.gather over the tool calls of a turn",
+        "restate_loop/agent_loop.py",
+        "        async with calls.turn(call.id) as ctx:\n            try:",
+        "        if ctx := calls.ctx:\n            try:",
+        f"{SUITE}/test_parallel_tool_calls.py",
+        "restate_loop and not typescript",
+    ),
+    Fault(
+        "LangGraph's own id of a tool message, another one on each replay",
+        "durable/adapters/langchain.py",
+        "                result.id = str(restate_context().uuid())",
+        "                pass",
+        f"{SUITE}/test_parallel_tool_calls.py",
+        "langchain",
+    ),
+    Fault(
+        "Google ADK's tool calls go on when one has failed",
+        "durable/adapters/google_adk.py",
+        "        await ToolCalls.of(id).fail(id, error)",
+        "        ToolCalls.of(id).end(id)",
+        f"{SUITE}/test_parallel_tool_calls.py",
+        "google_adk",
+    ),
+    Fault(
+        "Pydantic AI's tool calls begin in the order in which they come",
+        "durable/adapters/pydantic_ai.py",
+        "list(self._valid), limit",
+        "list(self._valid)[::-1], limit",
+        f"{SUITE}/test_parallel_tool_calls.py",
+        "pydantic",
+    ),
+    Fault(
+        "the checks of the model's claim, not of the one that was submitted",
+        "shared/claims.py",
+        "        if not changed:\n            return None",
+        "        return None",
+        f"{SUITE}/test_model.py",
+        "cannot_change_the_claim and restate_loop and not typescript and live",
+    ),
+    Fault(
+        "bad input is the server's fault",
+        "shared/serving.py",
+        "raise restate.TerminalError(message, status_code=400) from error",
+        "raise restate.TerminalError(message) from error",
+        f"{SUITE}/test_claims.py",
+        "callers_fault and openai and live",
+    ),
+    Fault(
+        "a provider's refusal is retried",
+        "shared/llm.py",
+        "            if status in REFUSALS:",
+        "            if status in ():",
+        f"{SUITE}/test_answers.py",
+        "refusal_of_the_provider and openai and live",
+    ),
+    Fault(
+        "a session is kept in the process, and is stale after a crash",
+        "google_adk/sessions.py",
+        "        return await super().append_event(session, event)",
+        "        if event.author == \"user\":\n            return event\n        return await super().append_event(session, event)",
+        f"{SUITE}/test_sessions.py",
+        "live",
+    ),
+    Fault(
+        "two decisions of a person count",
+        "shared/approval.py",
+        "    if outcome != said:\n",
+        "    if False:\n",
+        f"{SUITE}/test_approval.py",
+        "counts_once and restate_loop and not typescript",
+    ),
+    Fault(
+        "silence pays the claim",
+        "shared/approval.py",
+        '        outcome = "refused: nobody decided in time"',
+        '        outcome = "approved: nobody decided in time"',
+        f"{SUITE}/test_approval.py",
+        "silence and restate_loop and not typescript",
+    ),
+    Fault(
+        "the money of a refused claim stays reserved",
+        "shared/approval.py",
+        'if not (await _settle(ctx, outcome)).startswith("approved"):',
+        "if not await _settle(ctx, outcome):",
+        f"{SUITE}/test_approval.py",
+        "final and restate_loop and not typescript",
+    ),
+    Fault(
+        "a claim that is cancelled leaves its request behind",
+        "shared/approval.py",
+        "        for key in asked[:1]:",
+        "        for key in ():",
+        f"{SUITE}/test_approval.py",
+        "withdrawn and restate_loop and not typescript",
+    ),
+    Fault(
+        "TypeScript: no failure is held back",
+        "typescript/shared/held_steps.ts",
+        "      await (error instanceof TerminalError ? allStarted() : finished()); // no retry follows a terminal error",
+        "      await allStarted();",
+        f"{SUITE}/test_promise.py",
+        "typescript_loop and check_that_fails_is_retried and live",
+    ),
+    Fault(
+        "TypeScript: tool calls begin in the order in which they come",
+        "typescript/shared/tool_calls.ts",
+        "if (!begin) return; // this is asked again when it comes",
+        "if (!begin) { this.#expected.push(...this.#expected.splice(0, 1)); return; }",
+        f"{SUITE}/test_parallel_tool_calls.py",
+        "typescript or vercel",
+    ),
+]

@@ -1,0 +1,22 @@
+"""Every order of completions, and every crash (exhaustive.py). The counts are those of combinatorics."""
+
+from math import factorial
+
+import pytest
+
+from tests.proof.exhaustive import CASES, Case, explore
+
+ORDERS = {
+    "3 tools of 2 steps": factorial(6) // 2**3,
+    "3 tools of 3 steps": factorial(9) // 6**3,
+    "4 tools of 2 steps": factorial(8) // 2**4,
+    "3 branches of 2 steps": factorial(6) // 2**3,
+    "2 tools, each a fan-out of 2 and a step": factorial(6) // 3**2,
+}
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.title)
+def test_every_order_and_every_crash_replays(case: Case, record_property: pytest.RecordProperty) -> None:
+    tried = explore(case)
+    assert tried.orders == ORDERS.get(case.title, tried.orders)
+    record_property("tried", (case.title, tried))
