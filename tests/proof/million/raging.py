@@ -102,14 +102,13 @@ async def running(folder: Path, plain: bool = False, agents: int = AGENTS) -> As
             )
         )
         admin = await entered.enter_async_context(httpx.AsyncClient(base_url=server.admin, timeout=30))
-        started = []
+        started: list[Process] = []
         for number in range(agents):
             env = {"PORT": str(free_port()), "AGENT": str(number), "EVIDENCE": str(evidence)}
-            command = [sys.executable, "-m", "tests.proof.million.service"]
-            agent = processes.running(
-                f"Agent {number}", command, folder / f"agent-{number}.log", env | ({"PLAIN": "1"} if plain else {})
-            )
-            started.append(await entered.enter_async_context(agent))
+            command: list[str | Path] = [sys.executable, "-m", "tests.proof.million.service"]
+            env |= {"PLAIN": "1"} if plain else {}
+            process = processes.running(f"Agent {number}", command, folder / f"agent-{number}.log", env)
+            started.append(await entered.enter_async_context(process))
         for agent in started:
             url = f"http://127.0.0.1:{agent.env['PORT']}"
             await agent.until(f"{url}/health")

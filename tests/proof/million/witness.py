@@ -57,7 +57,8 @@ def witnessed(app: Any, evidence: Evidence, agent: int, start: int) -> Any:
     ) -> None:
         headers = dict(scope.get("headers", ()))
         if SERVER_START not in headers or "/invoke/" not in scope["path"]:
-            return await app(scope, receive, send)
+            await app(scope, receive, send)
+            return
         this = (Life(agent, start, int(headers[SERVER_START])), next(attempts))
         attempt.set(this)
         messages, connected = Messages(), True
@@ -75,6 +76,6 @@ def witnessed(app: Any, evidence: Evidence, agent: int, start: int) -> Any:
                 evidence.append(Record(Kind.ENDED, *this))
             await send(event)
 
-        return await app(scope, received, sent)
+        await app(scope, received, sent)
 
     return witness
