@@ -72,15 +72,18 @@ class Proof(BaseModel):
     """What the rounds so far came to."""
 
     seed: str
+    versions: dict[str, str] = {}
     rounds: list[Round] = []
 
     @classmethod
     def of(cls, seed: str, round_steps: int, plain: bool) -> tuple["Proof", Path]:
-        """The proof of this seed by the code of today, and its file; it begins anew when the code has changed."""
+        """The proof of this seed, and its file; it begins anew when the code or a version has changed."""
         cache = Path(os.environ.get("TOUR_CACHE") or platformdirs.user_cache_path("tour-of-agents"))
-        name = f"{seed}-{round_steps}{'-plain' if plain else ''}-{code()}.json"
-        file = cache / "million" / name
-        return (cls.model_validate_json(file.read_text()) if file.exists() else cls(seed=seed)), file
+        used = versions()
+        digest = hashlib.sha256(json.dumps(used).encode()).hexdigest()[:12]
+        file = cache / "million" / f"{seed}-{round_steps}{'-plain' if plain else ''}-{digest}.json"
+        proof = cls.model_validate_json(file.read_text()) if file.exists() else cls(seed=seed, versions=used)
+        return proof, file
 
     def save(self, file: Path) -> None:
         """Write it down, all or nothing."""
@@ -112,12 +115,11 @@ class Proof(BaseModel):
 
     def report(self) -> str:
         """The figures to be committed, as JSON."""
-        figures = [name for name, field in Round.model_fields.items() if field.annotation is int]
+        figures = [name for name, field in Round.model_fields.items() if field.annotation is int and name != "planned"]
         return json.dumps(
             {
                 "seed": self.seed,
-                "versions": versions(),
-                "code": code(),
+                "versions": self.versions,
                 "cores": os.cpu_count(),
                 "rounds": len(self.rounds),
                 **{figure: self.sum(figure) for figure in figures},
@@ -130,16 +132,12 @@ class Proof(BaseModel):
 
 
 def versions() -> dict[str, str]:
-    """The programs that were tested."""
+    """The programs that are tested, and a digest of our code: of what is tested, and of the storms."""
+    files = sorted(file for folder in TESTED for file in (ROOT / folder).rglob("*.py"))
+    texts = [file.read_bytes() for file in files if not file.name.startswith("test_")]
     return {
         "restate-server": restate_server.VERSION,
         "restate-sdk": version("restate-sdk"),
         "Python": platform.python_version(),
+        "code": hashlib.sha256(b"".join(texts)).hexdigest()[:12],
     }
-
-
-def code() -> str:
-    """A digest of the code that is tested, of the storms, and of the versions below them."""
-    files = sorted(file for folder in TESTED for file in (ROOT / folder).rglob("*.py"))
-    texts = [file.read_bytes() for file in files if not file.name.startswith("test_")]
-    return hashlib.sha256(b"".join([*texts, json.dumps(versions()).encode()])).hexdigest()[:12]

@@ -31,6 +31,7 @@ SERVER_ENV = {
     "RESTATE_WORKER__INVOKER__INACTIVITY_TIMEOUT": "1h",
     "RESTATE_WORKER__INVOKER__ABORT_TIMEOUT": "1h",
     "RESTATE_DEFAULT_JOURNAL_RETENTION": "0s",
+    "RESTATE_LOG_FILTER": "error,octocrab=off",  # not a warning for each planned failure
 }
 
 
@@ -87,7 +88,8 @@ class Running:
 
 
 def _named(start: int) -> dict[str, str]:
-    return {"RESTATE_ADDITIONAL_REQUEST_HEADERS": f'{{x-server-start="{start}"}}'}
+    """Let the server say in each request how often it had been started."""
+    return {"RESTATE_WORKER__INVOKER__ADDITIONAL_REQUEST_HEADERS": f'{{x-server-start="{start}"}}'}
 
 
 @asynccontextmanager
