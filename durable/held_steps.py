@@ -16,7 +16,7 @@ import contextvars
 import inspect
 import json
 import traceback
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, cast
 
@@ -58,7 +58,7 @@ def holding(context: Context) -> "HoldingContext":
     """The same context of an invocation, which holds failures back from now on."""
     if not isinstance(context, HoldingContext):
         assert type(context) is ServerInvocationContext
-        steps = Steps()
+        steps = Steps(context.run_coros_to_execute)
         # The handler and the current context are this object: it stays, and its class changes.
         context.__class__ = HoldingContext
         cast(HoldingContext, context).steps = steps
@@ -66,9 +66,12 @@ def holding(context: Context) -> "HoldingContext":
 
 
 class Steps:
-    """The steps in flight in one attempt: they have started, and Restate has not been sent their results."""
+    """The steps in flight in one attempt: the SDK has taken them to run, and Restate has not been sent their results.
 
-    def __init__(self) -> None:
+    `waiting` has those that the SDK has not taken.
+    """
+
+    def __init__(self, waiting: Mapping[int, object]) -> None:
         self.translate: Callable[[Exception], Exception] = lambda error: error
         """The error to raise in place of a step's error, such as a terminal one where no retry can help."""
         self.over: BaseException | None = None
@@ -77,21 +80,22 @@ class Steps:
         """What the model calls of the invocation may cost; None: as much as they do."""
         self.model_calls = set[int]()
         """Their handles."""
-        self._in_flight: set[int] = set()
+        self._waiting = waiting
+        self._open: set[int] = set()
         self._ended = asyncio.Event()
 
-    def begin(self, handle: int) -> None:
-        """The step is in flight."""
-        self._in_flight.add(handle)
+    def add(self, handle: int) -> None:
+        """The step is made. It is in flight as soon as it is not in `waiting`: its task starts a turn later."""
+        self._open.add(handle)
 
     def end(self, handle: int) -> None:
         """The step has a result, or has failed."""
-        self._in_flight.discard(handle)
+        self._open.discard(handle)
         self._ended.set()
 
     async def finished(self) -> None:
         """Wait until no step is in flight."""
-        while self._in_flight:
+        while self._open - self._waiting.keys():
             self._ended.clear()
             await self._ended.wait()
 
@@ -118,11 +122,8 @@ class HoldingContext(ServerInvocationContext):
         if run := self.run_coros_to_execute.get(handle):  # not on a replay, when the result is in the journal
             context = contextvars.copy_context()
 
-            def start() -> Awaitable[None]:
-                self.steps.begin(handle)  # before any step that starts beside it can fail, which takes a turn more
-                return asyncio.create_task(cast(Any, run)(), context=context)
-
-            self.run_coros_to_execute[handle] = start
+            self.run_coros_to_execute[handle] = lambda: asyncio.create_task(cast(Any, run)(), context=context)
+            self.steps.add(handle)
         return step
 
     async def create_run_coroutine(self, handle: int, action: Any, serde: Serde[Any], *retries: Any) -> None:

@@ -7,6 +7,7 @@ LONGEST = (
     "tests/docs/test_pages.py",
     "tests/bench/test_bench.py",
     "tests/browser/test_web.py",
+    "tests/proof/million/test_million.py",
     "tests/conformance/test_promise.py",
     "tests/conformance/test_specialists.py",
     "tests/conformance/test_approval.py",

@@ -128,6 +128,9 @@ INSTEAD = {
     "uv run --all-groups tour bench --parts tracing": Instead(
         "likewise", test="tests/bench/test_bench.py::test_every_part_is_measured"
     ),
+    "uv run python -m tests.proof.million --steps 3000000 --out docs/million.json": Instead(
+        "it takes hours", test="tests/proof/million/test_million.py::test_a_minute_of_today_s_storm"
+    ),
     "uv run python -m tests.conformance.page": Instead("an hour", run="uv run python -m tests.conformance.page none"),
     "TOUR_AGENT=openai_agents=tests/conformance/reference/openai_agents_reference.py "
     "uv run pytest tests/conformance -k live": Instead(

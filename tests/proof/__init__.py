@@ -1,0 +1,1 @@
+"""Proofs that the promise holds, at sizes that the other tests do not reach."""

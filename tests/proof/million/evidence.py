@@ -1,0 +1,142 @@
+"""The evidence, from outside Restate, and the judge of it.
+
+Each agent process appends a record to one file at each event. `O_APPEND` gives the records of all processes one order,
+and what is written survives `kill -9`. A step's completion is recorded when its bytes arrive from Restate, which sends
+them once they are in the journal.
+"""
+
+import os
+import struct
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+from typing import NamedTuple
+
+from tests.proof.million.storm import Storm
+
+_LAYOUT = struct.Struct("<cBHHIIHI")
+SIZE = _LAYOUT.size
+
+
+class Kind(Enum):
+    STARTED = b"S"
+    """A step's action starts."""
+    FAILED = b"F"
+    """It fails, as planned."""
+    COMPLETED = b"C"
+    """Its completion arrives from Restate: it is in the journal."""
+    ENDED = b"E"
+    """The agent ends an attempt by itself: with an answer, or with the error of a step."""
+
+
+class Life(NamedTuple):
+    """An attempt lives as long as these two processes: how often the agent and the server had been started by then."""
+
+    agent: int
+    agent_start: int
+    server_start: int
+
+
+class Record(NamedTuple):
+    """`attempt` is unique in an agent process, `run` in a storm. `run` says which of a step's starts it was."""
+
+    kind: Kind
+    life: Life
+    attempt: int
+    invocation: int = 0
+    step: int = 0
+    run: int = 0
+
+    def bytes(self) -> bytes:
+        return _LAYOUT.pack(self.kind.value, *self.life, self.attempt, self.invocation, self.step, self.run)
+
+
+class Evidence:
+    """The file of records."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+
+    def append(self, record: Record) -> None:
+        os.write(self._file, record.bytes())
+
+    def close(self) -> None:
+        os.close(self._file)
+
+
+def records(path: Path) -> Iterator[Record]:
+    """The records, in the order in which they were appended."""
+    for kind, agent, agent_start, server_start, *rest in _LAYOUT.iter_unpack(path.read_bytes()):
+        yield Record(Kind(kind), Life(agent, agent_start, server_start), *rest)
+
+
+def result(invocation: int, step: int, run: int) -> str:
+    """What a step comes to: it names the run that made it."""
+    return f"{invocation:07d}.{step:04d}.{run:08x}"
+
+
+@dataclass
+class Verdict:
+    """What the evidence of a storm says; each violation is worded, and begins with the invocation and step."""
+
+    steps: int = 0
+    """Steps that were planned."""
+    completed: int = 0
+    starts: int = 0
+    attempts_ended: int = 0
+    failures: int = 0
+    lost: int = 0
+    """Starts whose result a kill has kept from the journal, so that the step had to start again."""
+    repeated: list[str] = field(default_factory=list)
+    """Started after their completion was received."""
+    redone: list[str] = field(default_factory=list)
+    """Started again, although the last start had not failed, and neither its agent nor the server had been killed."""
+    wrong: list[str] = field(default_factory=list)
+    """Invocations without an answer or with a wrong one; steps that have two results, or none."""
+
+    @property
+    def kept(self) -> bool:
+        return not (self.repeated or self.redone or self.wrong)
+
+
+def judge(storm: Storm, evidence: Path, answers: Mapping[int, object]) -> Verdict:
+    """Compare the evidence, and the answer of each invocation, with the promise."""
+    verdict = Verdict(steps=len(storm.steps))
+    last: dict[tuple[int, int], Record] = {}
+    completed: dict[tuple[int, int], int] = {}
+    failed: set[Record] = set()
+    ended: set[tuple[Life, int]] = set()
+    for record in records(evidence):
+        about = (record.invocation, record.step)
+        match record.kind:
+            case Kind.STARTED:
+                verdict.starts += 1
+                if about in completed:
+                    verdict.repeated.append(f"{about}: started in {record}, after its completion was received")
+                elif (before := last.get(about)) and before not in failed:
+                    if before.life == record.life:
+                        verdict.redone.append(f"{about}: started in {before} and in {record}, with no kill between")
+                    elif (before.life, before.attempt) in ended:
+                        verdict.redone.append(f"{about}: in flight when its attempt ended itself: {before}, {record}")
+                    else:
+                        verdict.lost += 1
+                last[about] = record
+            case Kind.FAILED:
+                verdict.failures += 1
+                failed.add(record._replace(kind=Kind.STARTED))
+            case Kind.COMPLETED:
+                if completed.setdefault(about, record.run) != record.run:
+                    verdict.wrong.append(f"{about}: two results, of the runs {completed[about]:x} and {record.run:x}")
+            case Kind.ENDED:
+                verdict.attempts_ended += 1
+                ended.add((record.life, record.attempt))
+    verdict.completed = len(completed)
+    for invocation in storm.invocations:
+        number = invocation.number
+        done = [(step.id, completed.get((number, step.id))) for step in invocation.steps]
+        right = [result(number, id, run) for id, run in done if run is not None]
+        if len(right) < len(done) or answers.get(number) != right:
+            verdict.wrong.append(f"({number}): answered {answers.get(number)}, and its steps came to {right}")
+    return verdict
