@@ -7,6 +7,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
+from string import ascii_lowercase
 
 import httpx
 
@@ -53,45 +54,53 @@ class Seen:
 
 
 async def claims_under_kills(
-    running: Stack, pattern: Pattern, witness: Witness, seed: int, clients: int = 5, claims: int = 6
+    running: Stack,
+    pattern: Pattern,
+    witness: Witness,
+    seed: int,
+    *,
+    clients: int = 5,
+    claims: int = 6,
+    kills_of_agent: int = 4,
+    kills_of_server: int = 2,
 ) -> Seen:
     """Let so many clients send so many claims each, one after the other, and then read the sessions.
 
     A client that loses the connection gives up, so that its turn is pending, or sends the claim again, with the same
-    idempotency key. The processes are killed until all clients are done. Raises: TourError; httpx.HTTPError.
+    idempotency key. The processes are killed and started again meanwhile. Raises: TourError; httpx.HTTPError.
     """
-    seen, over = Seen(), asyncio.Event()
-    rng = random.Random(seed)
+    seen, rng = Seen(), random.Random(seed)
+    witness.seen.clear()
+    done, progressed = 0, asyncio.Condition()
 
-    async def client(number: int, rng: random.Random) -> None:
-        for count in range(claims):
+    async def client(letter: str, rng: random.Random) -> None:
+        nonlocal done
+        for number in range(claims):
             user, session = rng.choice(SESSIONS)
-            user, gives_up = f"{user}-{seed}", rng.random() < 0.3
-            claim = f"{pattern.name}-{seed}-{number}.{count}"
+            user, claim, gives_up = f"{user}-{seed}", f"{letter}{number}", rng.random() < 0.5
             called, returned = time.monotonic(), PENDING
             answer = await ask(running, pattern, claim, user, session, gives_up, seen.events)
             if answer is not None:
                 seen.answers[claim], returned = answer, time.monotonic()
-            seen.histories[user, session].append(Turn(f"client {number}", called, returned, claim, frozenset()))
+            seen.histories[user, session].append(Turn(f"client {letter}", called, returned, claim, frozenset()))
+            async with progressed:
+                done += 1
+                progressed.notify_all()
 
-    async def kill(rng: random.Random, pause: float, what: str, restart: Callable[[], Awaitable[None]]) -> None:
-        while not over.is_set():
-            try:
-                await asyncio.wait_for(over.wait(), rng.uniform(0.2, 1) * pause)
-            except TimeoutError:
-                await restart()
-                seen.events[what] += 1
+    async def kill(what: str, times: int, restart: Callable[[], Awaitable[None]], rng: random.Random) -> None:
+        for at in sorted(rng.sample(range(clients * (claims - 1)), times)):
+            async with progressed:
+                await progressed.wait_for(lambda at=at: done >= at)  # type: ignore[misc]
+            await asyncio.sleep(rng.uniform(0, 0.3))  # any moment of a claim
+            await restart()
+            seen.events[f"kills of the {what}"] += 1
 
     agent = running.agents_of(pattern)[ADK.name]
-    async with asyncio.TaskGroup() as killing:
-        killing.create_task(kill(random.Random(rng.random()), 1.5, "kills of the agent", agent.restart))
-        killing.create_task(kill(random.Random(rng.random()), 4, "kills of the server", running.restate.restart))
-        try:
-            async with asyncio.TaskGroup() as sending:
-                for number in range(clients):
-                    sending.create_task(client(number + 1, random.Random(rng.random())))
-        finally:
-            over.set()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(kill("agent", kills_of_agent, agent.restart, random.Random(rng.random())))
+        group.create_task(kill("server", kills_of_server, running.restate.restart, random.Random(rng.random())))
+        for letter in ascii_lowercase[:clients]:
+            group.create_task(client(letter, random.Random(rng.random())))
     await until_all_have_ended(running, pattern)
     for turns in seen.histories.values():
         turns[:] = [replace(turn, seen=frozenset(witness.seen[turn.claim])) for turn in turns]
@@ -106,22 +115,23 @@ async def ask(
     running: Stack, pattern: Pattern, claim: str, user: str, session: str, gives_up: bool, events: Counter[str]
 ) -> str | None:
     """The answer to a claim. None when the client gave up, or the claim failed: it may be in the session, or not."""
-    body = ADK.body(CLAIM.model_copy(update={"reason": claim}), session)
+    body, sent_again = ADK.body(CLAIM.model_copy(update={"reason": claim}), session), False
     while True:
         try:
             response = await running.ingress.post(
                 f"/restate/call/{ADK.path(user, pattern)}", json=body, headers={"idempotency-key": claim}
             )
             if response.status_code == 200:
+                events["claims sent again"] += sent_again
                 return str(response.json())
             if "x-restate-id" in response.headers:  # otherwise, the server was still starting
                 events["failed claims"] += 1
                 return None
         except httpx.HTTPError:
-            events["lost connections"] += 1
             if gives_up:
                 events["pending claims"] += 1
                 return None
+        sent_again = True
         await asyncio.sleep(POLL)
 
 

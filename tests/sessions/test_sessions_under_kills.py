@@ -27,12 +27,6 @@ FAULTS = {
 }
 
 
-def faulty(fault: str) -> Pattern:
-    """The agent with this fault."""
-    file = "../tests/sessions/faulty_agent.py"
-    return Pattern(fault, FAULTS[fault], file, FAN_OUT.service, variant=fault, env={"FAULT": fault})
-
-
 @pytest.fixture(scope="module")
 def witness() -> Witness:
     return Witness()
@@ -73,11 +67,17 @@ async def test_the_claims_of_each_session_happened_in_some_order(running: Stack,
     assert len(seen.answers) >= claims / 2
 
 
-@pytest.mark.parametrize("fault", FAULTS)
-async def test_a_fault_in_the_sessions_is_found(running: Stack, witness: Witness, fault: str) -> None:
-    pattern = faulty(fault)
+@pytest.mark.parametrize(("fault", "kills"), [("forgetful", (2, 0)), ("stale", (0, 2))])
+async def test_a_fault_in_the_sessions_is_found(
+    running: Stack, witness: Witness, fault: str, kills: tuple[int, int]
+) -> None:
+    file = "../tests/sessions/faulty_agent.py"
+    pattern = Pattern(fault, FAULTS[fault], file, FAN_OUT.service, variant=fault, env={"FAULT": fault})
     await running.add(pattern)
-    seen = await claims_under_kills(running, pattern, witness, seed=1)
+    agent, server = kills
+    seen = await claims_under_kills(
+        running, pattern, witness, seed=1, clients=4, claims=3, kills_of_agent=agent, kills_of_server=server
+    )
     found = refused(seen)
     print("\n\n".join(found))
-    assert found
+    assert found, FAULTS[fault]
