@@ -34,7 +34,8 @@ def session(claims: Session, turn: Turn) -> Session | None:
 
 def happened(history: Sequence[Turn]) -> bool:
     """Whether there is an order in which these turns of one session can have happened."""
-    return linearization(history, (), session) is not None
+    empty: Session = ()
+    return linearization(history, empty, session) is not None
 
 
 def smallest(history: Sequence[Turn]) -> list[Turn]:
