@@ -116,12 +116,12 @@ def interleavings(draw: st.DrawFn, turns: int = 6, ticks: int = 0) -> list[Turn]
 
 @st.composite
 def mutations(draw: st.DrawFn) -> list[Turn]:
-    """Such a history, with another thing seen or another time in one to three places."""
+    """Such a history, with another thing seen or another time in one to four places."""
     history = draw(interleavings(turns=5, ticks=12))
-    for _ in range(draw(st.integers(1, 3))):
+    for _ in range(draw(st.integers(1, 4))):
         at = draw(st.integers(0, len(history) - 1))
         chosen = history[at]
-        match draw(st.sampled_from(["seen", "swapped", "shorter", "unknown", "called", "returned", "pending"])):
+        match draw(st.sampled_from(["seen", "swapped", "shorter", "called", "returned", "pending"])):
             case "seen":
                 other = draw(st.lists(st.sampled_from("abcde"), max_size=3))
                 chosen = replace(chosen, seen=frozenset([tuple(other)]))
@@ -129,8 +129,6 @@ def mutations(draw: st.DrawFn) -> list[Turn]:
                 chosen = replace(chosen, seen=frozenset(tuple(reversed(claims)) for claims in chosen.seen))
             case "shorter":
                 chosen = replace(chosen, seen=frozenset(claims[:-1] for claims in chosen.seen))
-            case "unknown":
-                chosen = replace(chosen, seen=frozenset())
             case "called":
                 chosen = replace(chosen, called=draw(st.integers(0, int(min(chosen.returned, 20)))))
             case "returned":
@@ -141,7 +139,7 @@ def mutations(draw: st.DrawFn) -> list[Turn]:
     return history
 
 
-@settings(max_examples=300, derandomize=True, deadline=None)
+@settings(max_examples=200, derandomize=True, deadline=None)
 @given(interleavings())
 def test_all_that_did_happen_can_have_happened(history: list[Turn]) -> None:
     assert happened(history), timeline(history)
@@ -150,7 +148,7 @@ def test_all_that_did_happen_can_have_happened(history: list[Turn]) -> None:
 def test_it_says_what_all_permutations_say() -> None:
     verdicts = Counter[bool]()
 
-    @settings(max_examples=800, derandomize=True, deadline=None)
+    @settings(max_examples=500, derandomize=True, deadline=None)
     @given(mutations())
     def agree(history: list[Turn]) -> None:
         verdict = happened(history)
@@ -158,7 +156,7 @@ def test_it_says_what_all_permutations_say() -> None:
         verdicts[verdict] += 1
 
     agree()
-    assert min(verdicts[True], verdicts[False]) > 100, "both verdicts are tried"
+    assert min(verdicts[True], verdicts[False]) > 50, "both verdicts are tried"
 
 
 def test_the_part_that_is_shown_is_small_and_cannot_have_happened() -> None:

@@ -1,6 +1,6 @@
 """The claims of one user happen in some order, each sees all before it, whoever is killed meanwhile: linearizability.
 
-By hand, more seeds: `SESSION_SEEDS=20 uv run pytest tests/sessions -n 0 -s`.
+By hand, more seeds: `SESSION_SEEDS=20 uv run pytest tests/sessions -n 0 -s -k some_order`.
 """
 
 import os
