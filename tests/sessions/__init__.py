@@ -1,0 +1,1 @@
+"""Sessions: the claims of one user, sent by several clients at once under kills, happened in some order."""
