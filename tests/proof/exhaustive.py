@@ -99,7 +99,7 @@ class Tried:
 
 
 def explore(case: Case) -> Tried:
-    """Try a case. Raises: Violation."""
+    """Try a case. Raises: Violation, which says after how much."""
     logging.disable()
     sys.tracebacklimit = 0  # the SDK writes a traceback for each step that fails, which would take most of the time
     began, tried = time.process_time(), Tried(Simulation())

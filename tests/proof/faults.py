@@ -1,12 +1,12 @@
 """Faults in our own code, one at a time, each of which a test must find: a proof that cannot fail proves nothing.
 
-    uv run python -m tests.proof.faults            # all of them, in copies of the working tree; writes faults.json
-    uv run python -m tests.proof.faults held       # those with this word in their names
+    uv run python -m tests.proof.faults              # all of them; writes the table of docs/verification.md
+    uv run python -m tests.proof.faults TypeScript   # those with this word in their titles
 
-A fault is a replacement of text that occurs once in its file. It is found when the tests that claim to cover it fail.
+A fault replaces a text that occurs once in its file, in a copy of the working tree. It is found when the tests that
+claim to cover it fail there.
 """
 
-import json
 import os
 import re
 import shutil
@@ -22,7 +22,8 @@ from rich.console import Console
 
 from tour.runtime.frameworks import ROOT
 
-FOUND = Path(__file__).with_name("faults.json")
+PAGE = ROOT / "docs/verification.md"
+BEGIN, END = "<!-- faults: uv run python -m tests.proof.faults -->\n", "<!-- end of faults -->"
 
 EXHAUSTIVE = "tests/proof/test_exhaustive.py"
 HELD, TURNS = "tests/durable/test_held_steps.py", "tests/durable/test_tool_calls.py"
@@ -66,12 +67,20 @@ FAULTS = [
         "fan-out of 2",
     ),
     Fault(
-        "a step counts as in flight when it runs, not when it starts",
+        "a step is in flight when its action runs, not when the SDK has taken it to run",
         "durable/held_steps.py",
-        "                self.steps.begin(handle)  #",
-        "                asyncio.get_running_loop().call_soon(self.steps.begin, handle)  #",
-        EXHAUSTIVE,
-        "fan-out of 2",
+        "            self.steps.add(handle)\n        return step",
+        "            asyncio.get_running_loop().call_later(0.01, self.steps.add, handle)\n        return step",
+        HELD,
+        "fails_at_once",
+    ),
+    Fault(
+        "a step that nobody awaits is in flight",
+        "durable/held_steps.py",
+        "while self._open - self._waiting.keys():",
+        "while self._open:",
+        HELD,
+        "nobody_awaits",
     ),
     Fault(
         "a result is lost: the journal has none",
@@ -314,3 +323,76 @@ FAULTS = [
         "typescript or vercel",
     ),
 ]
+
+
+@dataclass(frozen=True)
+class Found:
+    """The test that found a fault, and after how much: cases, or orders and crashes."""
+
+    test: str
+    after: str
+
+
+def find(fault: Fault) -> Found | None:
+    """Run the tests that must find it; None: they pass, or there are none."""
+    with copied() as copy:
+        place(fault, copy)
+        cases = ["-k", fault.only] if fault.only else []
+        command = [sys.executable, "-m", "pytest", "-x", "-n", "0", "-q", "-p", "no:cacheprovider", fault.tests, *cases]
+        env = os.environ | {"PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"}
+        run = subprocess.run(command, cwd=copy, env=env, capture_output=True, text=True, timeout=900)
+    failed = re.search(r"^FAILED (\S+::\w+)", run.stdout, re.MULTILINE)
+    if not failed:
+        return None
+    if tried := re.search(r"\(after (.+)\)", run.stdout):
+        return Found(failed[1], tried[1])
+    passed = re.search(r"(\d+) passed", run.stdout)
+    return Found(failed[1], f"{1 + int(passed[1]) if passed else 1} cases")
+
+
+@contextmanager
+def copied() -> Iterator[Path]:
+    """A copy of the files of the working tree; the installed packages are the same."""
+    listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+    files = subprocess.run(listed, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+    with tempfile.TemporaryDirectory(prefix="fault-") as folder:
+        copy = Path(folder)
+        for file in filter(lambda file: (ROOT / file).exists(), files):
+            (copy / file).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / file, copy / file)
+        if (packages := ROOT / "typescript/node_modules").exists():
+            (copy / "typescript/node_modules").symlink_to(packages)
+        yield copy
+
+
+def place(fault: Fault, tree: Path) -> None:
+    """Raises: ValueError when the text is not there once."""
+    text = (tree / fault.file).read_text()
+    if text.count(fault.old) != 1:
+        raise ValueError(f"{fault.file} has changed: {fault.old!r} is there {text.count(fault.old)} times")
+    (tree / fault.file).write_text(text.replace(fault.old, fault.new))
+
+
+def row(fault: Fault, found: Found | None) -> str:
+    if not found:
+        return f"| {fault.title} | `{fault.file}` | **not found** by {fault.tests} | |"
+    file, _, test = found.test.partition("::")
+    return f"| {fault.title} | `{fault.file}` | [`{test}`](../{file}) | {found.after} |"
+
+
+def main() -> None:
+    console = Console(highlight=False, soft_wrap=True)
+    chosen = [fault for fault in FAULTS if all(word in fault.title for word in sys.argv[1:])]
+    rows = ["| fault | in | found by | after |", "| --- | --- | --- | --- |"]
+    for number, fault in enumerate(chosen, 1):
+        found = find(fault)
+        rows.append(row(fault, found))
+        console.print(f"{number} of {len(chosen)}: {fault.title}: {found or '[bold]NOT FOUND[/]'}")
+    if len(chosen) == len(FAULTS):
+        before, rest = PAGE.read_text().split(BEGIN)
+        PAGE.write_text("".join([before, BEGIN, "\n", *(f"{each}\n" for each in rows), "\n", END, rest.split(END)[1]]))
+    sys.exit(sum("**not found**" in each for each in rows))
+
+
+if __name__ == "__main__":
+    main()

@@ -24,6 +24,8 @@ class Kind(Enum):
     """A step's action starts."""
     FAILED = b"F"
     """It fails, as planned."""
+    RETURNED = b"R"
+    """It has a result, which the agent sends to Restate."""
     COMPLETED = b"C"
     """Its completion arrives from Restate: it is in the journal."""
     ENDED = b"E"
@@ -107,6 +109,7 @@ def judge(storm: Storm, evidence: Path, answers: Mapping[int, object]) -> Verdic
     last: dict[tuple[int, int], Record] = {}
     completed: dict[tuple[int, int], int] = {}
     failed: set[Record] = set()
+    returned: set[Record] = set()
     ended: set[tuple[Life, int]] = set()
     for record in records(evidence):
         about = (record.invocation, record.step)
@@ -118,6 +121,8 @@ def judge(storm: Storm, evidence: Path, answers: Mapping[int, object]) -> Verdic
                 elif (before := last.get(about)) and before not in failed:
                     if before.life == record.life:
                         verdict.redone.append(f"{about}: started in {before} and in {record}, with no kill between")
+                    elif before in returned and before.life.server_start < record.life.server_start:
+                        verdict.lost += 1  # the server was killed before it had written the result
                     elif (before.life, before.attempt) in ended:
                         verdict.redone.append(f"{about}: in flight when its attempt ended itself: {before}, {record}")
                     else:
@@ -126,6 +131,8 @@ def judge(storm: Storm, evidence: Path, answers: Mapping[int, object]) -> Verdic
             case Kind.FAILED:
                 verdict.failures += 1
                 failed.add(record._replace(kind=Kind.STARTED))
+            case Kind.RETURNED:
+                returned.add(record._replace(kind=Kind.STARTED))
             case Kind.COMPLETED:
                 if completed.setdefault(about, record.run) != record.run:
                     verdict.wrong.append(f"{about}: two results, of the runs {completed[about]:x} and {record.run:x}")

@@ -135,7 +135,7 @@ async def rage(
     """Let the storm loose; `report` is told how many steps are in the answers so far. Raises: TourError."""
     began, answers, done = time.monotonic(), dict[int, object](), 0
     turn = asyncio.Semaphore(IN_FLIGHT)
-    expected = 2 * len(storm.steps) * SIZE  # a start and a completion of each
+    expected = 3 * len(storm.steps) * SIZE  # a start, a result and a completion of each
 
     async def ask(invocation: Invocation) -> None:
         nonlocal done

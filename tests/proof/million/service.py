@@ -74,6 +74,7 @@ def action(invocation: int, step: Step) -> Callable[[], Any]:
             failures[about] += 1
             evidence.append(started._replace(kind=Kind.FAILED))
             raise StepFailed(f"step {step.id} of invocation {invocation}")
+        evidence.append(started._replace(kind=Kind.RETURNED))
         return result(invocation, step.id, started.run)
 
     async def waits() -> str:

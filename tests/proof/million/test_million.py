@@ -30,6 +30,10 @@ def failed(start: Record) -> Record:
     return start._replace(kind=Kind.FAILED)
 
 
+def returned(start: Record) -> Record:
+    return start._replace(kind=Kind.RETURNED)
+
+
 def completed(start: Record) -> Record:
     return start._replace(kind=Kind.COMPLETED)
 
@@ -42,6 +46,7 @@ FIRST = started(0, run=1)
 OTHER = started(1, run=2)
 RETRIED = failed(FIRST), started(0, run=3, attempt=1)
 NEXT_LIFE = LIFE._replace(agent_start=1)
+NEXT_SERVER = LIFE._replace(server_start=1)
 
 
 @pytest.mark.parametrize(
@@ -52,7 +57,10 @@ NEXT_LIFE = LIFE._replace(agent_start=1)
         ([FIRST, OTHER, completed(OTHER), started(1, 4, NEXT_LIFE)], ["repeated"]),
         ([FIRST, OTHER, *RETRIED, started(1, 4, attempt=1)], ["redone"]),
         ([FIRST, OTHER, started(0, 3, NEXT_LIFE), started(1, 4, NEXT_LIFE)], []),
-        ([FIRST, OTHER, started(1, 4, LIFE._replace(server_start=1))], []),
+        ([FIRST, OTHER, started(1, 4, NEXT_SERVER)], []),
+        ([FIRST, OTHER, failed(FIRST), ended(FIRST), started(1, 4, NEXT_SERVER)], ["redone"]),
+        ([FIRST, OTHER, failed(FIRST), returned(OTHER), ended(FIRST), started(1, 4, NEXT_SERVER)], []),
+        ([FIRST, OTHER, failed(FIRST), returned(OTHER), ended(FIRST), started(1, 4, NEXT_LIFE)], ["redone"]),
         ([FIRST, OTHER, failed(FIRST), ended(FIRST), started(1, 4, NEXT_LIFE)], ["redone"]),
     ],
 )
