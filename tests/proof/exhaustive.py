@@ -8,11 +8,13 @@ attempt ends; a step starts again only if it fails. Each journal becomes the sam
 fails, whose retry may come later: then each replay still agrees with it.
 """
 
+import json
 import logging
+import re
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import combinations, permutations
@@ -20,16 +22,12 @@ from typing import Any
 
 import restate
 from pydantic import BaseModel
-from rich.console import Console
-from rich.live import Live
-from rich.table import Column, Table
 
 from durable.branches import branches
 from durable.held_steps import hold_failures
 from tests.durable.programs import perform, together
+from tests.proof.protocol import parsed
 from tests.proof.simulated import DELIVER, Choose, Invocation, Simulation, Violation, given
-
-COUNTS = ("orders", "crashes", "attempts", "entries", "seconds")
 
 TERMINAL = -1
 
@@ -73,6 +71,11 @@ class Case:
     plans: tuple[dict[str, int], ...] = ({},)
     delays: bool = False
 
+    @property
+    def steps(self) -> list[str]:
+        """Their names: a letter and perhaps a number."""
+        return re.findall(r"\b[a-e]\d?\b", json.dumps(self.programs))
+
     def invocation(self, plan: dict[str, int], **state: Any) -> Invocation:
         journal = [given({"programs": self.programs, "limit": self.limit})]
         return Invocation(app, f"/invoke/Handlers/{self.handler}", fails=plan, **{"journal": journal} | state)
@@ -103,23 +106,35 @@ def explore(case: Case) -> Tried:
     logging.disable()
     sys.tracebacklimit = 0  # the SDK writes a traceback for each step that fails, which would take most of the time
     began, tried = time.process_time(), Tried(Simulation())
-    for plan in case.plans:
-        crashed = set[tuple[str, ...]]()
-        for choose in every_order():
-            tried.orders += 1
-            whole = tried.run(case.invocation(plan, delays=case.delays), choose)
-            require(Counter(whole.ended) == {step: 1 + max(plan.get(step, 0), 0) for step in whole.done}, whole)
-            same(tried.run(case.invocation(plan, suspends=True), following(whole.ended)), whole, whole.ended)
-            for at, number in enumerate(whole.ended_before, 2):
-                known, ended, rest = whole.journal[:at], whole.ended[:number], whole.ended[number:]
-                state = (*map(str, known), *sorted(ended), *rest)
-                if state not in crashed:
-                    crashed.add(state)
-                    tried.crashes += 1
-                    again = tried.run(case.invocation(plan, journal=known, ended=ended), following(rest))
-                    same(again, whole, rest)
+    try:
+        for plan in case.plans:
+            _explore(case, plan, tried)
+    except Violation as violation:
+        raise Violation(f"{violation} (after {tried.orders} orders, {tried.crashes} crashes)") from None
+    finally:
+        logging.disable(logging.NOTSET)
+        del sys.tracebacklimit
     tried.seconds = time.process_time() - began
     return tried
+
+
+def _explore(case: Case, plan: dict[str, int], tried: Tried) -> None:
+    crashed = set[tuple[str, ...]]()
+    for choose in every_order():
+        tried.orders += 1
+        whole = tried.run(case.invocation(plan, delays=case.delays), choose)
+        require(Counter(whole.ended) == {step: 1 + max(plan.get(step, 0), 0) for step in whole.done}, whole)
+        if TERMINAL not in plan.values():
+            answer = parsed("Output", whole.journal[-1].content).value.content.decode()
+            require(set(re.findall(r"\w+", answer)) == whole.done == set(case.steps), whole)
+        same(tried.run(case.invocation(plan, suspends=True), following(whole.ended)), whole, whole.ended)
+        for at, number in enumerate(whole.ended_before, 2):
+            known, ended, rest = whole.journal[:at], whole.ended[:number], whole.ended[number:]
+            state = (*map(str, known), *sorted(ended), *rest)
+            if state not in crashed:
+                crashed.add(state)
+                tried.crashes += 1
+                same(tried.run(case.invocation(plan, journal=known, ended=ended), following(rest)), whole, rest)
 
 
 def same(again: Invocation, whole: Invocation, rest: list[str]) -> None:
@@ -216,22 +231,18 @@ CASES = [
 ]
 
 
-def table(tried: Mapping[str, Tried]) -> Table:
-    """The counts, a case a line."""
-    shown = Table("case", *(Column(name, justify="right") for name in COUNTS))
-    for title, counts in tried.items():
-        shown.add_row(title, *(f"{getattr(counts, name):,.0f}" for name in COUNTS))
-    shown.add_section()
-    shown.add_row("all", *(f"{sum(getattr(each, name) for each in tried.values()):,.0f}" for name in COUNTS))
-    return shown
+def row(title: str, tried: Sequence[Tried]) -> str:
+    """A line of the table in docs/verification.md."""
+    counts = (sum(getattr(each, name) for each in tried) for name in ("orders", "crashes", "attempts", "entries"))
+    return f"| {title} | {' | '.join(f'{count:,}' for count in counts)} |"
 
 
 def main() -> None:
-    tried: dict[str, Tried] = {}
-    with Live(console=Console()) as live:
-        for case in CASES:
-            tried[case.title] = explore(case)
-            live.update(table(tried))
+    tried = []
+    for case in CASES:
+        tried.append(explore(case))
+        print(row(case.title, tried[-1:]), f"{tried[-1].seconds:.0f} s", flush=True)
+    print(row("all", tried), f"{sum(each.seconds for each in tried):.0f} s of a processor")
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ START, SUSPENSION, ERROR, END, PROPOSE_RUN = 0, 1, 2, 3, 5
 INPUT, OUTPUT, RUN, RUN_COMPLETION = 0x0400, 0x0401, 0x0411, 0x8011
 
 NEVER_RIGHT = (570, 571)
-"""The codes of errors that a retry does not mend: the journal does not match the handler, or the protocol is violated."""
+"""The codes of errors that no retry mends: the journal does not match the handler, or the protocol is violated."""
 
 _FIELDS: dict[str, dict[str, tuple[int, str]]] = {
     "Value": {"content": (1, "bytes")},

@@ -87,7 +87,8 @@ class Invocation:
                 f"{name} {'has finished' if name in self.done else 'is in flight'}, and starts again"
             )
         self.starts[name] += 1
-        self.in_flight[name] = end = asyncio.get_running_loop().create_future()
+        end: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self.in_flight[name] = end
         return await end
 
     def end(self, name: str) -> None:

@@ -1,10 +1,11 @@
-"""Every order of completions, and every crash (exhaustive.py). The counts are those of combinatorics."""
+"""Every order of completions, and every crash (exhaustive.py): the counts are those of docs/verification.md."""
 
 from math import factorial
 
 import pytest
 
-from tests.proof.exhaustive import CASES, Case, explore
+from tests.proof.exhaustive import CASES, Case, explore, row
+from tour.runtime.frameworks import ROOT
 
 ORDERS = {
     "3 tools of 2 steps": factorial(6) // 2**3,
@@ -15,8 +16,9 @@ ORDERS = {
 }
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.title)
-def test_every_order_and_every_crash_replays(case: Case, record_property: pytest.RecordProperty) -> None:
+def test_every_order_and_every_crash(case: Case) -> None:
     tried = explore(case)
     assert tried.orders == ORDERS.get(case.title, tried.orders)
-    record_property("tried", (case.title, tried))
+    assert row(case.title, [tried]) in (ROOT / "docs/verification.md").read_text()
