@@ -28,7 +28,7 @@ LANGUAGES = [BY_NAME["pydantic_ai_agent"], BY_NAME["typescript_loop"]]
 
 by_hand = pytest.mark.skipif("EVERY_FAULT" not in os.environ, reason="it takes long: EVERY_FAULT=1 runs it")
 
-IN_FLIGHT = 0.8
+IN_FLIGHT = 1.5
 """Seconds that a check takes which a fault is to hit."""
 
 QUICK = {
@@ -94,9 +94,9 @@ async def submit(running: Stack, framework: Framework, claim: InsuranceClaim, pa
     return await running.submit(framework, claim, claim.reason, claim.reason, claim.reason, pattern)
 
 
-async def half_done(running: Stack, framework: Framework, claim: InsuranceClaim) -> str:
-    """Send a claim; returns its id when one check is finished, and the other two are in flight."""
-    running.lab.plan(*(Fault(check, "delay", IN_FLIGHT, about=claim.reason) for check in ("cost", "fraud")))
+async def half_done(running: Stack, framework: Framework, claim: InsuranceClaim, lasting: float = IN_FLIGHT) -> str:
+    """Send a claim; returns its id when one check is finished, and the others are in flight, for so many seconds."""
+    running.lab.plan(*(Fault(check, "delay", lasting, about=claim.reason) for check in ("cost", "fraud")))
     id = await submit(running, framework, claim)
 
     async def one_is_finished() -> bool:

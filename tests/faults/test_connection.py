@@ -69,7 +69,10 @@ async def test_slowed(behind: Behind, framework: Framework) -> None:
 @quick
 @for_each_language
 async def test_held_and_healed(behind: Behind, framework: Framework) -> None:
-    """Longer than Restate takes a connection for alive: what arrives late belongs to one that it has given up."""
+    """Longer than Restate takes a connection for alive. What arrives late is of attempts that it has given up.
+
+    Each of them may begin the checks that are not finished: Restate has sent it what is in the journal.
+    """
     running, proxies = behind
     claim, proxy = tagged(), proxies[framework.name]
     id = await half_done(running, framework, claim)
@@ -80,8 +83,9 @@ async def test_held_and_healed(behind: Behind, framework: Framework) -> None:
     healed = time.time()
     runs = await judged(running, framework, claim, id, since)
     waited = time.time() - healed
-    assert runs == {"eligibility": Runs(starts=1), "cost": AGAIN, "fraud": AGAIN}
-    figure(f"{framework.name}: held for 4 s, and then", waited)
+    assert runs["eligibility"] == Runs(starts=1)
+    assert min(runs["cost"].interrupted, runs["fraud"].interrupted) >= 1
+    figure(f"{framework.name}: held for 4 s, and then", waited, runs)
     assert waited < 15
 
 

@@ -36,9 +36,9 @@ pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.server]
 
 ABORTING = {
     "RESTATE_WORKER__INVOKER__INACTIVITY_TIMEOUT": "1s",
-    "RESTATE_WORKER__INVOKER__ABORT_TIMEOUT": "1s",
+    "RESTATE_WORKER__INVOKER__ABORT_TIMEOUT": "2s",
 }
-"""Restate ends an attempt that says nothing for 2 s. By default, these are 1 and 10 minutes."""
+"""Restate ends an attempt that says nothing for 3 s. By default, these are 1 and 10 minutes."""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module", params=["connection", "attempt"])
