@@ -100,7 +100,8 @@ async def test_it_jumps_while_checks_are_in_flight(
     ledger = running.lab.ledger(invocations=[id])
     assert sorted(entry.step for entry in ledger if entry.event == "start") == sorted(CHECKS)
     ends = [entry.at for entry in ledger if (entry.step, entry.event) == ("cost", "end")]
-    assert abs(ends[0] - time.time() - offset) < 60, "it did jump"
+    if not framework.on_node:  # whose ledger takes another clock
+        assert abs(ends[0] - time.time() - offset) < 60, "it did jump"
     figure(f"{framework.name}: the clock jumps by {offset} s, and the claim is answered after", waited)
     assert waited < IN_FLIGHT + 15
 

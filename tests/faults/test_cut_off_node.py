@@ -89,7 +89,7 @@ def cut_off(victim: Node, proxies: Mapping[str, Proxy]) -> None:
 
 @pytest.mark.timeout(300)
 async def test_a_node_is_cut_off_and_healed(running: Running, proxies: dict[str, Proxy]) -> None:
-    rows = await settled(running)
+    rows = await asyncio.to_thread(lambda: asyncio.run(settled(running)))  # it would block the proxies' loop
     nodes = {node.name: node for node in running.cluster.nodes}
     victim = max(running.cluster.nodes, key=lambda node: int(rows[node.name]["LEADER"]))
     others = [node for node in nodes.values() if node is not victim]

@@ -1,5 +1,6 @@
 """The Restate server is replaced by the next minor version, on the same data, while claims are open."""
 
+import json
 import time
 from pathlib import Path
 
@@ -17,7 +18,17 @@ from tour.runtime.stack import CHECKS
 
 pytestmark = pytest.mark.server
 
-OLDER = Program("restate-server", "older Restate server", "80 MB", Path(__file__).parent / "older_server")
+
+class OneBinary(Program):
+    """A program whose package.json pins the binary of one platform, and nothing else."""
+
+    @property
+    def version(self) -> str:
+        (pinned,) = json.loads((self.folder / "package.json").read_text())["dependencies"].values()
+        return str(pinned)
+
+
+OLDER = OneBinary("restate-server", "older Restate server", "80 MB", Path(__file__).parent / "older_server")
 
 
 async def test_claims_in_flight_finish_on_the_next_minor_version(
