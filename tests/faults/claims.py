@@ -4,7 +4,7 @@ import json
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -94,10 +94,15 @@ async def submit(running: Stack, framework: Framework, claim: InsuranceClaim, pa
     return await running.submit(framework, claim, claim.reason, claim.reason, claim.reason, pattern)
 
 
-async def half_done(running: Stack, framework: Framework, claim: InsuranceClaim, lasting: float = IN_FLIGHT) -> str:
+Send = Callable[[Stack, Framework, InsuranceClaim], Awaitable[str]]
+
+
+async def half_done(
+    running: Stack, framework: Framework, claim: InsuranceClaim, lasting: float = IN_FLIGHT, send: Send = submit
+) -> str:
     """Send a claim; returns its id when one check is finished, and the others are in flight, for so many seconds."""
     running.lab.plan(*(Fault(check, "delay", lasting, about=claim.reason) for check in ("cost", "fraud")))
-    id = await submit(running, framework, claim)
+    id = await send(running, framework, claim)
 
     async def one_is_finished() -> bool:
         found = (await journal.read(running.admin, id)).get(id)
