@@ -66,6 +66,7 @@ async def test_slowed(behind: Behind, framework: Framework) -> None:
     assert slow < 20
 
 
+@by_hand
 @quick
 @for_each_language
 async def test_held_and_healed(behind: Behind, framework: Framework) -> None:

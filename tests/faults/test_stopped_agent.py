@@ -20,6 +20,7 @@ from tests.faults.claims import (
     Behind,
     another_process,
     behind_proxies,
+    by_hand,
     entries,
     figure,
     half_done,
@@ -89,6 +90,7 @@ async def test_another_process_takes_over_and_the_zombie_is_not_heard(behind: Be
     assert waited < 20
 
 
+@by_hand
 @pytest.mark.parametrize("behind", ["attempt"], indirect=True)
 @pytest.mark.parametrize("framework", LANGUAGES, ids=lambda framework: framework.name)
 async def test_a_late_result_of_an_attempt_that_was_ended_does_not_count(behind: Behind, framework: Framework) -> None:
