@@ -72,10 +72,9 @@ async def test_another_process_takes_over_and_the_zombie_is_not_heard(behind: Be
             answer = await running.answer(id)
             waited = time.time() - since
             before = await entries(running, id)
-        awake = time.time()
 
         async def it_has_spoken() -> bool:
-            return len(late(running, id, zombie.process.pid, awake)) == 2
+            return len(late(running, id, zombie.process.pid, since)) == 2
 
         await until(it_has_spoken)
         runs = await judged(running, framework, claim, id, since)
@@ -120,6 +119,6 @@ async def test_a_late_result_of_an_attempt_that_was_ended_does_not_count(behind:
         )
         assert step.end
         assert step.end / 1000 > again + IN_FLIGHT - CLOCK, "the result is that of the second run"
-    assert late(running, id, zombie.process.pid, awake)[0].at < awake + IN_FLIGHT, "the first run came before it"
+    assert late(running, id, zombie.process.pid, since)[0].at < awake + IN_FLIGHT, "the first run came before it"
     assert answer == await running.answer(id)
     assert time.time() - awake < 20
