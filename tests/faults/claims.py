@@ -1,0 +1,163 @@
+"""Claims under a fault: sent, brought to the point where it hits, and judged. Nothing of them may be lost."""
+
+import json
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lab.ledger import Fault
+from shared.claims import InsuranceClaim
+from tests.conformance.approvals import until
+from tests.conformance.cases import asked
+from tests.faults.proxy import Proxy, proxying
+from tour.runtime import evidence, journal, processes, stack
+from tour.runtime.evidence import CLOCK, Runs
+from tour.runtime.frameworks import BY_NAME, FAN_OUT, Framework, Pattern
+from tour.runtime.journal import Invocation
+from tour.runtime.processes import Process, free_port
+from tour.runtime.stack import CHECKS, Agent, Stack
+
+EVERY = "EVERY_FAULT" in os.environ
+"""A run by hand: all faults, in both languages. CI takes the quick ones, in Python."""
+
+by_hand = pytest.mark.skipif(not EVERY, reason="it takes long: EVERY_FAULT=1 runs it")
+
+LANGUAGES = [BY_NAME["pydantic_ai_agent"], *([BY_NAME["typescript_loop"]] if EVERY else [])]
+"""One agent in each language: what a fault does depends on the SDK of Restate, not on that of the agent."""
+
+IN_FLIGHT = 1.5
+"""Seconds that a check takes which a fault is to hit."""
+
+QUICK = {
+    "RESTATE_WORKER__INVOKER__HTTP2_KEEP_ALIVE_INTERVAL": "1s",
+    "RESTATE_WORKER__INVOKER__HTTP2_KEEP_ALIVE_TIMEOUT": "1s",
+}
+"""Settings of a server that takes a connection for dead 2 s after the last sign of life. By default, it is a minute."""
+
+
+Behind = tuple[Stack, dict[str, Proxy]]
+"""The stack, and the proxy through which Restate reaches each agent, by framework."""
+
+
+@asynccontextmanager
+async def behind_proxies(
+    folder: Path, server_env: Mapping[str, str], pattern: Pattern = FAN_OUT, agent_env: Mapping[str, str] | None = None
+) -> AsyncIterator[Behind]:
+    """Agents in both languages, each behind a proxy."""
+    async with (
+        AsyncExitStack() as exits,
+        stack.running(
+            folder,
+            frameworks=LANGUAGES,
+            pattern=pattern,
+            server_env=server_env,
+            agent_env={"MODEL_TIMEOUT": "3", **(agent_env or {})},
+        ) as running,
+    ):
+        proxies = {}
+        for name, agent in running.agents.items():
+            proxies[name] = await exits.enter_async_context(proxying(agent.port))
+            await stack.register(running.admin, proxies[name].url)
+        yield running, proxies
+        for proxy in proxies.values():
+            proxy.heal()
+
+
+@contextmanager
+def stopped(process: Process) -> Iterator[None]:
+    """While the block runs, the process does nothing, and is not told."""
+    os.killpg(process.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.killpg(process.pid, signal.SIGCONT)
+
+
+@asynccontextmanager
+async def another_process(running: Stack, agent: Agent) -> AsyncIterator[Agent]:
+    """A second process of this agent, on another port."""
+    port = free_port()
+    name, env = f"{agent.process.name}, again", {**agent.process.env, "PORT": str(port)}
+    log = running.folder / f"again-{port}.log"
+    async with processes.running(name, agent.process.command, log, env) as process:
+        another = Agent(agent.framework, port, process)
+        await another.ready()
+        yield another
+
+
+async def submit(running: Stack, framework: Framework, claim: InsuranceClaim, pattern: Pattern | None = None) -> str:
+    """Send a claim, with an idempotency key of its own; returns the id of its invocation."""
+    return await running.submit(framework, claim, claim.reason, claim.reason, claim.reason, pattern)
+
+
+Send = Callable[[Stack, Framework, InsuranceClaim], Awaitable[str]]
+
+
+async def half_done(
+    running: Stack, framework: Framework, claim: InsuranceClaim, lasting: float = IN_FLIGHT, send: Send = submit
+) -> str:
+    """Send a claim; returns its id when one check is finished, and the others are in flight, for so many seconds."""
+    running.lab.plan(*(Fault(check, "delay", lasting, about=claim.reason) for check in ("cost", "fraud")))
+    id = await send(running, framework, claim)
+
+    sql = f"SELECT id FROM sys_journal WHERE id = '{id}' AND entry_type = 'Notification: Run'"
+
+    async def one_is_finished() -> bool:  # it and the model's first call
+        return len(await journal.query(running.admin, sql)) == 2
+
+    await until(one_is_finished)
+    return id
+
+
+async def entries(running: Stack, id: str) -> list[dict[str, Any]]:
+    """The journal of an invocation, entry by entry, as Restate has it."""
+    sql = f"SELECT index, entry_type, entry_json, appended_at FROM sys_journal WHERE id = '{id}' ORDER BY index"
+    return await journal.query(running.admin, sql)
+
+
+async def judged(
+    running: Stack, framework: Framework, claim: InsuranceClaim, id: str, since: float, until: float | None = None
+) -> dict[str, Runs]:
+    """How often each check ran, and why. Raises: AssertionError when anything of the claim is lost, or came twice.
+
+    The fault lasted from `since` to `until` (s since the epoch), or to now: what was in flight then may run again.
+    """
+    answer = await running.answer(id)
+    assert answer.startswith("Approved:"), answer
+    assert await submit(running, framework, claim) == id, "sent again, it is the same claim"
+    assert await running.answer(id) == answer, "and has the same answer"
+    (found,) = (await journal.read(running.admin, id)).values()
+    assert_journal(found)
+    runs = evidence.runs(found, running.lab.ledger(invocations=[id]), [(since, until or time.time())])
+    assert sorted(runs) == sorted(CHECKS)
+    assert all(each.needless == 0 for each in runs.values()), runs
+    for turn, call in enumerate(found.model_calls):
+        begun = [entry.at for entry in asked(running, claim) if entry.event == "start" and _turn(entry.detail) == turn]
+        assert call.end
+        assert max(begun) < call.end / 1000 + CLOCK, "a finished model call is not made again"
+    return runs
+
+
+def assert_journal(found: Invocation) -> None:
+    """Each step is in the journal once, with a result, and no replay met another journal. Raises: AssertionError."""
+    assert found.status == "completed"
+    assert sorted(step.name for step in found.checks) == sorted(CHECKS)
+    assert len(found.model_calls) == 2
+    assert all(step.end and not step.failed for step in found.steps)
+    assert 570 not in {failure.code for failure in found.failures}, found.failures
+
+
+def _turn(detail: str) -> int:
+    turn: int = json.loads(detail)["turn"]
+    return turn
+
+
+def figure(name: str, seconds: float, *more: object) -> None:
+    """Print how long it took: the figures of docs/guarantees.md come from here (`pytest -rP`)."""
+    print(f"{name}: {seconds:.1f} s", *more)
