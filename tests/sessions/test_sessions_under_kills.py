@@ -72,9 +72,11 @@ async def test_a_fault_in_the_sessions_is_found(
     pattern = Pattern(variant, fault, file, FAN_OUT.service, variant, env={"FAULT": fault})
     await running.add(pattern)
     kills = {"kills_of_agent": kills_of_agent, "kills_of_server": kills_of_server}
-    seen = await claims_under_kills(running, pattern, witness, seed=1, clients=4, claims=3, **kills)
-    found = refused(seen)
-    print(f"{fault}:", "\n\n".join(found))
-    assert found
-    by_clients = [[turn for turn in turns if turn.claim] for turns in seen.histories.values()]
-    assert not all(map(happened, by_clients)), "the clients alone can tell, without a look into Restate"
+    for seed in range(1, 6):  # a server that is killed before an attempt has left a trace shows nothing
+        seen = await claims_under_kills(running, pattern, witness, seed, clients=4, claims=3, **kills)
+        for turns in seen.histories.values():
+            turns[:] = [turn for turn in turns if turn.claim]  # the clients can tell, without a look into Restate
+        if found := refused(seen):
+            print(f"{fault}, seed {seed}:", "\n\n".join(found))
+            return
+    pytest.fail("not found")
