@@ -112,6 +112,7 @@ def explore(case: Case) -> Tried:
     except Violation as violation:
         raise Violation(f"{violation} (after {tried.orders} orders, {tried.crashes} crashes)") from None
     finally:
+        tried.simulation.close()
         logging.disable(logging.NOTSET)
         del sys.tracebacklimit
     tried.seconds = time.process_time() - began
