@@ -43,11 +43,6 @@ class Fault:
     only: str = ""
     """pytest's expression for the cases to try: of one framework, say."""
 
-    @property
-    def simulated(self) -> bool:
-        """It takes seconds: no server is started."""
-        return self.tests.startswith(EXHAUSTIVE)
-
 
 FAULTS = [
     Fault(
@@ -55,13 +50,6 @@ FAULTS = [
         "durable/held_steps.py",
         "                    self.steps.end(handle)\n                    await self.steps.finished()",
         "                    self.steps.end(handle)",
-        f"{EXHAUSTIVE}[a fan-out of 2, up to 2 failures, terminal ones too]",
-    ),
-    Fault(
-        "a failure is held back until the others have a result, not until Restate has been sent it",
-        "durable/held_steps.py",
-        "                serde.deserialize(written)",
-        "                self.steps.end(handle); serde.deserialize(written)",
         f"{EXHAUSTIVE}[a fan-out of 2, up to 2 failures, terminal ones too]",
     ),
     Fault(

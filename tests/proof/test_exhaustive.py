@@ -1,5 +1,9 @@
-"""Every order of completions, and every crash (exhaustive.py): the counts are those of docs/verification.md."""
+"""Every order of completions, and every crash (exhaustive.py): the counts are those of docs/verification.md.
 
+CI leaves out three cases that take minutes: `EVERY_ORDER=1 uv run pytest tests/proof/test_exhaustive.py` has them.
+"""
+
+import os
 from math import factorial
 
 import pytest
@@ -16,8 +20,14 @@ ORDERS = {
 }
 
 
+MINUTE = ("a fan-out of 5", "3 tools of 3 steps", "4 tools of 2 steps")
+"""Cases that take a processor about a minute each."""
+
+TRIED = [case for case in CASES if "EVERY_ORDER" in os.environ or not case.title.startswith(MINUTE)]
+
+
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.title)
+@pytest.mark.parametrize("case", TRIED, ids=lambda case: case.title)
 def test_every_order_and_every_crash(case: Case) -> None:
     tried = explore(case)
     assert tried.orders == ORDERS.get(case.title, tried.orders)

@@ -1,4 +1,7 @@
-"""The faults of faults.py can still be placed; those that the simulation finds are found, and the page lists them all."""
+"""The faults of faults.py can still be placed, the page lists them all, and CI finds one of them.
+
+`uv run python -m tests.proof.faults` finds all of them, which takes minutes.
+"""
 
 import pytest
 
@@ -12,6 +15,5 @@ def test_it_can_be_placed_and_is_on_the_page(fault: Fault) -> None:
     assert f"| {fault.title} | `{fault.file}` | [" in PAGE.read_text()
 
 
-@pytest.mark.parametrize("fault", [fault for fault in FAULTS if fault.simulated], ids=lambda fault: fault.title)
-def test_the_simulation_finds_it(fault: Fault) -> None:
-    assert find(fault)
+def test_a_plain_gather_is_found() -> None:
+    assert find(FAULTS[0])
