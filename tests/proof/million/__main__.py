@@ -112,9 +112,10 @@ async def raging(storm: Storm, plain: bool, seen: Callable[[int], None] = lambda
 async def breaks(storm: Storm, plain: bool, console: Console) -> bool:
     """Whether a smaller storm breaks the promise, at its second try at the latest: not all is in the seed's hand."""
     for _ in range(2 if storm.steps else 0):
-        if not (await raging(storm, plain)).verdict.kept:
-            console.print(f"fails with {len(storm.steps)} steps and {len(storm.kills)} kills")
-            return True
+        with tempfile.TemporaryDirectory(prefix="million-") as folder:
+            if not (await rage(storm, Path(folder), plain)).verdict.kept:
+                console.print(f"fails with {len(storm.steps)} steps and {len(storm.kills)} kills")
+                return True
     return False
 
 
