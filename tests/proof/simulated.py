@@ -22,6 +22,9 @@ from tests.proof.protocol import frame, frames, message, parsed
 DELIVER = ""
 """The handler receives what the server has sent."""
 
+MANY = 100
+"""Attempts of an invocation: more than there are entries in any journal here, so it makes no progress."""
+
 Choose = Callable[[list[str]], str]
 """What happens next, of these: a step in flight ends, or DELIVER."""
 
@@ -121,6 +124,8 @@ class Simulation:
         """Run it to its end. Raises: Violation."""
         while not invocation.over:
             self._attempt(invocation, choose)
+            if invocation.attempts == MANY:
+                invocation.violations.append(f"it has not ended after {MANY} attempts")
             if invocation.in_flight:
                 invocation.violations.append(f"the attempt has ended, and {sorted(invocation.in_flight)} with it")
             if invocation.violations:
