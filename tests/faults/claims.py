@@ -26,7 +26,7 @@ from tour.runtime.stack import CHECKS, Agent, Stack
 EVERY = "EVERY_FAULT" in os.environ
 """A run by hand: all faults, in both languages. CI takes the quick ones, in Python."""
 
-by_hand = pytest.mark.skipif(not EVERY, reason="it takes long: EVERY_FAULT=1 runs it")
+by_hand = pytest.mark.skipif(not EVERY, reason="it takes long, or needs a right or a program: EVERY_FAULT=1 runs it")
 
 LANGUAGES = [BY_NAME["pydantic_ai_agent"], *([BY_NAME["typescript_loop"]] if EVERY else [])]
 """One agent in each language: what a fault does depends on the SDK of Restate, not on that of the agent."""
