@@ -4,7 +4,7 @@ import base64
 import json
 import tomllib
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from tests.proof import protocol
@@ -40,7 +40,13 @@ _KINDS = {
 """The kinds of entries, by the low byte of the type of their frames."""
 
 _CALL_ID = 0x800E
-_MESSAGES = {"Call": "Call", "OneWayCall": "Call", "GetLazyState": "State", "SetState": "State", "GetEagerState": "State"}
+_MESSAGES = {
+    "Call": "Call",
+    "OneWayCall": "Call",
+    "GetLazyState": "State",
+    "SetState": "State",
+    "GetEagerState": "State",
+}
 
 
 def type_of(entry: str) -> int:
@@ -108,9 +114,6 @@ class Journal:
         file.parent.mkdir(exist_ok=True)
         frames = [[str(each), _text(protocol.frame(each.type, each.content))] for each in self.entries]
         file.write_text(json.dumps({"path": self.path, "start": _text(self.start), "entries": frames}, indent=1) + "\n")
-
-    def with_entries(self, *entries: Entry) -> "Journal":
-        return replace(self, entries=entries)
 
 
 def read(file: Path) -> Journal:

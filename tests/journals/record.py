@@ -113,15 +113,17 @@ async def entries(admin: httpx.AsyncClient, invocation: str, answer: str) -> tup
 
 async def main() -> None:
     with tempfile.TemporaryDirectory(prefix="journals-") as folder:
-        async with stack.running(Path(folder), pattern=FAN_OUT, say=print) as running:
-            async with approving_all(running.admin, running.ingress, "seen"):
-                for pattern in PATTERNS.values():
-                    await running.add(pattern)
-                    async with tapped(running, pattern) as taps:
-                        for name, agent in running.agents_of(pattern).items():
-                            made = await recorded(running, agent.framework, pattern, taps[name])
-                            made.write()
-                            print(f"{made}: {len(made.entries)} entries")
+        async with (
+            stack.running(Path(folder), pattern=FAN_OUT, say=print) as running,
+            approving_all(running.admin, running.ingress, "seen"),
+        ):
+            for pattern in PATTERNS.values():
+                await running.add(pattern)
+                async with tapped(running, pattern) as taps:
+                    for name, agent in running.agents_of(pattern).items():
+                        made = await recorded(running, agent.framework, pattern, taps[name])
+                        made.write()
+                        print(f"{made}: {len(made.entries)} entries")
 
 
 if __name__ == "__main__":
