@@ -1,0 +1,130 @@
+"""Record the journals of this release: a claim for each framework and pattern, on the tour's own stack.
+
+    uv run python -m tests.journals.record
+
+The entries are those of Restate's table `sys_journal`. The Start message, with the seed of an invocation's random
+numbers, is in no table: it is read on the wire, by a proxy between Restate and the agent.
+"""
+
+import asyncio
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+from hyperframe.frame import DataFrame, Frame
+
+from shared.claims import sample_claims
+from tests.journals.corpus import PATTERNS, RELEASE, Entry, Journal, type_of
+from tests.proof import protocol
+from tour.runtime import journal, stack
+from tour.runtime.approvals import approving_all
+from tour.runtime.frameworks import FAN_OUT, Framework, Pattern
+from tour.runtime.stack import Stack
+
+CLAIM = sample_claims()["broken-leg"]
+_PREFACE = len(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+
+
+@dataclass
+class Tap:
+    """A TCP proxy before an agent. It keeps what the server sends, one buffer for each connection."""
+
+    port: int
+    sent: list[bytearray] = field(default_factory=list)
+
+    async def connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Pass on a connection of the server, both ways."""
+        sent = bytearray()
+        self.sent.append(sent)
+        agent_reader, agent_writer = await asyncio.open_connection("127.0.0.1", self.port)
+        await asyncio.gather(_copy(reader, agent_writer, sent), _copy(agent_reader, writer, bytearray()))
+
+    def start_of(self, invocation: str) -> bytes:
+        """The Start message of an invocation's first attempt."""
+        for sent in self.sent:
+            for stream in _streams(bytes(sent[_PREFACE:])):
+                type, content = next(protocol.frames(stream), (-1, b""))
+                if type == protocol.START and protocol.parsed("Start", content).debug_id == invocation:
+                    return content
+        raise LookupError(f"The server has sent no Start message of {invocation}.")
+
+
+async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, kept: bytearray) -> None:
+    while received := await reader.read(65536):
+        kept += received
+        writer.write(received)
+        await writer.drain()
+    writer.close()
+
+
+def _streams(sent: bytes) -> list[bytearray]:
+    """The content of the requests of a connection of HTTP/2."""
+    streams: dict[int, bytearray] = {}
+    while len(sent) >= 9:
+        frame, length = Frame.parse_frame_header(memoryview(sent[:9]))
+        if isinstance(frame, DataFrame):
+            frame.parse_body(memoryview(sent[9 : 9 + length]))
+            streams.setdefault(frame.stream_id, bytearray()).extend(frame.data)
+        sent = sent[9 + length :]
+    return [*streams.values()]
+
+
+@asynccontextmanager
+async def tapped(running: Stack, pattern: Pattern) -> AsyncIterator[dict[str, Tap]]:
+    """Proxies before the agents of a pattern, by the framework's name; Restate uses them for new claims."""
+    taps, servers = {}, []
+    for name, agent in running.agents_of(pattern).items():
+        taps[name] = tap = Tap(agent.port)
+        server = await asyncio.start_server(tap.connect, "127.0.0.1", 0)
+        servers.append(server)
+        await stack.register(running.admin, f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+    try:
+        yield taps
+    finally:
+        for server in servers:
+            server.close()
+
+
+async def recorded(running: Stack, framework: Framework, pattern: Pattern, tap: Tap) -> Journal:
+    """The journal of one claim. Raises: httpx.HTTPError."""
+    invocation = await running.submit(framework, CLAIM, "journals", "journals", pattern=pattern)
+    answer = await running.answer(invocation)
+    return Journal(
+        RELEASE,
+        framework,
+        pattern,
+        f"/invoke/{framework.service(pattern)}/run",
+        tap.start_of(invocation),
+        await entries(running.admin, invocation, answer),
+    )
+
+
+async def entries(admin: httpx.AsyncClient, invocation: str, answer: str) -> tuple[Entry, ...]:
+    """The entries of a claim that has ended."""
+    sql = f"SELECT entry_type, raw FROM sys_journal WHERE id = '{invocation}' ORDER BY index"
+    found = [Entry(type_of(row["entry_type"]), bytes.fromhex(row["raw"])) for row in await journal.query(admin, sql)]
+    if not found or found[-1].type != protocol.OUTPUT:
+        raise LookupError(f"The claim {invocation} has no output in its journal. It ended with {answer}")
+    return tuple(found)
+
+
+async def main() -> None:
+    with tempfile.TemporaryDirectory(prefix="journals-") as folder:
+        async with (
+            stack.running(Path(folder), pattern=FAN_OUT, say=print) as running,
+            approving_all(running.admin, running.ingress, "seen"),
+        ):
+            for pattern in PATTERNS.values():
+                await running.add(pattern)
+                async with tapped(running, pattern) as taps:
+                    for name, agent in running.agents_of(pattern).items():
+                        made = await recorded(running, agent.framework, pattern, taps[name])
+                        made.write()
+                        print(f"{made}: {len(made.entries)} entries")
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
