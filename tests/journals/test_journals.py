@@ -80,6 +80,6 @@ async def test_a_change_that_breaks_claims_in_flight_is_found(framework: str, mo
 
 
 @pytest.mark.quick
-def test_each_release_records_its_journals() -> None:
+async def test_each_release_records_its_journals() -> None:
     found = {file.stem for file in (HOME / RELEASE).glob("*.json")}
     assert found == corpus.expected(), "Run `uv run python -m tests.journals.record`."
