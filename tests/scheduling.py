@@ -20,6 +20,10 @@ LONGEST = (
     "tests/tracing/test_traces.py",
     "tests/durable/test_tool_calls.py",
     "tests/durable/test_held_steps.py",
+    "tests/proof/test_exhaustive.py",
+    "tests/journals/test_journals.py",
+    "tests/faults/test_connection.py",
+    "tests/sessions/test_sessions_under_kills.py",
     "tests/shared/test_entrypoints.py",
     "tests/workshop/test_checks.py",
 )

@@ -128,6 +128,12 @@ INSTEAD = {
     "uv run --all-groups tour bench --parts tracing": Instead(
         "likewise", test="tests/bench/test_bench.py::test_every_part_is_measured"
     ),
+    "uv run python -m tests.proof.exhaustive": Instead(
+        "it takes minutes", test="tests/proof/test_exhaustive.py::test_every_order_and_every_crash"
+    ),
+    "uv run python -m tests.proof.faults": Instead(
+        "it takes a quarter of an hour", test="tests/proof/test_faults.py::test_a_plain_gather_is_found"
+    ),
     "uv run python -m tests.proof.million --steps 3000000 --out docs/million.json": Instead(
         "it takes hours", test="tests/proof/million/test_million.py::test_a_minute_of_today_s_storm"
     ),

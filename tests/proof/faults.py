@@ -316,8 +316,8 @@ def find(fault: Fault) -> Found | None:
     if tried := re.search(r"\(after (\d+ orders, \d+ crashes)\)", run.stdout):
         return Found(failed[1], tried[1])
     passed = re.search(r"(\d+) passed", run.stdout)
-    cases = 1 + int(passed[1]) if passed else 1
-    return Found(failed[1], f"{cases} case{'s' if cases > 1 else ''}")
+    number = 1 + int(passed[1]) if passed else 1
+    return Found(failed[1], "1 case" if number == 1 else f"{number} cases")
 
 
 @contextmanager
