@@ -8,7 +8,7 @@ import pytest
 import pytest_asyncio
 
 from tests.conformance.cases import tagged
-from tests.faults.claims import LANGUAGES, QUICK, Behind, behind_proxies, figure, half_done, judged, stopped
+from tests.faults.claims import LANGUAGES, QUICK, Behind, behind_proxies, by_hand, figure, half_done, judged, stopped
 from tour.runtime.evidence import Runs
 from tour.runtime.frameworks import Framework
 
@@ -45,6 +45,7 @@ async def test_the_server_is_killed_while_the_agent_is_stopped(behind: Behind, f
     assert waited < 20
 
 
+@by_hand
 async def test_the_agent_is_killed_while_the_connection_is_half_open(behind: Behind, framework: Framework) -> None:
     """Restate does not hear of the kill: the connection stays, and nothing comes."""
     running, proxies = behind
