@@ -159,6 +159,18 @@ def test_free_ports_differ() -> None:
     assert len({free_port() for _ in range(2000)}) == 2000
 
 
+def test_free_ports_differ_between_processes() -> None:
+    program = (
+        "from tour.runtime.processes import free_port\nprint(*(free_port() for _ in range(1000)), flush=True)\ninput()"
+    )
+    command = [sys.executable, "-c", program]
+    processes = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(4)]
+    given = [port for process in processes if process.stdout for port in process.stdout.readline().split()]
+    for process in processes:
+        process.communicate("\n")
+    assert len(set(given)) == len(given) == 4000
+
+
 def ended(process: psutil.Process) -> bool:
     """Whether it ends within 5 s; one that nobody reaps counts."""
     deadline = time.monotonic() + 5

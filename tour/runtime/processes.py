@@ -8,7 +8,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -170,19 +170,33 @@ def _end_with(parent: int) -> None:
 
 
 def free_port() -> int:
-    """A free TCP port on loopback; another one at each call."""
+    """A free TCP port on loopback; another one at each call, also in other processes. Raises: TourError."""
     while True:
-        port = SystemRandom().choice(PORTS)
+        port = next(_ports)
         with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
-            if port not in _given_away:
-                _given_away.add(port)
-                return port
+            return port
 
 
-PORTS = range(20_000, 32_768)
+BLOCK = 100
+PORTS = range(20_000, 32_700)
 """Linux and macOS give none of these to outgoing connections, so a port stays free until its server listens on it."""
 
-_given_away: set[int] = set()
+
+def _reserved_ports() -> Iterator[int]:
+    """The ports of a block after another. A block is ours while we hold the UDP port with the number of its first."""
+    for first in SystemRandom().sample(PORTS[::BLOCK], len(PORTS) // BLOCK):
+        reservation = socket.socket(type=socket.SOCK_DGRAM)
+        try:
+            reservation.bind(("127.0.0.1", first))
+        except OSError:  # another process has it
+            reservation.close()
+        else:
+            reservation.detach()  # it stays open until this process ends
+            yield from range(first, first + BLOCK)
+    raise TourError(f"No port from {PORTS[0]} to {PORTS[-1]} is free.", "End the programs that listen there.")
+
+
+_ports = _reserved_ports()
 
 
 def who_listens(port: int) -> str | None:
