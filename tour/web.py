@@ -31,6 +31,7 @@ from tour.boot import booted
 from tour.desk import Desk
 from tour.report import TEMPLATES
 from tour.runtime import journal
+from tour.runtime.approvals import waiting
 from tour.runtime.errors import TourError
 from tour.runtime.frameworks import APPROVAL, FRAMEWORKS, PATTERNS, Framework, Pattern
 from tour.runtime.journal import Invocation
@@ -75,6 +76,9 @@ async def run(port: int, model_latency: float, step_latency: float, console: Con
     listener = port_of_page(port)
     async with booted(FRAMEWORKS, model_latency, step_latency, console) as running:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        await running.resume()
+        if found := await waiting(running.admin):
+            console.print(f"Claims that wait for a person: {len(found)}. Choose “All agents: {APPROVAL.title}”.")
         console.print(f"The page: {url}   Ctrl-C stops everything.", highlight=False)
         if in_browser and not webbrowser.open(url):
             console.print("Cannot open a browser from here: open that address yourself.")

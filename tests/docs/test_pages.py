@@ -31,7 +31,7 @@ from workshop.slides import MARP
 
 CLI = Program("restate", "Restate CLI", "60 MB", Path(__file__).parent)
 
-USUAL = (Ports().ingress, Ports().admin, Ports().node, 8070, 9080, 9180, *(framework.port for framework in FRAMEWORKS))
+USUAL = (Ports().ingress, Ports().admin, Ports().node, 8070, 9080, 9180, *(each.port() for each in FRAMEWORKS))
 
 
 @dataclass(frozen=True)

@@ -56,17 +56,21 @@ async def decide(ingress: httpx.AsyncClient, service: str, id: str, decision: di
 
 @asynccontextmanager
 async def approving_all(admin: httpx.AsyncClient, ingress: httpx.AsyncClient, reason: str) -> AsyncIterator[None]:
-    """While the block runs, a person approves each claim as soon as it waits."""
-    person = asyncio.create_task(_approve_all(admin, ingress, reason))
+    """While the block runs, a person approves each claim as soon as it waits.
+
+    Those that wait already are somebody else's. Raises: httpx.HTTPError.
+    """
+    person = asyncio.create_task(_approve_all(admin, ingress, reason, set(await waiting(admin))))
     try:
         yield
     finally:
         person.cancel()
 
 
-async def _approve_all(admin: httpx.AsyncClient, ingress: httpx.AsyncClient, reason: str) -> None:
+async def _approve_all(admin: httpx.AsyncClient, ingress: httpx.AsyncClient, reason: str, others: set[str]) -> None:
     while True:
         with suppress(httpx.HTTPError):
-            for claim in (await waiting(admin)).values():
-                await decide(ingress, claim.service, claim.id, {"approved": True, "reason": reason})
+            for id, claim in (await waiting(admin)).items():
+                if id not in others:
+                    await decide(ingress, claim.service, id, {"approved": True, "reason": reason})
         await asyncio.sleep(0.25)

@@ -40,7 +40,7 @@ def examine() -> Iterator[Finding]:
         usual.admin: "Restate's admin API and UI",
         usual.node: "Restate's own traffic",
         9080: "an agent that runs alone",
-        **{framework.port: framework.name for framework in FRAMEWORKS},
+        **{framework.port(): framework.name for framework in FRAMEWORKS},
     }
     for port, use in ports.items():
         holder = who_listens(port)

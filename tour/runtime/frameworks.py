@@ -72,10 +72,9 @@ class Framework:
     def on_node(self) -> bool:
         return self.folder.startswith("typescript/")
 
-    @property
-    def port(self) -> int:
-        """Its usual port when all run side by side; an agent that runs alone takes 9080."""
-        return FIRST_PORT + FRAMEWORKS.index(self)
+    def port(self, pattern: Pattern = FAN_OUT) -> int:
+        """The usual port of its agent of this pattern when all run side by side; one that runs alone takes 9080."""
+        return FIRST_PORT + 10 * PATTERNS.index(pattern) + FRAMEWORKS.index(self)
 
     def prefix(self, pattern: Pattern = FAN_OUT) -> str:
         """Its `TOUR_SERVICE_PREFIX` when all share one Restate; also its name in the lab."""

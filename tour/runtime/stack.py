@@ -16,9 +16,9 @@ import httpx
 
 from lab.ledger import Fault, Lab
 from shared.claims import InsuranceClaim
-from tour.runtime import node, restate_server
+from tour.runtime import journal, node, restate_server
 from tour.runtime.errors import TourError
-from tour.runtime.frameworks import FAN_OUT, FRAMEWORKS, Framework, Pattern
+from tour.runtime.frameworks import FAN_OUT, FRAMEWORKS, PATTERNS, Framework, Pattern
 from tour.runtime.processes import Process, free_port, start, who_listens
 from tour.runtime.restate_server import Ports, Restate
 
@@ -112,6 +112,14 @@ class Stack:
         for agent in agents.values():
             await self._kept.enter_async_context(agent.kept())
 
+    async def resume(self) -> None:
+        """Start the agents of other patterns whose claims are open, in journals that were kept. Raises: TourError."""
+        open_claims = "SELECT DISTINCT target_service_name AS service FROM sys_invocation WHERE status <> 'completed'"
+        services = {row["service"] for row in await journal.query(self.admin, open_claims)}
+        for pattern in PATTERNS:
+            if services & {framework.service(pattern) for framework in self.frameworks}:
+                await self.add(pattern)
+
     async def register(self, agents: Mapping[str, Agent]) -> None:
         """Register the agents with Restate. Raises: TourError."""
         await asyncio.gather(*(register(self.admin, f"http://127.0.0.1:{agent.port}") for agent in agents.values()))
@@ -189,7 +197,10 @@ async def running(
         lab.clear_plan()
         if step_latency:
             lab.plan(*(Fault(step, "delay", step_latency) for step in CHECKS))
-        lab_env = {"TOUR_LAB": str(folder / "lab.sqlite"), "FUNDS_LEDGER": str(folder / "funds.sqlite")}
+        lab_env = {
+            "TOUR_LAB": str(folder / "lab.sqlite"),
+            "FUNDS_LEDGER": str((data or folder / "restate").parent / "funds.sqlite"),
+        }
 
         async def boot_restate() -> Restate:
             if admin := os.environ.get("RESTATE_ADMIN_URL"):
@@ -213,8 +224,8 @@ async def running(
                 script = framework.script(pattern)
                 if framework.on_node and not script.exists():  # a pattern of Python's alone
                     continue
-                usual = usual_ports and pattern == FAN_OUT and not who_listens(framework.port)
-                port = framework.port if usual else free_port()
+                usual = framework.port(pattern) if usual_ports and pattern in PATTERNS else None
+                port = free_port() if usual is None or who_listens(usual) else usual
                 prefix = framework.prefix(pattern)
                 env = {
                     "PORT": str(port),
