@@ -9,7 +9,7 @@ import httpx
 from tests.journals.corpus import Entry, Journal
 from tests.proof import protocol
 from tests.proof.protocol import parsed
-from tour.runtime import stack
+from tour.runtime import node, stack
 from tour.runtime.processes import free_port, running
 from tour.runtime.stack import Agent
 
@@ -28,7 +28,8 @@ class Diverged(AssertionError):
 
 @asynccontextmanager
 async def agent_of(journal: Journal, folder: Path, model: str) -> AsyncIterator[httpx.AsyncClient]:
-    """Today's agent for a journal, with the offline model at this address; a client of it."""
+    """Today's agent for a journal, with the offline model at this address; a client of it. Raises: TourError."""
+    await node.able([journal.framework], print)
     port, name = free_port(), journal.framework.prefix(journal.pattern)
     env = {
         "PORT": str(port),
