@@ -5,7 +5,7 @@ import os
 import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from lab.ledger import Fault
 from shared.claims import InsuranceClaim
 from tests.conformance.approvals import until
 from tests.conformance.cases import asked
-from tests.faults.proxy import Proxy, proxying
+from tests.faults.proxy import Proxy, before_the_agents
 from tour.runtime import evidence, journal, processes, stack
 from tour.runtime.evidence import CLOCK, Runs
 from tour.runtime.frameworks import BY_NAME, FAN_OUT, Framework, Pattern
@@ -51,7 +51,6 @@ async def behind_proxies(
 ) -> AsyncIterator[Behind]:
     """Agents in both languages, each behind a proxy."""
     async with (
-        AsyncExitStack() as exits,
         stack.running(
             folder,
             frameworks=LANGUAGES,
@@ -59,14 +58,9 @@ async def behind_proxies(
             server_env=server_env,
             agent_env={"MODEL_TIMEOUT": "3", **(agent_env or {})},
         ) as running,
+        before_the_agents(running, pattern) as proxies,
     ):
-        proxies = {}
-        for name, agent in running.agents.items():
-            proxies[name] = await exits.enter_async_context(proxying(agent.port))
-            await stack.register(running.admin, proxies[name].url)
         yield running, proxies
-        for proxy in proxies.values():
-            proxy.heal()
 
 
 @contextmanager
@@ -142,6 +136,26 @@ async def judged(
         assert call.end
         assert max(begun) < call.end / 1000 + CLOCK, "a finished model call is not made again"
     return runs
+
+
+IN_FLIGHT_AGAIN = {
+    "eligibility": Runs(starts=1),
+    "cost": Runs(starts=2, interrupted=1),
+    "fraud": Runs(starts=2, interrupted=1),
+}
+"""The runs of a claim that was half done when the fault came."""
+
+
+async def recovered(
+    running: Stack, framework: Framework, claim: InsuranceClaim, id: str, since: float, fault: str, within: float
+) -> None:
+    """Judge a claim that was half done, and print how long it takes from now; less than `within` seconds."""
+    began = time.time()
+    runs = await judged(running, framework, claim, id, since)
+    waited = time.time() - began
+    assert runs == IN_FLIGHT_AGAIN
+    figure(fault, waited)
+    assert waited < within
 
 
 def assert_journal(found: Invocation) -> None:

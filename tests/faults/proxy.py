@@ -1,4 +1,4 @@
-"""A TCP proxy on loopback whose connections are cut, slowed, held, or lose bytes.
+"""A TCP proxy on loopback whose connections are cut, slowed, held, or lose bytes. It keeps what is sent to the target.
 
 The dependencies have none: the faults of Envoy are those of whole HTTP requests.
 """
@@ -8,11 +8,14 @@ import contextlib
 import socket
 import struct
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Literal
 
+from tour.runtime import stack
+from tour.runtime.frameworks import Pattern
 from tour.runtime.processes import free_port
+from tour.runtime.stack import Stack
 
 Direction = Literal["there", "back"]
 """`there`: from the program that has opened the connection to the target; `back`: from the target to it."""
@@ -31,6 +34,8 @@ class Connection:
     """The directions in which bytes are lost, and the news that one side has ended the connection."""
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     writers: list[asyncio.StreamWriter] = field(default_factory=list)
+    sent: bytearray = field(default_factory=bytearray)
+    """All that the program has sent to the target so far."""
 
     async def passing(self, direction: Direction) -> None:
         """Wait until the end of one side may be told to the other, in this direction."""
@@ -124,6 +129,8 @@ class Proxy:
             except OSError:
                 await connection.passing(direction)
                 raise
+            if direction == "there":
+                connection.sent += data
             await asyncio.sleep(self.delay)
             await connection.flowing.wait()
             if data and direction in connection.losing:
@@ -152,3 +159,17 @@ async def proxying(target: int = 0) -> AsyncIterator[Proxy]:
         proxy.heal()
         proxy.cut()
         await asyncio.gather(*(connection.task for connection in proxy.connections))
+
+
+@asynccontextmanager
+async def before_the_agents(running: Stack, pattern: Pattern) -> AsyncIterator[dict[str, Proxy]]:
+    """A proxy before each agent of a pattern, by the framework's name, while the block runs.
+
+    Restate sends new claims through them.
+    """
+    proxies = {}
+    async with AsyncExitStack() as exits:
+        for name, agent in running.agents_of(pattern).items():
+            proxies[name] = await exits.enter_async_context(proxying(agent.port))
+            await stack.register(running.admin, proxies[name].url)
+        yield proxies

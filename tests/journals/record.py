@@ -8,15 +8,13 @@ numbers, is in no table: it is read on the wire, by a proxy between Restate and 
 
 import asyncio
 import tempfile
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
 from hyperframe.frame import DataFrame, Frame
 
 from shared.claims import sample_claims
+from tests.faults.proxy import Proxy, before_the_agents
 from tests.journals.corpus import PATTERNS, RELEASE, Entry, Journal, type_of
 from tests.proof import protocol
 from tour.runtime import journal, stack
@@ -28,36 +26,14 @@ CLAIM = sample_claims()["broken-leg"]
 _PREFACE = len(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
 
 
-@dataclass
-class Tap:
-    """A TCP proxy before an agent. It keeps what the server sends, one buffer for each connection."""
-
-    port: int
-    sent: list[bytearray] = field(default_factory=list)
-
-    async def connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Pass on a connection of the server, both ways."""
-        sent = bytearray()
-        self.sent.append(sent)
-        agent_reader, agent_writer = await asyncio.open_connection("127.0.0.1", self.port)
-        await asyncio.gather(_copy(reader, agent_writer, sent), _copy(agent_reader, writer, bytearray()))
-
-    def start_of(self, invocation: str) -> bytes:
-        """The Start message of an invocation's first attempt."""
-        for sent in self.sent:
-            for stream in _streams(bytes(sent[_PREFACE:])):
-                type, content = next(protocol.frames(stream), (-1, b""))
-                if type == protocol.START and protocol.parsed("Start", content).debug_id == invocation:
-                    return content
-        raise LookupError(f"The server has sent no Start message of {invocation}.")
-
-
-async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, kept: bytearray) -> None:
-    while received := await reader.read(65536):
-        kept += received
-        writer.write(received)
-        await writer.drain()
-    writer.close()
+def start_of(invocation: str, proxy: Proxy) -> bytes:
+    """The Start message of an invocation's first attempt, which has come to the agent through this proxy."""
+    for connection in proxy.connections:
+        for stream in _streams(bytes(connection.sent[_PREFACE:])):
+            type, content = next(protocol.frames(stream), (-1, b""))
+            if type == protocol.START and protocol.parsed("Start", content).debug_id == invocation:
+                return content
+    raise LookupError(f"The server has sent no Start message of {invocation}.")
 
 
 def _streams(sent: bytes) -> list[bytearray]:
@@ -72,23 +48,7 @@ def _streams(sent: bytes) -> list[bytearray]:
     return [*streams.values()]
 
 
-@asynccontextmanager
-async def tapped(running: Stack, pattern: Pattern) -> AsyncIterator[dict[str, Tap]]:
-    """Proxies before the agents of a pattern, by the framework's name; Restate uses them for new claims."""
-    taps, servers = {}, []
-    for name, agent in running.agents_of(pattern).items():
-        taps[name] = tap = Tap(agent.port)
-        server = await asyncio.start_server(tap.connect, "127.0.0.1", 0)
-        servers.append(server)
-        await stack.register(running.admin, f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
-    try:
-        yield taps
-    finally:
-        for server in servers:
-            server.close()
-
-
-async def recorded(running: Stack, framework: Framework, pattern: Pattern, tap: Tap) -> Journal:
+async def recorded(running: Stack, framework: Framework, pattern: Pattern, proxy: Proxy) -> Journal:
     """The journal of one claim. Raises: httpx.HTTPError."""
     invocation = await running.submit(framework, CLAIM, "journals", "journals", pattern=pattern)
     answer = await running.answer(invocation)
@@ -97,7 +57,7 @@ async def recorded(running: Stack, framework: Framework, pattern: Pattern, tap: 
         framework,
         pattern,
         f"/invoke/{framework.service(pattern)}/run",
-        tap.start_of(invocation),
+        start_of(invocation, proxy),
         await entries(running.admin, invocation, answer),
     )
 
@@ -119,9 +79,9 @@ async def main() -> None:
         ):
             for pattern in PATTERNS.values():
                 await running.add(pattern)
-                async with tapped(running, pattern) as taps:
+                async with before_the_agents(running, pattern) as proxies:
                     for name, agent in running.agents_of(pattern).items():
-                        made = await recorded(running, agent.framework, pattern, taps[name])
+                        made = await recorded(running, agent.framework, pattern, proxies[name])
                         made.write()
                         print(f"{made}: {len(made.entries)} entries")
 

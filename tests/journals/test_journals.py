@@ -1,6 +1,5 @@
 """Journals that the releases of the tour have recorded replay on the code of today, in each framework."""
 
-import os
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -9,6 +8,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from tests.conformance.cases import EVERY
 from tests.journals import corpus
 from tests.journals.corpus import HOME, RELEASE, Entry, Journal
 from tests.journals.replaying import Diverged, agent_of, replay
@@ -17,7 +17,6 @@ from tests.proof.protocol import parsed
 from tour.runtime.processes import free_port, running
 
 JOURNALS = {str(journal): journal for journal in corpus.journals()}
-EVERY_POINT = bool(os.environ.get("EVERY_POINT"))
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -36,7 +35,7 @@ async def model(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
 @pytest.mark.parametrize("journal", JOURNALS.values(), ids=str)
 async def test_a_recorded_journal_replays(journal: Journal, model: str, tmp_path: Path) -> None:
     """From the input, from results in the middle, and whole; with EVERY_POINT from each result."""
-    points = journal.points if EVERY_POINT else [1, *journal.points[1:-1:2], *journal.points[-2:]]
+    points = journal.points if EVERY else [1, *journal.points[1:-1:2], *journal.points[-2:]]
     async with agent_of(journal, tmp_path, model) as agent:
         await replay(journal, agent, points)
 

@@ -27,9 +27,7 @@ from durable.branches import branches
 from durable.held_steps import hold_failures
 from tests.durable.programs import perform, together
 from tests.proof.protocol import parsed
-from tests.proof.simulated import DELIVER, Choose, Invocation, Simulation, Violation, given
-
-TERMINAL = -1
+from tests.proof.simulated import DELIVER, TERMINAL, Choose, Invocation, Simulation, Violation, given
 
 
 class Work(BaseModel):
@@ -77,8 +75,8 @@ class Case:
         return re.findall(r"\b[a-e]\d?\b", json.dumps(self.programs))
 
     def invocation(self, plan: dict[str, int], **state: Any) -> Invocation:
-        journal = [given({"programs": self.programs, "limit": self.limit})]
-        return Invocation(app, f"/invoke/Handlers/{self.handler}", fails=plan, **{"journal": journal} | state)
+        state.setdefault("journal", [given({"programs": self.programs, "limit": self.limit})])
+        return Invocation(app, f"/invoke/Handlers/{self.handler}", fails=plan, **state)
 
 
 @dataclass

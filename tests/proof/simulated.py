@@ -25,6 +25,9 @@ DELIVER = ""
 MANY = 100
 """Attempts of an invocation: more than there are entries in any journal here, so it makes no progress."""
 
+TERMINAL = -1
+"""In place of how often a step fails: its first error is terminal."""
+
 Choose = Callable[[list[str]], str]
 """What happens next, of these: a step in flight ends, or DELIVER."""
 
@@ -66,7 +69,7 @@ class Invocation:
     path: str
     journal: list[Entry]
     fails: dict[str, int] = field(default_factory=dict)
-    """How often each of these steps fails before it has a result; -1: its first error is terminal."""
+    """How often each of these steps fails before it has a result, or TERMINAL."""
     suspends: bool = False
     """The server closes its stream at once, so that the handler suspends where it awaits."""
     delays: bool = False
@@ -77,7 +80,7 @@ class Invocation:
     def __post_init__(self) -> None:
         self.ended_before: list[int] = []  # for each entry that is new, how many steps had ended
         self.done = {entry.step for entry in self.journal if entry.type == protocol.RUN_COMPLETION}
-        self.starts, self.ends = Counter[str](), Counter(self.ended)
+        self.starts = Counter[str]()
         self.in_flight: dict[str, asyncio.Future[str]] = {}
         self.violations: list[str] = []
         self.attempts = self.replayed = 0  # the latter in entries
@@ -98,10 +101,9 @@ class Invocation:
         """Let a step in flight end, as it is planned."""
         end, fails = self.in_flight.pop(name), self.fails.get(name, 0)
         self.ended.append(name)
-        self.ends[name] += 1
-        if fails < 0:
+        if fails == TERMINAL:
             end.set_exception(restate.TerminalError(f"{name} gives up", status_code=418))
-        elif self.ends[name] <= fails:
+        elif self.ended.count(name) <= fails:
             end.set_exception(RuntimeError(f"{name} fails"))
         else:
             end.set_result(name)

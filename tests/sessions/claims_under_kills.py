@@ -13,6 +13,7 @@ import httpx
 
 from offline_model.conversation import Conversation, UserText
 from shared.claims import sample_claims
+from tests.conformance.approvals import until
 from tests.sessions.histories import Session, Turn
 from tests.sessions.linearizable import PENDING
 from tour.runtime import journal
@@ -136,14 +137,14 @@ async def ask(
 
 
 async def until_all_have_ended(running: Stack, pattern: Pattern) -> None:
-    """Wait until no claim is open, not even one whose client gave up. Raises: TimeoutError after a minute."""
+    """Wait until no claim is open, not even one whose client gave up. Raises: TimeoutError."""
     service = ADK.service(pattern)
     open_claims = f"SELECT id FROM sys_invocation WHERE target_service_name = {service!r} AND status <> 'completed'"
-    async with asyncio.timeout(60):
-        while True:
-            if not await journal.query(running.admin, open_claims):
-                return
-            await asyncio.sleep(POLL)
+
+    async def all_have_ended() -> bool:
+        return not await journal.query(running.admin, open_claims)
+
+    await until(all_have_ended)
 
 
 async def stored(running: Stack, pattern: Pattern, user: str, session: str) -> Session:
