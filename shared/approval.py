@@ -7,7 +7,6 @@ keep it counts, be it the person, the deadline or the claimant.
     curl localhost:8080/restate/call/ClaimApproval/inv_…/decide --json '{"approved": true, "reason": "invoice seen"}'
 """
 
-import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar
@@ -21,11 +20,12 @@ from restate.extensions import current_context
 from shared.claims import InsuranceClaim
 from shared.funds import release_funds, reserve_funds
 from shared.serving import service_name, terminal_errors
+from shared.variables import number
 
 LIMIT = 10_000.0
 """US dollars above which a person decides."""
 
-DEADLINE = timedelta(seconds=float(os.environ.get("APPROVAL_DEADLINE") or 3 * 24 * 60 * 60))
+DEADLINE = timedelta(seconds=number("APPROVAL_DEADLINE", 3 * 24 * 60 * 60.0))
 """A request that nobody decides on for so long is refused: silence never pays a claim."""
 
 RETENTION = timedelta(days=30)

@@ -17,6 +17,7 @@ import httpx2
 from restate import RunOptions, TerminalError
 
 from durable.held_steps import causes, mended
+from shared.variables import number
 
 RETRIES: RunOptions[Any] = RunOptions(
     max_attempts=3,
@@ -30,7 +31,7 @@ That matters after a crash. Restate also counts the attempts in which the agent 
 agent may have no attempt left for a model that is overloaded.
 """
 
-MODEL_TIMEOUT = float(os.environ.get("MODEL_TIMEOUT") or 120)
+MODEL_TIMEOUT = number("MODEL_TIMEOUT", 120.0)
 """Seconds without a byte from the model, after which an attempt has failed."""
 
 LONGEST_WAIT = 60.0

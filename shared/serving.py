@@ -23,6 +23,7 @@ from lab.observed import InjectedFailure
 from offline_model.sockets import listen
 from shared import llm
 from shared.claims import invalid
+from shared.variables import number
 from tracing import spans as tracing
 
 GRACE = 0.5
@@ -77,6 +78,7 @@ def serve(*services: restate.Service | restate.VirtualObject | restate.Workflow)
 
 def serve_app(app: Any, *names: str) -> None:
     """Serve any ASGI app as `serve` does; `names` are printed with the address."""
+    number("TOOL_CALLS_AT_ONCE", 1)  # `durable` reads it in each turn: here a number that is none is told early
     listener = _listen(os.environ.get("HOST", "127.0.0.1"), os.environ.get("PORT", "9080"))
     config = Config()
     config.bind = [f"fd://{listener.fileno()}"]

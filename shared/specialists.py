@@ -4,7 +4,6 @@ A specialist works inside the claim's invocation (`*/specialist_agents_agent.py`
 SDK (`deploy/specialist_services.py`).
 """
 
-import os
 from collections.abc import AsyncIterator, Awaitable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
@@ -18,11 +17,12 @@ from durable.branches import branches
 from durable.budget import Budget
 from durable.held_steps import holding
 from shared.claims import InsuranceClaim
+from shared.variables import number
 
-CALLS = int(os.environ.get("CLAIM_CALLS") or 30)
+CALLS = number("CLAIM_CALLS", 30)
 """Model calls that a claim may cost; eight are usual: two of the claim agent and two of each specialist."""
 
-TOKENS = int(os.environ.get("CLAIM_TOKENS") or 100_000)
+TOKENS = number("CLAIM_TOKENS", 100_000)
 """Tokens that all of them may read and write."""
 
 Specialty: TypeAlias = Literal["medical", "cost", "fraud"]

@@ -9,12 +9,13 @@ import { z } from "zod";
 import { bounded, type InsuranceClaim, inputOf, stripped } from "./claims.ts";
 import { releaseFunds, reserveFunds } from "./funds.ts";
 import { endOf, serviceName, terminalErrors, watched } from "./serving.ts";
+import { number } from "./variables.ts";
 
 /** US dollars above which a person decides. */
 const LIMIT = 10_000;
 
 /** A request that nobody decides on for so long is refused: silence never pays a claim. */
-const DEADLINE = { seconds: Number(process.env.APPROVAL_DEADLINE || 3 * 24 * 60 * 60) };
+const DEADLINE = { seconds: number("APPROVAL_DEADLINE", 3 * 24 * 60 * 60, false) };
 
 /** How long somebody who decides too late is told what the outcome was. */
 const RETENTION = { days: 30 };

@@ -4,6 +4,7 @@ import { setTimeout } from "node:timers/promises";
 import { serde, TerminalError } from "@restatedev/restate-sdk";
 import { AISDKError, APICallError, type LanguageModelMiddleware } from "ai";
 import { servedBeside } from "./beside.ts";
+import { number } from "./variables.ts";
 
 /** Every durable model call: three attempts, then a terminal error. Without it Restate would retry for ever. */
 export const RETRIES = { maxRetryAttempts: 3, initialRetryInterval: 200, retryIntervalFactor: 3 };
@@ -14,7 +15,7 @@ export const RETRIES = { maxRetryAttempts: 3, initialRetryInterval: 200, retryIn
 export const DURABLE_CALLS = { ...RETRIES, serde: serde.json };
 
 /** Milliseconds for an answer of the model, after which an attempt has failed. */
-const MODEL_TIMEOUT = Number(process.env.MODEL_TIMEOUT || 120) * 1000;
+const MODEL_TIMEOUT = number("MODEL_TIMEOUT", 120, false) * 1000;
 
 /** Milliseconds: an overloaded provider that asks for a longer pause than this is asked again nevertheless. */
 const LONGEST_WAIT = 60_000;

@@ -74,15 +74,20 @@ export function serve(...services: Services): void {
   const port = Number(process.env.PORT || 9080);
   const key = process.env.RESTATE_IDENTITY_KEY;
   const server = http2.createServer(createEndpointHandler({ services, ...(key && { identityKeys: [key] }) }));
-  server.on("error", (error) => {
+  const refused = (error: unknown) => {
     console.error(
-      `Cannot listen on ${host}:${port}: ${error.message}.\n` +
+      `Cannot listen on ${host}:${process.env.PORT || port}: ${error instanceof Error ? error.message : error}.\n` +
         `Stop the program that uses the port, or choose another one: PORT=9180 node ${process.argv[1]}`,
     );
     process.exit(1);
-  });
+  };
+  server.on("error", refused);
   const names = services.map(({ name }) => name).join(", ");
-  server.listen(port, host, () => console.error(`${names} on http://${host}:${port}`));
+  try {
+    server.listen(port, host, () => console.error(`${names} on http://${host}:${port}`));
+  } catch (error) {
+    refused(error); // the port is not a number of 16 bits
+  }
   for (const signal of ["SIGTERM", "SIGINT"] as const)
     process.once(signal, () => flush().finally(() => process.exit(0)));
 }

@@ -5,11 +5,12 @@ import type { Context } from "@restatedev/restate-sdk";
 import { z } from "zod";
 import { Budget, limit } from "./budget.ts";
 import { InsuranceClaim } from "./claims.ts";
+import { number } from "./variables.ts";
 
 /** What a claim may cost: model calls, of which eight are usual, and the tokens that they read and write. */
 const OF_A_CLAIM = Budget.parse({
-  calls: Number(process.env.CLAIM_CALLS || 30),
-  tokens: Number(process.env.CLAIM_TOKENS || 100_000),
+  calls: number("CLAIM_CALLS", 30),
+  tokens: number("CLAIM_TOKENS", 100_000),
 });
 
 const Specialty = z.enum(["medical", "cost", "fraud"]);

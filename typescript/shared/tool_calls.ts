@@ -6,6 +6,10 @@
 
 import { type Context, RestatePromise, TerminalError } from "@restatedev/restate-sdk";
 import type { OnLanguageModelCallEndCallback } from "ai";
+import { number } from "./variables.ts";
+
+/** The number of tool calls of a turn that run at the same time, unless an agent says otherwise. */
+const AT_ONCE = number("TOOL_CALLS_AT_ONCE", Number.POSITIVE_INFINITY);
 
 /** Waits for Restate, and passes the turn on meanwhile. */
 export type Wait = <T>(promise: RestatePromise<T>) => Promise<T>;
@@ -35,7 +39,7 @@ export class ToolCalls {
 
   constructor(outer = alone, limit?: number | null) {
     this.#outer = outer;
-    this.#limit = limit || Number(process.env.TOOL_CALLS_AT_ONCE) || Number.POSITIVE_INFINITY;
+    this.#limit = limit || AT_ONCE;
   }
 
   /** Expects these calls next, in this order. Calls of one id cannot be told apart: then it expects none. */

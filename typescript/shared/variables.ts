@@ -1,0 +1,21 @@
+// Numbers that environment variables hold: shared/variables.py for Node.
+
+/** In seconds, thirty years. */
+const MOST = 10 ** 9;
+
+/** The number in this variable, or the usual one where it is unset or empty; a fraction only if `whole` is false.
+ *
+ * Exits with 1, and says why, unless it is greater than 0 and at most `MOST`.
+ */
+export function number(variable: string, usual: number, whole = true): number {
+  const text = process.env[variable];
+  if (!text) return usual;
+  const written = whole ? /^[0-9]{1,10}$/ : /^[0-9]{1,10}(\.[0-9]+)?$/;
+  const value = written.test(text) ? Number(text) : 0;
+  if (value > 0 && value <= MOST) return value;
+  console.error(
+    `${variable} is '${text}': it must be a ${whole ? "whole " : ""}number greater than 0, and at most ` +
+      `${MOST.toLocaleString("en-US")}.\nChange it, or unset it.`,
+  );
+  process.exit(1);
+}
