@@ -13,7 +13,12 @@ GITHUB = ROOT / ".github"
 
 
 @pytest.mark.parametrize(
-    ("schema", "file"), [("github-workflows", "workflows/ci.yml"), ("dependabot", "dependabot.yml")]
+    ("schema", "file"),
+    [
+        ("github-workflows", "workflows/ci.yml"),
+        ("github-workflows", "workflows/nightly.yml"),
+        ("dependabot", "dependabot.yml"),
+    ],
 )
 def test_it_follows_its_schema(schema: str, file: str) -> None:
     command: list[str | Path] = [

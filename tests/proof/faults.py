@@ -196,6 +196,14 @@ FAULTS = [
         "restate_loop and not typescript",
     ),
     Fault(
+        "a model call is no step: a replay has a second answer",
+        "restate_loop/agent_loop.py",
+        'await ctx.run_typed("call LLM", call_model, llm.RETRIES, messages)',
+        "await call_model(messages)",
+        f"{SUITE}/test_promise.py",
+        "before_and_after",
+    ),
+    Fault(
         "Google ADK's tool calls go on when one has failed",
         "durable/adapters/google_adk.py",
         "        await ToolCalls.of(id).fail(id, error)",
@@ -242,6 +250,19 @@ FAULTS = [
         "        return event",
         f"{SUITE}/test_sessions.py",
         "live",
+    ),
+    Fault(
+        "a stale session: it is read once, and kept in the process",
+        "google_adk/sessions.py",
+        "    async def delete_session(self, *, app_name",
+        "    async def get_session(self, **about):  # type: ignore\n"
+        '        kept, name = self.__dict__.setdefault("kept", {}), str(about)\n'
+        "        if name not in kept:\n"
+        "            kept[name] = await super().get_session(**about)\n"
+        "        return kept[name]\n\n"
+        "    async def delete_session(self, *, app_name",
+        "tests/sessions/test_sessions_under_kills.py",
+        "some_order",
     ),
     Fault(
         "two decisions of a person count",
