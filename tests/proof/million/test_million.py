@@ -1,5 +1,6 @@
 """The storms of `tests.proof.million`: a minute of them with a new seed each day, and proof that they can fail."""
 
+import json
 import os
 from datetime import date
 from pathlib import Path
@@ -14,6 +15,7 @@ from tests.proof.million.raging import rage
 from tests.proof.million.shrinking import smallest
 from tests.proof.million.storm import SERVER, Invocation, Step, Storm, plan
 from tests.proof.million.witness import Messages
+from tour.runtime.frameworks import ROOT
 
 SECONDS = float(os.environ.get("MILLION_SECONDS") or 60)
 """No round of `test_a_minute_of_today_s_storm` begins after that."""
@@ -119,6 +121,21 @@ def test_a_seed_gives_one_storm_and_another_seed_another() -> None:
     assert storm == plan(3000, "1/0", 2) != plan(3000, "1/1", 2)
     assert Storm.model_validate_json(storm.model_dump_json()) == storm
     assert {kill.victim for kill in storm.kills} >= {SERVER, 0}
+
+
+def test_the_page_has_the_figures_of_the_run() -> None:
+    run = json.loads((ROOT / "docs/million.json").read_text())
+    page = " ".join((ROOT / "docs/verification.md").read_text().split())
+    for said in (
+        f"{run['steps']:,} steps in {run['invocations']:,} invocations, with {run['failures']:,} failures of steps, "
+        f"{run['agent_kills']} kills of agents and {run['server_kills']} of the server, "
+        f"in {run['seconds'] / 60:.0f} minutes",
+        f"Kills cost {run['lost']:,} starts",
+        f"{run['steps']:,} steps under {run['agent_kills'] + run['server_kills']} kills: none repeated, none redone",
+    ):
+        assert said in page
+    assert run["repeated"] == run["redone"] == run["wrong"] == 0
+    assert run["upper_bound_95"] < 1e-6, "below one in a million"
 
 
 @pytest.mark.server
