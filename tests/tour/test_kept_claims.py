@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -88,7 +87,7 @@ def test_a_page_that_is_killed_loses_no_claim_that_waits(network: Namespace, tmp
             )
             answer = asked(network, f"http://127.0.0.1:8080/restate/invocation/{id}/attach")
         finally:
-            page.send_signal(signal.SIGINT)
+            page.terminate()
     assert answer.startswith("Approved:")
     assert "approved by a person: seen" in answer
     assert Funds(tmp_path / "funds.sqlite").all() == {id: "reserved"}
