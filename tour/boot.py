@@ -27,11 +27,11 @@ async def booted(
 ) -> AsyncIterator[Stack]:
     """The stack of a command, for as long as the block runs; latencies in seconds. Raises: TourError.
 
-    It takes the usual ports and keeps its journals. If another program has one of these ports, or `TOUR_PORTS` is
-    `free`, it takes free ports, and its journals go with it.
+    It takes the usual ports and keeps its journals. If another program has one of Restate's ports, or `TOUR_PORTS` is
+    `free`, it takes free ports, and its journals go with it. Those of a Restate that is named stay where they are.
     """
-    wanted = os.environ.get("TOUR_PORTS") != "free" and not os.environ.get("RESTATE_ADMIN_URL")
-    usual = wanted and not Ports().holders()
+    named = bool(os.environ.get("RESTATE_ADMIN_URL"))
+    usual = os.environ.get("TOUR_PORTS") != "free" and (named or not Ports().holders())
     with tempfile.TemporaryDirectory(prefix="tour-") as folder:
         async with stack.running(
             Path(folder),

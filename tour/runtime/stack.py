@@ -197,10 +197,9 @@ async def running(
         lab.clear_plan()
         if step_latency:
             lab.plan(*(Fault(step, "delay", step_latency) for step in CHECKS))
-        lab_env = {
-            "TOUR_LAB": str(folder / "lab.sqlite"),
-            "FUNDS_LEDGER": str((data or folder / "restate").parent / "funds.sqlite"),
-        }
+        beside = data.parent if data else folder  # the bank forgets nothing before the journals do
+        beside.mkdir(parents=True, exist_ok=True)
+        lab_env = {"TOUR_LAB": str(folder / "lab.sqlite"), "FUNDS_LEDGER": str(beside / "funds.sqlite")}
 
         async def boot_restate() -> Restate:
             if admin := os.environ.get("RESTATE_ADMIN_URL"):
