@@ -334,11 +334,15 @@ def find(fault: Fault) -> Found | None:
     failed = re.search(r"^FAILED (\S+::\w+)", run.stdout, re.MULTILINE)
     if not failed:
         return None
-    if tried := re.search(r"\(after (\d+ orders, \d+ crashes)\)", run.stdout):
-        return Found(failed[1], tried[1])
+    if tried := re.search(r"\(after (\d+ orders), (\d+ crashes)\)", run.stdout):
+        return Found(failed[1], f"{singular(tried[1])}, {singular(tried[2])}")
     passed = re.search(r"(\d+) passed", run.stdout)
-    number = 1 + int(passed[1]) if passed else 1
-    return Found(failed[1], "1 case" if number == 1 else f"{number} cases")
+    return Found(failed[1], singular(f"{1 + int(passed[1]) if passed else 1} cases"))
+
+
+def singular(counted: str) -> str:
+    """The same, in the singular where it is one."""
+    return {"1 orders": "1 order", "1 crashes": "1 crash", "1 cases": "1 case"}.get(counted, counted)
 
 
 @contextmanager
