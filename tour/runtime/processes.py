@@ -183,7 +183,7 @@ PORTS = range(20_000, 32_700)
 
 
 def _reserved_ports() -> Iterator[int]:
-    """The ports of a block after another. A block is ours while we hold the UDP port with the number of its first."""
+    """The ports of one block after another. A block is ours while we hold the UDP port with the number of its first."""
     for first in SystemRandom().sample(PORTS[::BLOCK], len(PORTS) // BLOCK):
         reservation = socket.socket(type=socket.SOCK_DGRAM)
         try:

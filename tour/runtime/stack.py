@@ -113,7 +113,10 @@ class Stack:
             await self._kept.enter_async_context(agent.kept())
 
     async def resume(self) -> None:
-        """Start the agents of other patterns whose claims are open, in journals that were kept. Raises: TourError."""
+        """Start the agents of other patterns whose claims are open, in journals that were kept.
+
+        Raises: TourError; httpx.HTTPError.
+        """
         open_claims = "SELECT DISTINCT target_service_name AS service FROM sys_invocation WHERE status <> 'completed'"
         services = {row["service"] for row in await journal.query(self.admin, open_claims)}
         for pattern in PATTERNS:
