@@ -4,7 +4,9 @@ The source is the admin API's SQL tables `sys_invocation`, `sys_journal` and `sy
 the Restate server, in milliseconds. The agents themselves are not instrumented.
 """
 
+import asyncio
 import json
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -13,6 +15,8 @@ from typing import Any
 import httpx
 
 from durable.budget import MODEL_CALLS, usage
+from tour.runtime.errors import TourError
+from tour.runtime.processes import POLL
 
 BOOKKEEPING = {"store session", "archive events"}
 """Steps of the integrations that are neither a model call nor the work of a tool."""
@@ -106,6 +110,24 @@ async def query(admin: httpx.AsyncClient, sql: str) -> list[dict[str, Any]]:
     response.raise_for_status()
     rows: list[dict[str, Any]] = response.json()["rows"]
     return rows
+
+
+async def ready(admin: httpx.AsyncClient, timeout: float = 30.0) -> None:
+    """Wait until Restate answers queries: it answers 500 after a start, until its partitions have leaders.
+
+    Raises: TourError after `timeout` seconds; httpx.HTTPError.
+    """
+    deadline = time.monotonic() + timeout
+    while True:
+        try:
+            await query(admin, "SELECT id FROM sys_invocation LIMIT 1")
+            return
+        except httpx.HTTPStatusError as error:
+            if time.monotonic() > deadline:
+                raise TourError(
+                    f"Restate answers no query on {admin.base_url}: {error.response.text}", "Start it again."
+                ) from error
+        await asyncio.sleep(POLL)
 
 
 def _among(ids: Sequence[str]) -> str:

@@ -261,7 +261,7 @@ async def running(
             httpx.AsyncClient(base_url=restate.ingress, timeout=None, limits=httpx.Limits(max_connections=None))
         )
         running = Stack(restate, admin, ingress, folder, lab, model, agents, pattern, boot_agents, env_of)
-        await running.register(agents)
+        await asyncio.gather(journal.ready(admin), running.register(agents))
         yield running
 
 
