@@ -17,7 +17,7 @@ from bench.steps import KINDS
 from tour.runtime.errors import TourError
 from tour.runtime.frameworks import FRAMEWORKS, ROOT
 
-CHOSEN = [framework for framework in FRAMEWORKS if framework.name in ("google_adk", "vercel_ai")]
+CHOSEN = [framework for framework in FRAMEWORKS if framework.name in ("google_adk", "langchain_agent", "vercel_ai")]
 AGAINST = [peer for peer in PEERS if peer.name == "langgraph.sqlite"]
 SMALL = Extent(
     claims=3, blocks=1, concurrency=(1, 4), against=(1,), steps=(3, 6), payloads=(1_000, 10_000), turns=(2, 4)
