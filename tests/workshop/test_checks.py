@@ -169,6 +169,19 @@ async def test_branches_that_all_ask_the_last_specialist(tmp_path: Path) -> None
     assert "medical 0, cost 0" in said
 
 
+async def test_specialists_that_hang(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tasks that await Restate can hang by chance; these always do."""
+    monkeypatch.setattr(chapter(12).check, "STILL", 3.0)
+    said = await wrong(
+        tmp_path,
+        12,
+        ("await branches(restate_context(), work)", "await asyncio.gather(*(branch() for branch in work.values()))"),
+        ('restate_context().run_typed("eligibility", checks.check_eligibility, claim=claim)', "asyncio.Event().wait()"),
+        ("import restate\n", "import asyncio\n\nimport restate\n"),
+    )
+    assert "A replay asks for cost where the journal has fraud." in said
+
+
 async def test_checks_that_are_no_steps(tmp_path: Path) -> None:
     change = ('ctx.run_typed("fraud", check_fraud, claim=claim),', "")
     said = await wrong(tmp_path, 4, change)
