@@ -17,7 +17,7 @@ import httpx2
 from restate import RunOptions, TerminalError
 
 from durable.held_steps import causes, mended
-from shared.variables import number
+from shared.variables import number, reach_loopback_directly
 
 RETRIES: RunOptions[Any] = RunOptions(
     max_attempts=3,
@@ -92,6 +92,7 @@ def one_line(text: str, most: int = 1_000) -> str:
 
 def http_client() -> httpx2.AsyncClient:
     """The HTTP client of a model's client: as OpenAI's own, with `MODEL_TIMEOUT`; it looks at each answer first."""
+    reach_loopback_directly()
     return httpx2.AsyncClient(
         timeout=httpx2.Timeout(MODEL_TIMEOUT, connect=10),
         limits=httpx2.Limits(max_connections=1000, max_keepalive_connections=100),

@@ -1,9 +1,10 @@
-"""Numbers that environment variables hold."""
+"""What environment variables say: numbers, and proxies."""
 
 import os
 import re
 import sys
 from typing import TypeVar
+from urllib.request import getproxies
 
 N = TypeVar("N", int, float)
 
@@ -29,3 +30,16 @@ def number(variable: str, usual: N) -> N:
             "Change it, or unset it."
         )
     return value
+
+
+def reach_loopback_directly() -> None:
+    """Exempt loopback from the proxy that the environment, or a setting of macOS, names for HTTP.
+
+    Without that, a client of this process or of its children would look there for the Restate and the model that run
+    on this machine.
+    """
+    proxies = getproxies()
+    direct = proxies.pop("no", "")
+    if proxies and direct != "*":
+        both = ",".join(filter(None, [direct, "localhost", "127.0.0.1", "::1"]))
+        os.environ.update({f"{scheme}_proxy": url for scheme, url in proxies.items()}, no_proxy=both, NO_PROXY=both)

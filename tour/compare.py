@@ -220,15 +220,16 @@ async def _once(
     ids = await asyncio.gather(
         *(stack.submit(framework, claim, "tour", session, pattern=pattern) for framework in frameworks)
     )
-    answers = [asyncio.create_task(stack.answer(id)) for id in ids]
-    with Live(console=console, transient=True, refresh_per_second=10) as live:
-        while True:
-            done = all(task.done() for task in answers)  # before reading: the last reading is complete
-            invocations = await journal.read(stack.admin, *ids)
-            live.update(progress(title, frameworks, [invocations.get(id) for id in ids]))
-            if done:
-                break
-            await asyncio.wait(answers, timeout=0.1)
+    async with asyncio.TaskGroup() as group:
+        answers = [group.create_task(stack.answer(id)) for id in ids]
+        with Live(console=console, transient=True, refresh_per_second=10) as live:
+            while True:
+                done = all(task.done() for task in answers)  # before reading: the last reading is complete
+                invocations = await journal.read(stack.admin, *ids)
+                live.update(progress(title, frameworks, [invocations.get(id) for id in ids]))
+                if done:
+                    break
+                await asyncio.wait(answers, timeout=0.1)
     tokens = await journal.tokens(stack.admin, *ids)
     ledger = stack.lab.ledger(invocations=ids)
     return [

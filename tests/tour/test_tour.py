@@ -44,7 +44,8 @@ def _mind_ctrl_c() -> None:
 @pytest.mark.server
 async def test_one_claim_to_all(tmp_path: Path) -> None:
     latencies = ("--model-latency", "0", "--step-latency", "0.1")
-    process = await tour(*latencies, home=tmp_path, env={"COLUMNS": "80"}, real_starts=True)
+    env = {"COLUMNS": "80", "ALL_PROXY": f"http://127.0.0.1:{free_port()}"}  # where no proxy listens
+    process = await tour(*latencies, home=tmp_path, env=env, real_starts=True)
     said = (await process.communicate())[0].decode()
     assert process.returncode == 0, said
     for framework in FRAMEWORKS:
@@ -100,6 +101,21 @@ async def test_errors_say_what_is_wrong_and_what_to_do(
     assert remedy in said
     assert "Traceback" not in said
     assert len(said.splitlines()) < 24
+
+
+@pytest.mark.server
+async def test_restate_goes_away_in_the_middle(tmp_path: Path) -> None:
+    process = await tour("--only", "restate_loop", "--model-latency", "60", home=tmp_path)
+    assert process.stdout
+    await process.stdout.readuntil(b"Model: ")
+    (server,) = (child for child in psutil.Process(process.pid).children() if child.name() == "restate-server")
+    server.kill()
+    said = (await process.communicate())[0].decode()
+    assert process.returncode == 1
+    assert re.search(r"\nError: http://127.0.0.1:\d+/ no longer answers as it should: .+\nSee whether .+\n$", said), (
+        said
+    )
+    assert "Traceback" not in said
 
 
 async def test_the_page_s_port_is_taken(tmp_path: Path) -> None:

@@ -6,21 +6,43 @@ import sys
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+import httpx
 from rich.console import Console
 from rich.markup import escape
 
+from shared.variables import reach_loopback_directly
 from tour.runtime.errors import TourError
 
 
 def command_line(cli: Callable[[], Any], console: Console) -> None:
-    """Run a command line. A TourError is explained on the console, and the program exits with 1."""
+    """Run a command line. Where it ends with an error that it foresees, this is explained, and the exit code is 1."""
+    reach_loopback_directly()
     try:
         cli()
-    except TourError as error:
+    except Exception as error:
+        told = explained(error)
+        if told is None:
+            raise
         console.quiet = False  # errors are shown even with `--json -`, where nothing else is
-        console.print("[bold red]Error:[/] " + escape(error.problem), soft_wrap=True, highlight=False)
-        console.print(error.remedy, soft_wrap=True, highlight=False, markup=False)
+        console.print("[bold red]Error:[/] " + escape(told.problem), soft_wrap=True, highlight=False)
+        console.print(told.remedy, soft_wrap=True, highlight=False, markup=False)
         sys.exit(1)
+
+
+def explained(error: Exception) -> TourError | None:
+    """The error in words: a TourError, or that Restate went away in the middle of a job. None for any other."""
+    match error:
+        case TourError():
+            return error
+        case httpx.HTTPError():
+            address, why = error.request.url.copy_with(raw_path=b"/"), str(error) or type(error).__name__
+            return TourError(
+                f"{address} no longer answers as it should: {why}",
+                "See whether Restate still runs (`uv run tour doctor`), and begin again.",
+            )
+        case ExceptionGroup():
+            return next(filter(None, map(explained, error.exceptions)), None)
+    return None
 
 
 def until_done(job: Coroutine[Any, Any, None]) -> None:

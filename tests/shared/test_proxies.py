@@ -1,0 +1,56 @@
+"""A proxy that the environment names gets what is for elsewhere, and nothing that is for loopback."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.request import proxy_bypass
+
+import httpx
+import pytest
+
+from shared import llm
+from shared.variables import reach_loopback_directly
+
+VARIABLES = [name for kind in ("http", "https", "all", "no") for name in (f"{kind}_proxy", f"{kind}_proxy".upper())]
+
+
+@contextmanager
+def answering(name: str) -> Iterator[int]:
+    """A server that answers every request with `name`. Yields its port."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(name)))
+            self.end_headers()
+            self.wfile.write(name.encode())
+
+        def log_message(self, format: str, *args: object) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,)).start()
+        try:
+            yield server.server_port
+        finally:
+            server.shutdown()
+
+
+@pytest.mark.parametrize("proxy", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
+@pytest.mark.parametrize("direct", ["", "intranet.example"])
+@pytest.mark.parametrize("begin", [reach_loopback_directly, llm.http_client])
+def test_loopback_is_reached_directly(
+    proxy: str, direct: str, begin: Callable[[], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable in VARIABLES:
+        monkeypatch.setenv(variable, "")  # so that it is as before when the test ends
+        monkeypatch.delenv(variable)
+    with answering("server") as port, answering("proxy") as between:
+        monkeypatch.setenv(proxy, f"http://127.0.0.1:{between}")
+        monkeypatch.setenv("no_proxy", direct)
+        assert httpx.get(f"http://127.0.0.1:{port}/").text == "proxy"
+        begin()
+        for host in ("127.0.0.1", "localhost"):
+            assert httpx.get(f"http://{host}:{port}/").text == "server"
+        assert httpx.get("http://elsewhere.example/").text == "proxy"
+        assert proxy_bypass("intranet.example") == bool(direct)
