@@ -11,8 +11,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
 import platformdirs
 
+from tour.runtime import journal
 from tour.runtime.errors import TourError
 from tour.runtime.frameworks import ROOT
 from tour.runtime.node import npm_ci
@@ -119,10 +121,12 @@ class Restate:
         await self.until_ready()
 
     async def until_ready(self) -> None:
-        """Wait until our server answers. Raises: TourError when it ends, or does not answer in 60 s."""
-        assert self.process
-        await self.process.until(f"{self.admin}/health")
-        await self.process.until(f"{self.ingress}/restate/health")
+        """Wait until the server answers, queries too. Raises: TourError when ours ends, or it does not in 60 s."""
+        if self.process:
+            await self.process.until(f"{self.admin}/health")
+            await self.process.until(f"{self.ingress}/restate/health")
+        async with httpx.AsyncClient(base_url=self.admin, timeout=30, verify=self.process is None) as admin:
+            await journal.ready(admin)
 
 
 def binary() -> Path | None:

@@ -261,7 +261,7 @@ async def running(
             httpx.AsyncClient(base_url=restate.ingress, timeout=None, limits=httpx.Limits(max_connections=None))
         )
         running = Stack(restate, admin, ingress, folder, lab, model, agents, pattern, boot_agents, env_of)
-        await asyncio.gather(journal.ready(admin), running.register(agents))
+        await running.register(agents)
         yield running
 
 
@@ -302,7 +302,9 @@ async def _existing(ingress: str, admin: str) -> Restate:
                     f"Restate does not answer on {url}: {error}",
                     "Start that Restate, or unset RESTATE_INGRESS_URL and RESTATE_ADMIN_URL to use an embedded one.",
                 ) from error
-    return Restate(ingress, admin)
+    restate = Restate(ingress, admin)
+    await restate.until_ready()
+    return restate
 
 
 async def _start_model(
