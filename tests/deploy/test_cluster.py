@@ -34,7 +34,7 @@ from tour.runtime.frameworks import FAN_OUT, FRAMEWORKS, REMOTE_CHECKS, Framewor
 from tour.runtime.processes import free_port
 from tour.runtime.stack import Stack
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.server]
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.server, pytest.mark.timeout(400)]
 
 T = TypeVar("T")
 

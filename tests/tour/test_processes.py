@@ -109,7 +109,7 @@ async def test_a_child_that_ends_early_is_quoted(tmp_path: Path) -> None:
 async def test_a_child_that_is_not_ready_in_time_is_quoted(tmp_path: Path) -> None:
     async with running("The child", SLEEP, tmp_path / "log") as process:
         await process.until(lambda: "up" in process.log_tail())
-        with pytest.raises(TourError, match="The child is not ready") as error:
+        with pytest.raises(TourError, match="The child is not ready after") as error:
             await process.until(f"http://127.0.0.1:{free_port()}", timeout=0.1)
     assert "up" in error.value.problem
     assert str(process.log) in error.value.remedy

@@ -99,8 +99,10 @@ class Process:
             # A process that has ended is not ready, even if another program answers on its port.
             while not (await _answers(client, ready) if isinstance(ready, str) else ready()) or not self.alive:
                 if not self.alive or time.monotonic() > deadline:
-                    state = "is not ready" if self.alive else f"ended with code {self.child.returncode}"
-                    raise TourError(f"{self.name} {state}. It said:\n{self.log_tail()}", f"Its log: {self.log}")
+                    ended = f"ended with code {self.child.returncode}"
+                    state = f"is not ready after {timeout:g} s" if self.alive else ended
+                    said = f"It said:\n{tail}" if (tail := self.log_tail()) else "It said nothing."
+                    raise TourError(f"{self.name} {state}. {said}", f"Its log: {self.log}")
                 await asyncio.sleep(POLL)
 
 
