@@ -48,7 +48,7 @@ class Decision(BaseModel):
     model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
 
     approved: Annotated[bool, Field(strict=True)]
-    reason: Annotated[str, Field(min_length=1, max_length=500)]
+    reason: Annotated[str, Field(min_length=1, max_length=500, pattern=r"[\p{L}\p{N}\p{P}\p{S}]")]  # can be seen
 
 
 def why_a_person(claim: InsuranceClaim, risk: str) -> str:

@@ -145,6 +145,7 @@ async def test_an_unknown_id_and_a_decision_that_is_none_are_client_errors(
         (None, "seen", {}, "approved"),
         (True, " ", {}, "reason"),
         (True, "x" * 501, {}, "reason"),
+        (True, "\u200b\x00\x1f", {}, "reason"),
         (True, "seen", {"outcome": "approved"}, "outcome"),
     )
     for approved, reason, more, named in wrong:

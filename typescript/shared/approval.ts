@@ -24,7 +24,10 @@ const RETENTION = { days: 30 };
 type Shown = { claim: InsuranceClaim; why: string };
 
 /** What the person says. The reason is data for the model, as a claim is. */
-const Decision = z.strictObject({ approved: z.boolean(), reason: bounded(stripped(), 500) });
+const Decision = z.strictObject({
+  approved: z.boolean(),
+  reason: bounded(stripped(), 500).regex(/[\p{L}\p{N}\p{P}\p{S}]/u), // can be seen
+});
 
 /** Why a person has to decide on this claim; empty when none has to. */
 export function whyAPerson(claim: InsuranceClaim, risk: string): string {
