@@ -41,5 +41,6 @@ def reach_loopback_directly() -> None:
     proxies = getproxies()
     direct = proxies.pop("no", "")
     if proxies and direct != "*":
-        both = ",".join(filter(None, [direct, "localhost", "127.0.0.1", "::1"]))
-        os.environ.update({f"{scheme}_proxy": url for scheme, url in proxies.items()}, no_proxy=both, NO_PROXY=both)
+        hosts = dict.fromkeys([*filter(None, direct.split(",")), "localhost", "127.0.0.1", "::1"])
+        variables = {f"{scheme}_proxy": url for scheme, url in proxies.items()}
+        os.environ.update(variables, no_proxy=",".join(hosts), NO_PROXY=",".join(hosts))

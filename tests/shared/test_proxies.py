@@ -1,5 +1,6 @@
 """A proxy that the environment names gets what is for elsewhere, and nothing that is for loopback."""
 
+import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -50,6 +51,8 @@ def test_loopback_is_reached_directly(
         monkeypatch.setenv("no_proxy", direct)
         assert httpx.get(f"http://127.0.0.1:{port}/").text == "proxy"
         begin()
+        begin()
+        assert os.environ["NO_PROXY"].count("localhost") == 1
         for host in ("127.0.0.1", "localhost"):
             assert httpx.get(f"http://{host}:{port}/").text == "server"
         assert httpx.get("http://elsewhere.example/").text == "proxy"

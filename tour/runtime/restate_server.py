@@ -121,7 +121,7 @@ class Restate:
         await self.until_ready()
 
     async def until_ready(self) -> None:
-        """Wait until the server answers, queries too. Raises: TourError when ours ends, or it does not in 60 s."""
+        """Wait until the server answers, queries too. Raises: TourError when ours ends, or it does not in time."""
         if self.process:
             await self.process.until(f"{self.admin}/health")
             await self.process.until(f"{self.ingress}/restate/health")

@@ -35,7 +35,8 @@ def explained(error: Exception) -> TourError | None:
         case TourError():
             return error
         case httpx.HTTPError():
-            address, why = error.request.url.copy_with(raw_path=b"/"), str(error) or type(error).__name__
+            address = error.request.url.copy_with(raw_path=b"/")
+            why = str(error).partition("\n")[0] or type(error).__name__
             return TourError(
                 f"{address} no longer answers as it should: {why}",
                 "See whether Restate still runs (`uv run tour doctor`), and begin again.",
