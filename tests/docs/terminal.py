@@ -26,7 +26,7 @@ from tour.runtime.node import TYPESCRIPT
 from tour.runtime.processes import POLL
 from tour.runtime.restate_server import SERVER, Ports
 
-PATIENCE = 150.0
+PATIENCE = 300.0
 """Seconds that a command may take, or a server until it is ready, on a machine that does other things, too."""
 
 CURL = "silent\nshow-error\nfail-with-body\nmax-time = 60\n"

@@ -45,6 +45,7 @@ TROUBLES = {
     "`The page cannot listen": ("tour/test_tour.py", "test_the_page_s_port_is_taken"),
     "`no browser: install": ("docs/test_docs.py", "test_without_a_browser_the_tests_of_the_page_are_skipped"),
     "`Cannot listen on": ("shared/test_entrypoints.py", "test_a_taken_port_is_explained"),
+    "`http://127.0.0.1:… no longer": ("tour/test_tour.py", "test_restate_goes_away_in_the_middle"),
     "`npm could not install": ("tour/test_restate_server.py", "test_an_unreachable_registry_is_explained"),
     "`400 invalid claim": ("shared/test_entrypoints.py", "test_alone_without_a_key"),
     "`404 service": ("shared/test_entrypoints.py", "test_a_service_that_is_not_registered"),
