@@ -333,7 +333,7 @@ class Tab:
                 if lane not in sent.answers and id in seen and seen[id].completed:
                     sent.answers[lane] = await self.stack.answer(id)
         except httpx.HTTPError as error:
-            self.ledger.text = f"Restate does not answer: {error!r}"
+            self.ledger.text = f"Restate does not answer: {error!r}. If it has ended, start the tour again."
             return
         self._draw(sent, seen, self.stack.lab.ledger(invocations=ids.values()))
         if sent.done:
