@@ -121,10 +121,14 @@ class Restate:
         await self.until_ready()
 
     async def until_ready(self) -> None:
-        """Wait until the server answers, queries too. Raises: TourError when ours ends, or it does not in time."""
+        """Wait until the server answers, queries too.
+
+        Raises: TourError when ours ends, or it does not in time; httpx.HTTPError when it goes away meanwhile.
+        """
         if self.process:
             await self.process.until(f"{self.admin}/health")
             await self.process.until(f"{self.ingress}/restate/health")
+        # Ours is on loopback, where there are no certificates to verify.
         async with httpx.AsyncClient(base_url=self.admin, timeout=30, verify=self.process is None) as admin:
             await journal.ready(admin)
 

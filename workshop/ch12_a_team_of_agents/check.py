@@ -43,7 +43,7 @@ async def check(attempt: Attempt) -> None:
         all_are_asked = "a model call of each of the four agents"
         seen = await running.until(id, lambda _: sum(_model_calls(running, claim).values()) > 3, all_are_asked)
         _at_once(seen, _model_calls(running, claim))
-        await running.until(id, fraud_alone_is_left, "all reports but that of fraud")
+        await running.until(id, _fraud_alone_is_left, "all reports but that of fraud")
         running.plan()
         await running.kill()
         seen = await running.ended(id)
@@ -59,7 +59,7 @@ async def check(attempt: Attempt) -> None:
     same_answer(attempt, seen)
 
 
-def fraud_alone_is_left(seen: Claim) -> bool:
+def _fraud_alone_is_left(seen: Claim) -> bool:
     """Whether all specialists but `fraud` have reported, or never will."""
     calls = seen.invocation.model_calls
     newest = max(step.end or step.start for step in seen.invocation.steps) / 1000
