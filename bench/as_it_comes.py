@@ -14,7 +14,7 @@ AS_IT_COMES = Pattern(
     "as-it-comes", "on the SDKs as they come", str(ROOT / "bench/as_it_comes.py"), FAN_OUT.service, "as_it_comes"
 )
 
-QUICK = ("durable.quick_gather", "durable.quick_serde", "durable.quick_spans")
+QUICK = ("durable.quick_gather", "durable.exact.pydantic_ai", "durable.quick_spans")
 """The modules that replace functions of the SDKs with equivalents that take less CPU, or set an option for it."""
 
 if __name__ == "__main__":

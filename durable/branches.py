@@ -19,17 +19,18 @@ Name = TypeVar("Name", bound=str)
 T = TypeVar("T")
 
 RESULTS = "branches"
-"""Where an invocation keeps the results of its branches, by their names."""
+"""Where an invocation keeps the results of its branches, by key and name."""
 
 
-async def branches(ctx: Context, work: Mapping[Name, Callable[[], Awaitable[T]]]) -> list[T]:
+async def branches(ctx: Context, work: Mapping[Name, Callable[[], Awaitable[T]]], key: str = "") -> list[T]:
     """The results of these branches, in their order. Each has a Restate context of its own as the current context.
 
-    A branch that has a result is not run again in the same invocation: the result stands for whoever asks later. Two
-    tool calls that ask at the same time run it twice.
+    With a `key`, a branch that has a result is not run again in the same invocation: its result stands for whoever asks
+    later with the same key. Two tool calls that ask at the same time run it twice.
     Raises: the first error of a branch, when all branches have ended.
     """
-    results: dict[Name, T] = holding(ctx).extension_data.setdefault(RESULTS, {})
+    kept: dict[str, dict[Name, T]] = holding(ctx).extension_data.setdefault(RESULTS, {})
+    results = kept.setdefault(key, {}) if key else {}
     missing = [name for name in work if name not in results]
     calls = ToolCalls(ctx, [f"branch {name}" for name in missing], limit=len(missing))
 

@@ -51,16 +51,21 @@ class Budget:
         return f"{self.calls_made} of {self.calls} model calls, {self.tokens_used:,} of {self.tokens:,} tokens"
 
 
-_READ = ("input_tokens", "prompt_tokens", "prompt_token_count")
-_WRITTEN = ("output_tokens", "completion_tokens", "candidates_token_count")
+_COUNTS = (
+    ("input_tokens", "output_tokens"),
+    ("prompt_tokens", "completion_tokens"),
+    # Gemini counts its thoughts beside the answer, where OpenAI's wires count them in it.
+    ("prompt_token_count", "candidates_token_count", "thoughts_token_count"),
+)
+"""The tokens read, and those written, as each wire names them."""
 
 
 def usage(answer: Any) -> tuple[int, int]:
     """The tokens read and written in a model's answer, as any SDK journals it; (0, 0) where it does not say."""
     if isinstance(answer, dict):
-        for read, written in zip(_READ, _WRITTEN, strict=True):
+        for read, *written in _COUNTS:
             if isinstance(answer.get(read), int):
-                return _count(answer[read]), _count(answer.get(written))
+                return _count(answer[read]), sum(_count(answer.get(each)) for each in written)
     parts = answer.values() if isinstance(answer, dict) else answer if isinstance(answer, list) else ()
     return next((found for part in parts if any(found := usage(part))), (0, 0))
 

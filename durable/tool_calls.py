@@ -32,9 +32,13 @@ from restate.vm import (
 )
 
 from durable.held_steps import ATTEMPT_IS_OVER, HoldingContext, causes, holding
+from durable.turnstile import refuse_repeated
 
 REGISTRY = "tool_calls"
 """Where an invocation keeps its tool calls by id: the tasks that an agent SDK starts all find them there."""
+
+PATIENCE = 10.0
+"""Seconds after which the calls behind one go on that the agent SDK has not started, such as one that it never runs."""
 
 Turn: TypeAlias = "asyncio.Future[BaseException | None]"
 """Set when a call goes on; to an exception when the attempt is over."""
@@ -49,12 +53,13 @@ class ToolCalls:
     """
 
     def __init__(self, ctx: Context, ids: Sequence[str], limit: int | None = None) -> None:
-        if len(set(ids)) < len(ids):
-            raise TerminalError(f"the model gave several tool calls the same id: {', '.join(ids)}")
+        refuse_repeated(list(ids))
         self.ctx = holding(ctx)
         self._ids = tuple(ids)
         self._limit = limit or int(os.environ.get("TOOL_CALLS_AT_ONCE") or len(ids))
         self._expected = list(ids)  # not begun
+        self._late = set[str]()  # those that were not waited for any longer
+        self._missed: asyncio.TimerHandle | None = None  # ends the wait for the first one that is expected
         self._active: set[str] = set()  # begun, not ended
         self._running: str | None = None  # the active call whose turn it is; the others are parked, or ready
         self._parked: dict[str, UnresolvedFuture] = {}  # the future that each of them waits for
@@ -98,6 +103,9 @@ class ToolCalls:
 
     async def begin(self, id: str) -> None:
         """Wait for a call's first turn. From then on, this task's Restate context is the call's own."""
+        if id in self._late:
+            self._late.remove(id)
+            self._expected.append(id)
         if id not in self._expected:
             raise TerminalError(f"the tool call {id} was not expected")
         try:
@@ -181,10 +189,12 @@ class ToolCalls:
             return
         if self._expected and len(self._active) + len(self._ended) < self._limit:
             first = self._expected[0]
-            if first in self._turns:  # else this is asked again when it comes
+            if first in self._turns:
                 self._expected.remove(first)
                 self._active.add(first)
                 self._go_on(first)
+            elif not self._missed:  # this is asked again when it comes, or when it is not waited for any longer
+                self._missed = asyncio.get_running_loop().call_later(PATIENCE, self._do_without, first)
         elif self._ready:
             self._go_on(self._ready.popleft())
         elif self._parked:
@@ -193,6 +203,14 @@ class ToolCalls:
             for released in self._ended.values():
                 released.set_result(None)
             self._ended.clear()
+
+    def _do_without(self, first: str) -> None:
+        """Do not wait for the first expected call any longer. If it comes after all, it is the last."""
+        self._missed = None
+        if first in self._expected and first not in self._turns:
+            self._expected.remove(first)
+            self._late.add(first)
+        self._pass_on()
 
     def _go_on(self, id: str) -> None:
         self._running = id

@@ -41,5 +41,5 @@ async def answer_of(events: AsyncGenerator[Event, None]) -> str:
                 raise TerminalError(f"the model gave no answer in {turns} turns")
             problem = f"{event.error_code}: {event.error_message}" if event.error_code else problem
             if event.is_final_response() and event.content and event.content.parts:
-                answer = "".join(part.text or "" for part in event.content.parts)
+                answer = "".join(part.text or "" for part in event.content.parts if not part.thought)
     return llm.answer(answer, problem=problem)

@@ -23,7 +23,18 @@ from google_adk.tool_calls import refuse_unknown_tool
 from shared import checks, llm
 from shared.claims import InsuranceClaim, SessionClaim
 from shared.serving import serve, service_name, terminal_errors
-from shared.specialists import COST, FRAUD, MEDICAL, Assignment, Report, Specialty, question, reported, within_budget
+from shared.specialists import (
+    COST,
+    FRAUD,
+    MEDICAL,
+    REPORTS,
+    Assignment,
+    Report,
+    Specialty,
+    question,
+    reported,
+    within_budget,
+)
 
 
 async def check_eligibility(claim: InsuranceClaim, tool_context: ToolContext) -> str:
@@ -86,7 +97,8 @@ async def calculate_metrics(claim: InsuranceClaim, tool_context: ToolContext) ->
     """Ask the specialists about a claim: medical necessity, cost, fraud risk."""
     if mismatch := InsuranceClaim.model_validate(tool_context.state["claim"]).mismatch_with(claim):
         return [mismatch]
-    return await branches(restate_context(), {specialty: partial(ask, specialty, claim) for specialty in SPECIALISTS})
+    work = {specialty: partial(ask, specialty, claim) for specialty in SPECIALISTS}
+    return await branches(restate_context(), work, key=REPORTS)
 
 
 model = gemini()

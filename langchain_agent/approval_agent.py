@@ -6,10 +6,11 @@ uv run langchain_agent/approval_agent.py
 import restate
 from langchain.agents import create_agent
 from langchain.tools import ToolRuntime, tool
-from langchain_openai import ChatOpenAI
 from restate.ext.langchain import RestateMiddleware, restate_context
 
 from durable.held_steps import hold_failures
+from langchain_agent.model import openai_model
+from langchain_agent.tool_calls import AskAgain
 from shared import llm
 from shared.approval import approval, ask_a_person, why_a_person, withdrawn_with_the_claim
 from shared.checks import check_eligibility, check_fraud, compare_to_standard_rates
@@ -34,13 +35,13 @@ async def calculate_metrics(claim: InsuranceClaim, runtime: ToolRuntime[Insuranc
     return [await step for step in steps]
 
 
-agent = create_agent(  # type: ignore[misc]  # Restate types its middleware for agents without a context
+agent = create_agent(
     name="ApprovalClaimAgent",
-    model=ChatOpenAI(model=llm.openai_model(), timeout=llm.MODEL_TIMEOUT, http_async_client=llm.http_client()),
+    model=openai_model(),
     system_prompt=llm.APPROVAL_INSTRUCTIONS,
     tools=[calculate_metrics],
     context_schema=InsuranceClaim,
-    middleware=[RestateMiddleware(run_options=llm.RETRIES)],
+    middleware=[AskAgain(), RestateMiddleware(run_options=llm.RETRIES)],
 )
 
 claim_service = restate.Service(
@@ -59,7 +60,7 @@ async def run(ctx: restate.Context, claim: InsuranceClaim) -> str:
         context=claim,
     )
     message = state["messages"][-1]
-    return llm.answer(message.text, message.additional_kwargs.get("refusal"))
+    return llm.answer(message.text)
 
 
 if __name__ == "__main__":

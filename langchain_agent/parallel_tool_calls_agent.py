@@ -6,12 +6,12 @@ uv run langchain_agent/parallel_tool_calls_agent.py
 import restate
 from langchain.agents import create_agent
 from langchain.tools import ToolRuntime, tool
-from langchain_openai import ChatOpenAI
 from restate.ext.langchain import restate_context
 
-import durable.quick_spans  # noqa: F401 - a claim takes less time
 from durable.adapters.langchain import ParallelRestateMiddleware
 from durable.held_steps import hold_failures
+from langchain_agent.model import openai_model
+from langchain_agent.tool_calls import AskAgain
 from shared import checks, llm
 from shared.claims import InsuranceClaim
 from shared.serving import serve, service_name, terminal_errors
@@ -41,13 +41,13 @@ async def check_fraud(claim: InsuranceClaim, runtime: ToolRuntime[InsuranceClaim
     return await restate_context().run_typed("fraud", checks.check_fraud, claim=claim)
 
 
-agent = create_agent(  # type: ignore[misc]  # Restate types its middleware for agents without a context
+agent = create_agent(
     name="ParallelToolCallsClaimAgent",
-    model=ChatOpenAI(model=llm.openai_model(), timeout=llm.MODEL_TIMEOUT, http_async_client=llm.http_client()),
+    model=openai_model(),
     system_prompt=llm.THREE_TOOLS_INSTRUCTIONS,
     tools=[check_eligibility, compare_to_standard_rates, check_fraud],
     context_schema=InsuranceClaim,
-    middleware=[ParallelRestateMiddleware(run_options=llm.RETRIES)],
+    middleware=[AskAgain(), ParallelRestateMiddleware(run_options=llm.RETRIES)],
 )
 
 claim_service = restate.Service(
@@ -65,7 +65,7 @@ async def run(ctx: restate.Context, claim: InsuranceClaim) -> str:
         context=claim,
     )
     message = state["messages"][-1]
-    return llm.answer(message.text, message.additional_kwargs.get("refusal"))
+    return llm.answer(message.text)
 
 
 if __name__ == "__main__":

@@ -6,11 +6,11 @@ uv run langchain_agent/parallel_tools_agent.py
 import restate
 from langchain.agents import create_agent
 from langchain.tools import ToolRuntime, tool
-from langchain_openai import ChatOpenAI
 from restate.ext.langchain import RestateMiddleware, restate_context
 
-import durable.quick_spans  # noqa: F401 - a claim takes less time
 from durable.held_steps import hold_failures
+from langchain_agent.model import openai_model
+from langchain_agent.tool_calls import AskAgain
 from shared import llm
 from shared.checks import check_eligibility, check_fraud, compare_to_standard_rates
 from shared.claims import InsuranceClaim
@@ -31,13 +31,13 @@ async def calculate_metrics(claim: InsuranceClaim, runtime: ToolRuntime[Insuranc
     return [await check for check in checks]
 
 
-agent = create_agent(  # type: ignore[misc]  # Restate types its middleware for agents without a context
+agent = create_agent(
     name="ParallelToolClaimAgent",
-    model=ChatOpenAI(model=llm.openai_model(), timeout=llm.MODEL_TIMEOUT, http_async_client=llm.http_client()),
+    model=openai_model(),
     system_prompt=llm.INSTRUCTIONS,
     tools=[calculate_metrics],
     context_schema=InsuranceClaim,
-    middleware=[RestateMiddleware(run_options=llm.RETRIES)],
+    middleware=[AskAgain(), RestateMiddleware(run_options=llm.RETRIES)],
 )
 
 claim_service = restate.Service(
@@ -56,7 +56,7 @@ async def run(ctx: restate.Context, claim: InsuranceClaim) -> str:
         context=claim,
     )
     message = state["messages"][-1]
-    return llm.answer(message.text, message.additional_kwargs.get("refusal"))
+    return llm.answer(message.text)
 
 
 if __name__ == "__main__":

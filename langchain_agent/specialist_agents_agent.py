@@ -9,17 +9,28 @@ from typing import Any
 import restate
 from langchain.agents import create_agent
 from langchain.tools import BaseTool, ToolRuntime, tool
-from langchain_openai import ChatOpenAI
 from restate.ext.langchain import restate_context
 
-import durable.quick_spans  # noqa: F401 - a claim takes less time
 from durable.adapters.langchain import ParallelRestateMiddleware
 from durable.branches import branches
 from durable.held_steps import hold_failures
+from langchain_agent.model import openai_model
+from langchain_agent.tool_calls import AskAgain
 from shared import checks, llm
 from shared.claims import InsuranceClaim
 from shared.serving import serve, service_name, terminal_errors
-from shared.specialists import COST, FRAUD, MEDICAL, Assignment, Report, Specialty, question, reported, within_budget
+from shared.specialists import (
+    COST,
+    FRAUD,
+    MEDICAL,
+    REPORTS,
+    Assignment,
+    Report,
+    Specialty,
+    question,
+    reported,
+    within_budget,
+)
 
 
 @tool
@@ -46,22 +57,22 @@ async def check_fraud(claim: InsuranceClaim, runtime: ToolRuntime[InsuranceClaim
     return await restate_context().run_typed("fraud", checks.check_fraud, claim=claim)
 
 
-def durable_agent(name: str, model: str, instructions: str, tool: BaseTool) -> Any:
+def durable_agent(name: str, role: str, instructions: str, tool: BaseTool) -> Any:
     return create_agent(
         name=name,
-        model=ChatOpenAI(model=model, timeout=llm.MODEL_TIMEOUT, http_async_client=llm.http_client()),
+        model=openai_model(role),
         system_prompt=instructions,
         tools=[tool],
         context_schema=InsuranceClaim,
         # Restate's own RestateMiddleware knows one agent in an invocation.
-        middleware=[ParallelRestateMiddleware(run_options=llm.RETRIES)],
+        middleware=[AskAgain(), ParallelRestateMiddleware(run_options=llm.RETRIES)],
     )
 
 
 SPECIALISTS: dict[Specialty, Any] = {
-    "medical": durable_agent("MedicalSpecialist", llm.openai_model("medical"), MEDICAL, check_eligibility),
-    "cost": durable_agent("CostSpecialist", llm.openai_model("cost"), COST, compare_to_standard_rates),
-    "fraud": durable_agent("FraudSpecialist", llm.openai_model("fraud"), FRAUD, check_fraud),
+    "medical": durable_agent("MedicalSpecialist", "medical", MEDICAL, check_eligibility),
+    "cost": durable_agent("CostSpecialist", "cost", COST, compare_to_standard_rates),
+    "fraud": durable_agent("FraudSpecialist", "fraud", FRAUD, check_fraud),
 }
 
 
@@ -73,7 +84,7 @@ async def answer(agent: Any, prompt: str, claim: InsuranceClaim) -> str:
         context=claim,
     )
     message = state["messages"][-1]
-    return llm.answer(message.text, message.additional_kwargs.get("refusal"))
+    return llm.answer(message.text)
 
 
 async def ask(specialty: Specialty, claim: InsuranceClaim) -> str:
@@ -85,10 +96,11 @@ async def calculate_metrics(claim: InsuranceClaim, runtime: ToolRuntime[Insuranc
     """Ask the specialists about a claim: medical necessity, cost, fraud risk."""
     if mismatch := runtime.context.mismatch_with(claim):
         return [mismatch]
-    return await branches(restate_context(), {specialty: partial(ask, specialty, claim) for specialty in SPECIALISTS})
+    work = {specialty: partial(ask, specialty, claim) for specialty in SPECIALISTS}
+    return await branches(restate_context(), work, key=REPORTS)
 
 
-agent = durable_agent("SpecialistAgentsClaimAgent", llm.openai_model(), llm.INSTRUCTIONS, calculate_metrics)
+agent = durable_agent("SpecialistAgentsClaimAgent", "", llm.INSTRUCTIONS, calculate_metrics)
 
 claim_service = restate.Service(
     service_name("SpecialistAgentsClaimAgent"),

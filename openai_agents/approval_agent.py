@@ -4,12 +4,12 @@ uv run openai_agents/approval_agent.py
 """
 
 import restate
-from agents import Agent, RunConfig, RunContextWrapper, ToolExecutionConfig, set_default_openai_client
-from openai import AsyncOpenAI
+from agents import Agent, RunContextWrapper
 from restate.ext.openai import DurableRunner, durable_function_tool, restate_context
 
 from durable.held_steps import hold_failures
-from openai_agents.tool_calls import keep_terminal_errors
+from openai_agents.model import openai_model
+from openai_agents.tool_calls import ONE_BY_ONE, keep_terminal_errors
 from shared import llm
 from shared.approval import approval, ask_a_person, why_a_person, withdrawn_with_the_claim
 from shared.checks import check_eligibility, check_fraud, compare_to_standard_rates
@@ -36,11 +36,10 @@ async def calculate_metrics(tool_context: RunContextWrapper[InsuranceClaim], cla
 
 agent = Agent[InsuranceClaim](
     name="ApprovalClaimAgent",
-    model=llm.openai_model(),
+    model=openai_model(),
     instructions=llm.APPROVAL_INSTRUCTIONS,
     tools=[calculate_metrics],
 )
-set_default_openai_client(AsyncOpenAI(http_client=llm.http_client()))
 
 claim_service = restate.Service(
     service_name("ApprovalClaimAgent"),
@@ -56,8 +55,7 @@ async def run(ctx: restate.Context, claim: InsuranceClaim) -> str:
         prompt,
         context=claim,
         max_turns=llm.MAX_TURNS,
-        # One tool call at a time: else the terminal error of one can be lost among the others' ends.
-        run_config=RunConfig(tool_execution=ToolExecutionConfig(max_function_tool_concurrency=1)),
+        run_config=ONE_BY_ONE,
         run_options=llm.RETRIES,
     )
     return llm.answer(result.final_output)

@@ -4,13 +4,13 @@ uv run openai_agents/parallel_tool_calls_agent.py
 """
 
 import restate
-from agents import Agent, RunContextWrapper, set_default_openai_client
-from openai import AsyncOpenAI
+from agents import Agent, RunContextWrapper
 from restate.ext.openai import durable_function_tool, restate_context
 
 from durable.adapters.openai_agents import ParallelRunner
 from durable.held_steps import hold_failures
-from openai_agents.tool_calls import keep_terminal_errors
+from openai_agents.model import openai_model
+from openai_agents.tool_calls import AT_ONCE, keep_terminal_errors
 from shared import checks, llm
 from shared.claims import InsuranceClaim
 from shared.serving import serve, service_name, terminal_errors
@@ -44,11 +44,10 @@ async def check_fraud(tool_context: RunContextWrapper[InsuranceClaim], claim: In
 
 agent = Agent[InsuranceClaim](
     name="ParallelToolCallsClaimAgent",
-    model=llm.openai_model(),
+    model=openai_model(),
     instructions=llm.THREE_TOOLS_INSTRUCTIONS,
     tools=[check_eligibility, compare_to_standard_rates, check_fraud],
 )
-set_default_openai_client(AsyncOpenAI(http_client=llm.http_client()))
 
 claim_service = restate.Service(
     service_name("ParallelToolCallsClaimAgent"),
@@ -59,7 +58,14 @@ claim_service = restate.Service(
 @claim_service.handler()
 async def run(ctx: restate.Context, claim: InsuranceClaim) -> str:
     prompt = f"Claim: {claim.model_dump_json()}"
-    result = await ParallelRunner.run(agent, prompt, context=claim, max_turns=llm.MAX_TURNS, run_options=llm.RETRIES)
+    result = await ParallelRunner.run(
+        agent,
+        prompt,
+        context=claim,
+        max_turns=llm.MAX_TURNS,
+        run_config=AT_ONCE,
+        run_options=llm.RETRIES,
+    )
     return llm.answer(result.final_output)
 
 

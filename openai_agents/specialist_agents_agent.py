@@ -6,17 +6,28 @@ uv run openai_agents/specialist_agents_agent.py
 from functools import partial
 
 import restate
-from agents import Agent, RunConfig, RunContextWrapper, ToolExecutionConfig, set_default_openai_client
-from openai import AsyncOpenAI
+from agents import Agent, RunContextWrapper
 from restate.ext.openai import DurableRunner, durable_function_tool, restate_context
 
 from durable.branches import branches
 from durable.held_steps import hold_failures
-from openai_agents.tool_calls import keep_terminal_errors
+from openai_agents.model import openai_model
+from openai_agents.tool_calls import ONE_BY_ONE, keep_terminal_errors
 from shared import checks, llm
 from shared.claims import InsuranceClaim
 from shared.serving import serve, service_name, terminal_errors
-from shared.specialists import COST, FRAUD, MEDICAL, Assignment, Report, Specialty, question, reported, within_budget
+from shared.specialists import (
+    COST,
+    FRAUD,
+    MEDICAL,
+    REPORTS,
+    Assignment,
+    Report,
+    Specialty,
+    question,
+    reported,
+    within_budget,
+)
 
 durable_tool = durable_function_tool(failure_error_function=keep_terminal_errors)
 
@@ -47,12 +58,12 @@ async def check_fraud(tool_context: RunContextWrapper[InsuranceClaim], claim: In
 
 SPECIALISTS: dict[Specialty, Agent[InsuranceClaim]] = {
     "medical": Agent(
-        name="MedicalSpecialist", model=llm.openai_model("medical"), instructions=MEDICAL, tools=[check_eligibility]
+        name="MedicalSpecialist", model=openai_model("medical"), instructions=MEDICAL, tools=[check_eligibility]
     ),
     "cost": Agent(
-        name="CostSpecialist", model=llm.openai_model("cost"), instructions=COST, tools=[compare_to_standard_rates]
+        name="CostSpecialist", model=openai_model("cost"), instructions=COST, tools=[compare_to_standard_rates]
     ),
-    "fraud": Agent(name="FraudSpecialist", model=llm.openai_model("fraud"), instructions=FRAUD, tools=[check_fraud]),
+    "fraud": Agent(name="FraudSpecialist", model=openai_model("fraud"), instructions=FRAUD, tools=[check_fraud]),
 }
 
 
@@ -62,8 +73,7 @@ async def answer(agent: Agent[InsuranceClaim], prompt: str, claim: InsuranceClai
         prompt,
         context=claim,
         max_turns=llm.MAX_TURNS,
-        # One tool call at a time: else the terminal error of one can be lost among the others' ends.
-        run_config=RunConfig(tool_execution=ToolExecutionConfig(max_function_tool_concurrency=1)),
+        run_config=ONE_BY_ONE,
         run_options=llm.RETRIES,
     )
     return llm.answer(result.final_output)
@@ -78,16 +88,16 @@ async def calculate_metrics(tool_context: RunContextWrapper[InsuranceClaim], cla
     """Ask the specialists about a claim: medical necessity, cost, fraud risk."""
     if mismatch := tool_context.context.mismatch_with(claim):
         return [mismatch]
-    return await branches(restate_context(), {specialty: partial(ask, specialty, claim) for specialty in SPECIALISTS})
+    work = {specialty: partial(ask, specialty, claim) for specialty in SPECIALISTS}
+    return await branches(restate_context(), work, key=REPORTS)
 
 
 agent = Agent[InsuranceClaim](
     name="SpecialistAgentsClaimAgent",
-    model=llm.openai_model(),
+    model=openai_model(),
     instructions=llm.INSTRUCTIONS,
     tools=[calculate_metrics],
 )
-set_default_openai_client(AsyncOpenAI(http_client=llm.http_client()))
 
 claim_service = restate.Service(
     service_name("SpecialistAgentsClaimAgent"),

@@ -1,12 +1,21 @@
-"""A tool's terminal error ends the claim with its own status code."""
+"""How the tool calls of a turn run, and how one ends that fails."""
 
 from typing import Any
 
-from agents import RunContextWrapper
+from agents import RunConfig, RunContextWrapper, ToolExecutionConfig
 from restate import TerminalError
 from restate.ext.openai import raise_terminal_errors
 
 from durable.held_steps import causes
+
+AT_ONCE = RunConfig(tool_not_found_behavior="return_error_to_model")
+"""The model is told of a tool that does not exist, where the SDK would end the run."""
+
+ONE_BY_ONE = RunConfig(
+    tool_not_found_behavior="return_error_to_model",
+    tool_execution=ToolExecutionConfig(max_function_tool_concurrency=1),
+)
+"""The same, one tool call at a time: else the terminal error of one can be lost among the others' ends."""
 
 
 def keep_terminal_errors(tool_context: RunContextWrapper[Any], error: Exception) -> str:

@@ -4,14 +4,11 @@ uv run pydantic_ai_agent/approval_agent.py
 """
 
 import restate
-from openai import AsyncOpenAI
 from pydantic_ai import Agent, RunContext, UsageLimits
-from pydantic_ai.models.openai import OpenAIResponsesModel
-from pydantic_ai.providers.openai import OpenAIProvider
 from restate.ext.pydantic import RestateAgent, restate_context
 
-import durable.quick_serde  # noqa: F401 - halves the CPU that a claim costs
 from durable.held_steps import hold_failures
+from pydantic_ai_agent.model import openai_model
 from shared import llm
 from shared.approval import approval, ask_a_person, why_a_person, withdrawn_with_the_claim
 from shared.checks import check_eligibility, check_fraud, compare_to_standard_rates
@@ -35,10 +32,8 @@ async def calculate_metrics(tool_context: RunContext[InsuranceClaim], claim: Ins
     return [await step for step in steps]
 
 
-model_name = llm.openai_model()
-provider = OpenAIProvider(openai_client=AsyncOpenAI(http_client=llm.http_client()))
 claim_agent = Agent(
-    OpenAIResponsesModel(model_name, provider=provider),
+    openai_model(),
     name="ApprovalClaimAgent",
     instructions=llm.APPROVAL_INSTRUCTIONS,
     deps_type=InsuranceClaim,

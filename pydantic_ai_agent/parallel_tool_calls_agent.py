@@ -4,15 +4,12 @@ uv run pydantic_ai_agent/parallel_tool_calls_agent.py
 """
 
 import restate
-from openai import AsyncOpenAI
 from pydantic_ai import Agent, RunContext, UsageLimits
-from pydantic_ai.models.openai import OpenAIResponsesModel
-from pydantic_ai.providers.openai import OpenAIProvider
 from restate.ext.pydantic import RestateAgent, restate_context
 
-import durable.quick_serde  # noqa: F401 - halves the CPU that a claim costs
 from durable.adapters.pydantic_ai import ParallelToolCalls
 from durable.held_steps import hold_failures
+from pydantic_ai_agent.model import openai_model
 from shared import checks, llm
 from shared.claims import InsuranceClaim
 from shared.serving import serve, service_name, terminal_errors
@@ -39,10 +36,8 @@ async def check_fraud(tool_context: RunContext[InsuranceClaim], claim: Insurance
     return await restate_context().run_typed("fraud", checks.check_fraud, claim=claim)
 
 
-model_name = llm.openai_model()
-provider = OpenAIProvider(openai_client=AsyncOpenAI(http_client=llm.http_client()))
 claim_agent = Agent(
-    OpenAIResponsesModel(model_name, provider=provider),
+    openai_model(),
     name="ParallelToolCallsClaimAgent",
     instructions=llm.THREE_TOOLS_INSTRUCTIONS,
     deps_type=InsuranceClaim,

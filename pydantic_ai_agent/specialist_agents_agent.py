@@ -6,20 +6,28 @@ uv run pydantic_ai_agent/specialist_agents_agent.py
 from functools import partial
 
 import restate
-from openai import AsyncOpenAI
 from pydantic_ai import Agent, RunContext, UsageLimits
-from pydantic_ai.models.openai import OpenAIResponsesModel
-from pydantic_ai.providers.openai import OpenAIProvider
 from pydantic_ai.tools import ToolFuncContext
 from restate.ext.pydantic import RestateAgent, restate_context
 
-import durable.quick_serde  # noqa: F401 - halves the CPU that a claim costs
 from durable.branches import branches
 from durable.held_steps import hold_failures
+from pydantic_ai_agent.model import openai_model
 from shared import checks, llm
 from shared.claims import InsuranceClaim
 from shared.serving import serve, service_name, terminal_errors
-from shared.specialists import COST, FRAUD, MEDICAL, Assignment, Report, Specialty, question, reported, within_budget
+from shared.specialists import (
+    COST,
+    FRAUD,
+    MEDICAL,
+    REPORTS,
+    Assignment,
+    Report,
+    Specialty,
+    question,
+    reported,
+    within_budget,
+)
 
 
 async def check_eligibility(tool_context: RunContext[InsuranceClaim], claim: InsuranceClaim) -> str:
@@ -43,15 +51,11 @@ async def check_fraud(tool_context: RunContext[InsuranceClaim], claim: Insurance
     return await restate_context().run_typed("fraud", checks.check_fraud, claim=claim)
 
 
-model_name = llm.openai_model()
-provider = OpenAIProvider(openai_client=AsyncOpenAI(http_client=llm.http_client()))
-
-
 def durable_agent(
-    name: str, model: str, instructions: str, tool: ToolFuncContext[InsuranceClaim, ...]
+    name: str, role: str, instructions: str, tool: ToolFuncContext[InsuranceClaim, ...]
 ) -> RestateAgent[InsuranceClaim, str]:
     agent = Agent(
-        OpenAIResponsesModel(model, provider=provider),
+        openai_model(role),
         name=name,
         instructions=instructions,
         deps_type=InsuranceClaim,
@@ -61,9 +65,9 @@ def durable_agent(
 
 
 SPECIALISTS: dict[Specialty, RestateAgent[InsuranceClaim, str]] = {
-    "medical": durable_agent("MedicalSpecialist", llm.openai_model("medical"), MEDICAL, check_eligibility),
-    "cost": durable_agent("CostSpecialist", llm.openai_model("cost"), COST, compare_to_standard_rates),
-    "fraud": durable_agent("FraudSpecialist", llm.openai_model("fraud"), FRAUD, check_fraud),
+    "medical": durable_agent("MedicalSpecialist", "medical", MEDICAL, check_eligibility),
+    "cost": durable_agent("CostSpecialist", "cost", COST, compare_to_standard_rates),
+    "fraud": durable_agent("FraudSpecialist", "fraud", FRAUD, check_fraud),
 }
 
 
@@ -81,10 +85,11 @@ async def calculate_metrics(tool_context: RunContext[InsuranceClaim], claim: Ins
     """Ask the specialists about a claim: medical necessity, cost, fraud risk."""
     if mismatch := tool_context.deps.mismatch_with(claim):
         return [mismatch]
-    return await branches(restate_context(), {specialty: partial(ask, specialty, claim) for specialty in SPECIALISTS})
+    work = {specialty: partial(ask, specialty, claim) for specialty in SPECIALISTS}
+    return await branches(restate_context(), work, key=REPORTS)
 
 
-agent = durable_agent("SpecialistAgentsClaimAgent", model_name, llm.INSTRUCTIONS, calculate_metrics)
+agent = durable_agent("SpecialistAgentsClaimAgent", "", llm.INSTRUCTIONS, calculate_metrics)
 
 claim_service = restate.Service(
     service_name("SpecialistAgentsClaimAgent"),

@@ -6,7 +6,7 @@ same on every replay, while the steps that they wait for overlap.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
 import restate
@@ -14,12 +14,13 @@ from openai import AsyncOpenAI, pydantic_function_tool
 from openai.types.chat import ChatCompletion, ChatCompletionMessageParam
 from pydantic import BaseModel
 
+from durable.exact.openai import AsReceived
 from durable.tool_calls import ToolCalls
 from shared import llm
 
 MODEL = llm.openai_model()
 client = AsyncOpenAI(http_client=llm.http_client())
-
+DURABLE = replace(llm.RETRIES, serde=AsReceived(ChatCompletion))
 
 Given = TypeVar("Given")
 
@@ -70,24 +71,36 @@ class Agent(Generic[Given]):
             {"role": "user", "content": prompt},
         ]
         for _ in range(llm.MAX_TURNS):
-            completion = await ctx.run_typed("call LLM", call_model, llm.RETRIES, messages)
+            completion = await ctx.run_typed("call LLM", call_model, DURABLE, messages)
             answer = completion.choices[0].message
             if not answer.tool_calls:
-                return llm.answer(answer.content, answer.refusal)
+                return llm.answer(_text(answer.content))
             messages.append(answer.model_dump(exclude_none=True))
             calls = ToolCalls(ctx, [call.id for call in answer.tool_calls], self.tools_at_once)
             messages += await asyncio.gather(*(self._run_tool(calls, call, given) for call in answer.tool_calls))
         raise restate.TerminalError(f"the model gave no answer in {llm.MAX_TURNS} turns")
 
     async def _run_tool(self, calls: ToolCalls, call: Any, given: Given) -> ChatCompletionMessageParam:
-        tool = next((tool for tool in self.tools if tool.name == call.function.name), None)
         async with calls.turn(call.id) as ctx:
             try:
-                if tool is None:
-                    raise ValueError(f"there is no tool {call.function.name}")
-                arguments = tool.arguments.model_validate_json(call.function.arguments)
+                tool, arguments = self._called(call)
             except ValueError as error:  # so is a ValidationError
                 content = f"error: {error}"
             else:
                 content = str(await tool.function(Call(ctx, given), arguments))
         return {"role": "tool", "tool_call_id": call.id, "content": content}
+
+    def _called(self, call: Any) -> tuple[Tool[Given], BaseModel]:
+        """The tool of a call, and its arguments. Raises: ValueError for what is to be told to the model."""
+        function = getattr(call, "function", None)
+        tool = next((tool for tool in self.tools if function and tool.name == function.name), None)
+        if not (function and tool):
+            raise ValueError(f"there is no tool {function.name if function else call.type}")
+        return tool, tool.arguments.model_validate_json(function.arguments)
+
+
+def _text(content: Any) -> str:
+    """The text of a message; some servers send it in parts."""
+    if not isinstance(content, list):
+        return content or ""
+    return "".join(part.get("text") or "" for part in content if isinstance(part, dict))

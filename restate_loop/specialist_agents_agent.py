@@ -15,7 +15,18 @@ from restate_loop.agent_loop import Agent, Call, Tool
 from shared import checks, llm
 from shared.claims import InsuranceClaim
 from shared.serving import serve, service_name, terminal_errors
-from shared.specialists import COST, FRAUD, MEDICAL, Assignment, Report, Specialty, question, reported, within_budget
+from shared.specialists import (
+    COST,
+    FRAUD,
+    MEDICAL,
+    REPORTS,
+    Assignment,
+    Report,
+    Specialty,
+    question,
+    reported,
+    within_budget,
+)
 
 
 class Metrics(BaseModel):
@@ -73,7 +84,8 @@ async def calculate_metrics(call: Call[InsuranceClaim], arguments: Metrics) -> l
     claim = arguments.claim
     if mismatch := call.given.mismatch_with(claim):
         return [mismatch]
-    return await branches(call.ctx, {specialty: partial(ask, specialty, claim) for specialty in SPECIALISTS})
+    work = {specialty: partial(ask, specialty, claim) for specialty in SPECIALISTS}
+    return await branches(call.ctx, work, key=REPORTS)
 
 
 agent = Agent(

@@ -7,15 +7,17 @@ The SDKs' own variables are respected as they are: `OPENAI_API_KEY`, `OPENAI_BAS
 import asyncio
 import json
 import os
+import re
 import sys
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, Literal
 
 import httpx2
 from restate import RunOptions, TerminalError
 
+from durable import answers
 from durable.held_steps import causes, mended
 from shared.variables import number, reach_loopback_directly
 
@@ -53,16 +55,21 @@ THREE_TOOLS_INSTRUCTIONS = _INSTRUCTIONS.format(
 APPROVAL_INSTRUCTIONS = f"{INSTRUCTIONS} What a person has decided is final: decide the same, and cite the reason."
 
 
-def answer(*texts: str | None, problem: str = "") -> str:
-    """The model's answer: the first text that is not empty. Raises: TerminalError (500) when all are empty."""
-    for text in texts:
-        if text:
-            return text
+_THOUGHTS = re.compile(r".*</think>\s*|<think>.*", re.DOTALL)
+
+
+def answer(text: str | None, problem: str = "") -> str:
+    """The model's answer: its text, without the thoughts that a server without a parser for them leaves in it.
+
+    Raises: TerminalError (500) when nothing is left.
+    """
+    if decision := _THOUGHTS.sub("", text or ""):
+        return decision
     raise TerminalError(f"the model gave no answer: {problem or 'its text is empty'}")
 
 
-REFUSALS = (400, 401, 403, 404, 422)
-"""HTTP statuses with which a provider refuses a call, and would refuse it again."""
+MAY_PASS = (408, 409, 425, 429)
+"""HTTP statuses below 500 with which a provider does not refuse a call for good."""
 
 
 class BadAnswer(httpx2.TransportError):
@@ -76,12 +83,16 @@ def model_error(error: Exception) -> Exception:
     attribute `status_code` or `code` of its errors.
     """
     for cause in causes(error):
-        if isinstance(cause, BadAnswer):
+        if isinstance(cause, (BadAnswer, TerminalError)):
             return cause
         for status in (getattr(cause, "status_code", None), getattr(cause, "code", None)):
-            if status in REFUSALS:
-                return TerminalError(one_line(f"the model's provider refuses the call: {cause}"), status_code=status)
+            if isinstance(status, int) and 400 <= status < 500 and status not in MAY_PASS:
+                return _refused(status, str(cause))
     return error
+
+
+def _refused(status: int, problem: str) -> TerminalError:
+    return TerminalError(one_line(f"the model's provider refuses the call: {problem}"), status_code=status)
 
 
 def one_line(text: str, most: int = 1_000) -> str:
@@ -103,22 +114,37 @@ def http_client() -> httpx2.AsyncClient:
 
 
 async def _look_at(response: httpx2.Response) -> None:
-    """Mend half a surrogate pair, which is not text: an answer that is cut inside an emoji has one. It becomes U+FFFD.
+    """Mend what no SDK can read: half a surrogate pair becomes U+FFFD, and each tool call gets an id of its own.
 
-    Raises: BadAnswer for a response of a gateway or a proxy that has status 2xx, and is not an answer of a model.
+    An answer that is cut inside an emoji has half a surrogate pair, which is not text. Raises: BadAnswer for a response
+    of a gateway or a proxy that has status 2xx, and is not an answer of a model; TerminalError for one that is not to
+    be asked for again: it is cut off, or a refusal, or the provider wants to be paid first.
     """
     body = await response.aread()
     if not response.is_success:
+        with suppress(ValueError, RecursionError):
+            error = json.loads(body)
+            if answers.is_out_of_money(response.status_code, error):
+                raise _refused(response.status_code, f"{response.status_code}: {_message(error)}")
         return
     try:
         answer = json.loads(body)
-        if rb"\u" in body or b"\xed" in body:
+        changed = answers.mend_calls(answer)
+        if changed or rb"\u" in body or b"\xed" in body:
             response._content = mended(json.dumps(answer, ensure_ascii=False)).encode()
     except (ValueError, RecursionError) as error:
         raise BadAnswer(one_line(f"the model's answer is not JSON ({error}): {response.text}", 300)) from None
     given = answer if isinstance(answer, dict) else {}
     if not (given.get("choices") or given.get("candidates") or given.get("promptFeedback")) and "output" not in given:
         raise BadAnswer(one_line(f"the model's answer is none: {json.dumps(answer)}", 300))
+    if problem := answers.no_decision(answer):
+        raise TerminalError(one_line(problem))
+
+
+def _message(error: Any) -> str:
+    """The message of a provider's error, or all that it says."""
+    told = error.get("error") if isinstance(error, dict) else None
+    return str(told.get("message") or told) if isinstance(told, dict) else json.dumps(error)
 
 
 async def _wait_as_told(response: httpx2.Response) -> None:
@@ -162,6 +188,18 @@ def openai_model(role: str = "") -> str:
     # The OpenAI Agents SDK sends traces to OpenAI unless told otherwise; set this to 0 to want them.
     os.environ.setdefault("OPENAI_AGENTS_DISABLE_TRACING", "1")
     return _named("OPENAI_MODEL", role) or "gpt-5.4"
+
+
+def openai_wire() -> Literal["responses", "chat"]:
+    """Which of OpenAI's APIs the agents speak that can speak both: `OPENAI_WIRE`, else `responses`.
+
+    Many compatible servers have `chat` alone. Exits with 1, and says why, for another value.
+    """
+    match os.environ.get("OPENAI_WIRE") or "responses":
+        case "responses" | "chat" as wire:
+            return wire
+        case other:
+            sys.exit(f"OPENAI_WIRE is {other!r}: it must be responses or chat.\nChange it, or unset it.")
 
 
 def gemini_model(role: str = "") -> str:

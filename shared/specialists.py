@@ -27,6 +27,9 @@ TOKENS = number("CLAIM_TOKENS", 100_000)
 
 Specialty: TypeAlias = Literal["medical", "cost", "fraud"]
 
+REPORTS = "reports"
+"""The key of the specialists' reports, which stand: a claim agent that asks again pays for none twice."""
+
 TOPICS: dict[Specialty, str] = {"medical": "medical necessity", "cost": "cost", "fraud": "risk of fraud"}
 
 _INSTRUCTIONS = (
@@ -92,7 +95,8 @@ async def reports_of(ctx: restate.Context, services: Mapping[Specialty, str], cl
         return report.text
 
     shares = dict(zip(services, budget.shares(len(services)), strict=True))
-    return await branches(ctx, {specialty: partial(ask, specialty, share) for specialty, share in shares.items()})
+    work = {specialty: partial(ask, specialty, share) for specialty, share in shares.items()}
+    return await branches(ctx, work, key=REPORTS)
 
 
 def _context() -> restate.Context:

@@ -42,7 +42,7 @@ async def run(claim: InsuranceClaim) -> str:
         completion = await client.chat.completions.create(model=MODEL, messages=messages, tools=[TOOL])
         answer = completion.choices[0].message
         if not answer.tool_calls:
-            return llm.answer(answer.content, answer.refusal)
+            return llm.answer(answer.content)
         messages.append(answer.model_dump(exclude_none=True))  # type: ignore[arg-type]
         for call in answer.tool_calls:
             assert call.type == "function"

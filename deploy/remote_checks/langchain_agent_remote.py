@@ -8,10 +8,11 @@ uv run deploy/remote_checks/langchain_agent_remote.py
 import restate
 from langchain.agents import create_agent
 from langchain.tools import ToolRuntime, tool
-from langchain_openai import ChatOpenAI
 from restate.ext.langchain import RestateMiddleware, restate_context
 
 from deploy.check_services import cost, eligibility, fraud
+from langchain_agent.model import openai_model
+from langchain_agent.tool_calls import AskAgain
 from shared import llm
 from shared.claims import InsuranceClaim
 from shared.serving import serve, service_name, terminal_errors
@@ -31,13 +32,13 @@ async def calculate_metrics(claim: InsuranceClaim, runtime: ToolRuntime[Insuranc
     return [await check for check in checks]
 
 
-agent = create_agent(  # type: ignore[misc]  # Restate types its middleware for agents without a context
+agent = create_agent(
     name="RemoteChecksClaimAgent",
-    model=ChatOpenAI(model=llm.openai_model(), timeout=llm.MODEL_TIMEOUT, http_async_client=llm.http_client()),
+    model=openai_model(),
     system_prompt=llm.INSTRUCTIONS,
     tools=[calculate_metrics],
     context_schema=InsuranceClaim,
-    middleware=[RestateMiddleware(run_options=llm.RETRIES)],
+    middleware=[AskAgain(), RestateMiddleware(run_options=llm.RETRIES)],
 )
 
 claim_service = restate.Service(service_name("RemoteChecksClaimAgent"), invocation_context_managers=[terminal_errors])
@@ -53,7 +54,7 @@ async def run(ctx: restate.Context, claim: InsuranceClaim) -> str:
         context=claim,
     )
     message = state["messages"][-1]
-    return llm.answer(message.text, message.additional_kwargs.get("refusal"))
+    return llm.answer(message.text)
 
 
 if __name__ == "__main__":

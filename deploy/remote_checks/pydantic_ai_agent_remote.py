@@ -6,14 +6,11 @@ uv run deploy/remote_checks/pydantic_ai_agent_remote.py
 """
 
 import restate
-from openai import AsyncOpenAI
 from pydantic_ai import Agent, RunContext, UsageLimits
-from pydantic_ai.models.openai import OpenAIResponsesModel
-from pydantic_ai.providers.openai import OpenAIProvider
 from restate.ext.pydantic import RestateAgent, restate_context
 
-import durable.quick_serde  # noqa: F401 - halves the CPU that a claim costs
 from deploy.check_services import cost, eligibility, fraud
+from pydantic_ai_agent.model import openai_model
 from shared import llm
 from shared.claims import InsuranceClaim
 from shared.serving import serve, service_name, terminal_errors
@@ -32,10 +29,8 @@ async def calculate_metrics(tool_context: RunContext[InsuranceClaim], claim: Ins
     return [await check for check in checks]
 
 
-model_name = llm.openai_model()
-provider = OpenAIProvider(openai_client=AsyncOpenAI(http_client=llm.http_client()))
 claim_agent = Agent(
-    OpenAIResponsesModel(model_name, provider=provider),
+    openai_model(),
     name="RemoteChecksClaimAgent",
     instructions=llm.INSTRUCTIONS,
     deps_type=InsuranceClaim,

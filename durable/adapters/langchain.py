@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from langchain.agents.middleware.types import ModelRequest, ModelResponse
+from langchain.agents.structured_output import AutoStrategy, ToolStrategy
 from langchain_core.messages import AIMessage, ToolMessage
 from langgraph.config import get_config
 from langgraph.prebuilt.tool_node import ToolCallRequest
@@ -27,8 +28,9 @@ class ParallelRestateMiddleware(RestateMiddleware):
     ) -> ModelResponse[Any]:
         response = await super().awrap_model_call(request, handler)
         calls = [call for message in response.result if isinstance(message, AIMessage) for call in message.tool_calls]
-        if calls:
-            ToolCalls(restate_context(), [call["id"] or "" for call in calls], get_config().get("max_concurrency"))
+        answers = names_of_answers(request)
+        if ids := [call["id"] or "" for call in calls if call["name"] not in answers]:
+            ToolCalls(restate_context(), ids, get_config().get("max_concurrency"))
         return response
 
     async def awrap_tool_call(
@@ -42,3 +44,13 @@ class ParallelRestateMiddleware(RestateMiddleware):
             if isinstance(result, ToolMessage):
                 result.id = str(restate_context().uuid())  # LangGraph's own would be another one on a replay
             return result
+
+
+def names_of_answers(request: ModelRequest[Any]) -> set[str]:
+    """The names of the tools with which the model gives a structured answer: LangChain does not run them."""
+    match request.response_format:
+        case ToolStrategy() as strategy:
+            return {spec.name for spec in strategy.schema_specs}
+        case AutoStrategy(schema=schema):
+            return {spec.name for spec in ToolStrategy[Any](schema).schema_specs}
+    return set()

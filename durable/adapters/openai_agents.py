@@ -12,6 +12,7 @@ from restate.ext.openai import restate_context
 from restate.ext.openai.models import State
 from restate.ext.openai.runner_wrapper import DurableModelCalls
 
+from durable.exact.openai_agents import ids_of_calls
 from durable.tool_calls import ToolCalls
 from durable.versions import require_versions
 
@@ -55,10 +56,8 @@ class _DurableModel(Model):
 
     async def get_response(self, *args: Any, **kwargs: Any) -> ModelResponse:
         response = await self._model.get_response(*args, **kwargs)
-        tools = {tool.name for tool in kwargs["tools"] if isinstance(tool, FunctionTool)}  # a handoff is not one
-        calls = [item for item in response.output if item.type == "function_call" and item.name in tools]
-        if calls:
-            ToolCalls(restate_context(), [call.call_id for call in calls], self._limit)
+        if ids := ids_of_calls(response, kwargs["tools"]):
+            ToolCalls(restate_context(), ids, self._limit)
         return response
 
     def stream_response(self, *args: Any, **kwargs: Any) -> Any:

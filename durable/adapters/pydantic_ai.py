@@ -5,14 +5,19 @@ from typing import Any
 
 from pydantic_ai import RunContext, ToolDefinition
 from pydantic_ai.capabilities import AbstractCapability
-from pydantic_ai.exceptions import ToolFailedError, ToolRetryError
+from pydantic_ai.exceptions import ApprovalRequired, CallDeferred, ToolFailedError, ToolRetryError
 from pydantic_ai.messages import ToolCallPart
+from pydantic_ai.models import ModelRequestContext
 from restate.ext.pydantic import restate_context
 
 from durable.tool_calls import ToolCalls
 from durable.versions import require_versions
 
 require_versions(pydantic_ai_slim="2.68.")
+
+
+ANSWERED = (ToolRetryError, ToolFailedError, CallDeferred, ApprovalRequired)
+"""What a tool raises that does not end the run."""
 
 
 class ParallelToolCalls(AbstractCapability[Any]):
@@ -24,10 +29,17 @@ class ParallelToolCalls(AbstractCapability[Any]):
     async def for_run(self, ctx: RunContext[Any]) -> "ParallelToolCalls":
         return ParallelToolCalls()
 
+    async def before_model_request(
+        self, ctx: RunContext[Any], request_context: ModelRequestContext
+    ) -> ModelRequestContext:
+        self._valid = {}  # of the last turn, those that were not executed
+        return request_context
+
     async def after_tool_validate(
         self, ctx: RunContext[Any], *, call: ToolCallPart, tool_def: ToolDefinition, args: dict[str, Any]
     ) -> dict[str, Any]:
-        self._valid[call.tool_call_id] = tool_def
+        if tool_def.kind == "function" or ctx.tool_call_approved:  # others are answered outside of the run
+            self._valid[call.tool_call_id] = tool_def
         return args
 
     async def wrap_tool_execute(
@@ -45,5 +57,5 @@ class ParallelToolCalls(AbstractCapability[Any]):
             )
             ToolCalls(restate_context(), list(self._valid), limit=1 if one_at_a_time else None)
             self._valid = {}
-        async with ToolCalls.of(call.tool_call_id).turn(call.tool_call_id, answered=(ToolRetryError, ToolFailedError)):
+        async with ToolCalls.of(call.tool_call_id).turn(call.tool_call_id, answered=ANSWERED):
             return await handler(args)

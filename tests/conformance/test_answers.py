@@ -17,7 +17,6 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from lab.ledger import Fault
-from shared import llm
 from shared.claims import InsuranceClaim
 from tests.conformance.cases import AGENTS, IN_TIME, asked, live, promise, send, tagged
 from tour.runtime import journal
@@ -108,7 +107,7 @@ ALWAYS = {
 ONCE = {f"{case}, once": ALWAYS[case] for case in ("an error with status 200", "HTML with status 200", "a bad gateway")}
 """The model's first answer only: it is asked again, and the claim is decided."""
 
-REFUSALS = {f"a refusal with status {status}": status for status in llm.REFUSALS}
+REFUSALS = {f"a refusal with status {status}": status for status in (400, 401, 403, 404, 413, 422)}
 """What a provider would say again."""
 
 

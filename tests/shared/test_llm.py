@@ -48,15 +48,14 @@ async def test_an_answer_that_is_none_is_told(body: bytes) -> None:
     await looked_at(body, 503)  # the client knows what to do with it
 
 
-@pytest.mark.parametrize(
-    "body", [b'{"output": []}', b'{"candidates": [1]}', b'{"promptFeedback": {"blockReason": "X"}}']
-)
+@pytest.mark.parametrize("body", [b'{"output": []}', b'{"candidates": [1]}', b'{"promptFeedback": {"x": 1}}'])
 async def test_an_answer_is_left_as_it_is(body: bytes) -> None:
     assert (await looked_at(body)).content == body
 
 
 def test_an_answer_is_what_the_model_said() -> None:
-    assert llm.answer("Approved.", None) == "Approved."
-    assert llm.answer(None, "I cannot help with that.") == "I cannot help with that."
+    assert llm.answer("Approved.") == "Approved."
+    assert llm.answer("<think>Is it?</think>\n\nApproved.") == "Approved."
+    assert llm.answer("Is it?</think>Approved.") == "Approved."
     with pytest.raises(TerminalError, match="no answer: blocked"):
-        llm.answer("", None, problem="blocked")
+        llm.answer("<think>Is it", problem="blocked")

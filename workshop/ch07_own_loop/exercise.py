@@ -34,7 +34,7 @@ async def run(ctx: restate.Context, request: WeatherRequest) -> str:
         completion = await ctx.run_typed("call LLM", call_model, llm.RETRIES, messages)
         answer = completion.choices[0].message
         if not answer.tool_calls:
-            return llm.answer(answer.content, answer.refusal)
+            return llm.answer(answer.content)
         messages.append(answer.model_dump(exclude_none=True))
         # EXERCISE: create the steps of all calls first, then wait for them with `restate.gather`.
         for call in answer.tool_calls:

@@ -34,7 +34,7 @@ async def run(ctx: restate.Context, request: WeatherRequest) -> str:
         completion = await ctx.run_typed("call LLM", call_model, llm.RETRIES, messages)
         answer = completion.choices[0].message
         if not answer.tool_calls:
-            return llm.answer(answer.content, answer.refusal)
+            return llm.answer(answer.content)
         messages.append(answer.model_dump(exclude_none=True))
         cities = [City.model_validate_json(call.function.arguments).city for call in answer.tool_calls]
         steps = [ctx.run_typed(f"weather in {city}", get_weather, city=city) for city in cities]

@@ -39,7 +39,7 @@ claim_service = restate.Service(
 async def run(ctx: restate.Context, claim: InsuranceClaim) -> str:
     prompt = f"Claim: {claim.model_dump_json()}"
     # EXERCISE: run the agent on the prompt, with `claim` for the tool, for at most `llm.MAX_TURNS` turns.
-    return llm.answer(problem=f"there is no agent yet to ask about {prompt}")
+    return llm.answer("", problem=f"there is no agent yet to ask about {prompt}")
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from pydantic_ai import Agent, ModelRetry
 from pydantic_ai.models.openai import OpenAIResponsesModel
 from restate.ext.pydantic import RestateAgent
 
-import durable.quick_serde  # noqa: F401
+import durable.exact.pydantic_ai  # noqa: F401
 from durable.adapters.pydantic_ai import ParallelToolCalls
 from durable.held_steps import hold_failures
 from shared import llm

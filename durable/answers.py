@@ -1,0 +1,119 @@
+"""Rules for a model's answer, before an agent SDK reads it: over OpenAI Chat, OpenAI Responses and Gemini.
+
+The answer is the parsed JSON of a response with status 200; of what is not as the wire defines it, nothing is said.
+"""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+from uuid import uuid4
+
+CUT_OFF = ("length", "content_filter")
+"""The finish reasons of OpenAI Chat of an answer that is not whole."""
+
+COMPLETE = (None, "STOP", "FINISH_REASON_UNSPECIFIED")
+"""Gemini's finish reasons of an answer that is whole."""
+
+REFUSED = ("SAFETY", "RECITATION", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII")
+"""Gemini's finish reasons of an answer that it does not give."""
+
+OUT_OF_MONEY = ("insufficient_quota", "billing_hard_limit_reached", "billing_not_active")
+"""Codes of OpenAI's errors with status 429 that no pause helps with."""
+
+
+def mend_calls(answer: Any) -> bool:
+    """Let each tool call of a turn have an id of its own, and arguments as text; returns whether one was changed.
+
+    A call keeps its id if that is a text that no earlier call of the turn has. Else it gets a new one: agent SDKs,
+    Restate's integrations and `ToolCalls` find a call, its turn and its result by the id. Gemini may send none, and
+    ADK then makes one by itself, which the model is not sent. Some compatible servers send arguments as an object.
+    """
+    changed = False
+    for calls, key, needed in _turns(answer):
+        taken = set[str]()
+        for call in calls:
+            id = call.get(key)
+            if isinstance(id, str) and id and id not in taken:
+                taken.add(id)
+            elif id or needed:
+                call[key] = f"call_{uuid4().hex}"
+                changed = True
+            function = call.get("function", call)
+            if needed and isinstance(function, dict) and isinstance(function.get("arguments"), dict):
+                function["arguments"] = json.dumps(function["arguments"], separators=(",", ":"), ensure_ascii=False)
+                changed = True
+    return changed
+
+
+def no_decision(answer: Any) -> str | None:
+    """Why the model's last word is no decision: it is cut off, or a refusal. None for any other answer.
+
+    An answer with tool calls is not the last word.
+    """
+    if not isinstance(answer, dict) or any(calls for calls, _, _ in _turns(answer)):
+        return None
+    cut_off, refusal = _ends(answer)
+    if cut_off:
+        return f"the model's answer is cut off: {cut_off}"
+    return f"the model refuses: {refusal}" if refusal else None
+
+
+def is_out_of_money(status: int, error: Any) -> bool:
+    """Whether a provider's error says that nothing is left to pay a call with: to ask again cannot help.
+
+    `error` is the parsed JSON of the response. A quota of Gemini's that is counted by the day is spent as well.
+    """
+    if status == 402:
+        return True
+    told = _object(_object(error).get("error"))
+    quotas = [
+        violation.get("quotaId")
+        for detail in _objects(told.get("details"))
+        for violation in _objects(detail.get("violations"))
+    ]
+    return status == 429 and (
+        told.get("code") in OUT_OF_MONEY
+        or told.get("type") in OUT_OF_MONEY
+        or any("PerDay" in str(quota) for quota in quotas)
+    )
+
+
+def _ends(answer: dict[str, Any]) -> tuple[Any, Any]:
+    """Why the answer is cut off, and the text or the reason of a refusal; None where it is not."""
+    for choice in _objects(answer.get("choices"))[:1]:
+        message, reason = _object(choice.get("message")), choice.get("finish_reason")
+        return reason if reason in CUT_OFF else None, None if message.get("content") else message.get("refusal")
+    for candidate in _objects(answer.get("candidates"))[:1]:
+        parts = _objects(_object(candidate.get("content")).get("parts"))
+        said = any(part.get("text") and not part.get("thought") for part in parts)
+        reason = candidate.get("finishReason")
+        cut_off = (reason not in COMPLETE and said) or reason == "MAX_TOKENS"
+        return reason if cut_off else None, candidate.get("finishMessage") or reason if reason in REFUSED else None
+    if "output" not in answer:
+        return None, _object(answer.get("promptFeedback")).get("blockReason")
+    parts = [part for item in _objects(answer.get("output")) for part in _objects(item.get("content"))]
+    said = any(part.get("text") for part in parts if part.get("type") == "output_text")
+    refusals = [part.get("refusal") for part in parts if part.get("type") == "refusal"]
+    incomplete = answer.get("status") == "incomplete"
+    reason = _object(answer.get("incomplete_details")).get("reason") or "incomplete"
+    return reason if incomplete else None, refusals[0] if refusals and not said else None
+
+
+def _turns(answer: Any) -> Iterator[tuple[list[dict[str, Any]], str, bool]]:
+    """The tool calls of each turn in the answer, the key of their ids, and whether the wire needs one."""
+    answer = _object(answer)
+    for choice in _objects(answer.get("choices")):
+        yield _objects(_object(choice.get("message")).get("tool_calls")), "id", True
+    kinds = ("function_call", "custom_tool_call")
+    yield [item for item in _objects(answer.get("output")) if item.get("type") in kinds], "call_id", True
+    for candidate in _objects(answer.get("candidates")):
+        parts = _objects(_object(candidate.get("content")).get("parts"))
+        yield [part["functionCall"] for part in parts if isinstance(part.get("functionCall"), dict)], "id", False
+
+
+def _objects(value: Any) -> list[dict[str, Any]]:
+    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
+
+
+def _object(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}

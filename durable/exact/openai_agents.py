@@ -1,0 +1,62 @@
+"""OpenAI Agents SDK: the journal holds the items of a model's turn as they came over the wire.
+
+Restate's `RestateModelResponse` writes every field of an item, those that the server never sent as null. After a replay
+the SDK sends them all back, `"async_": null` among them, and the official API refuses parameters that it does not know.
+
+Restate's turnstile also waits for calls that the SDK does not run, such as one of an unknown tool: the calls behind it
+would hang. It gets those alone that the SDK runs.
+"""
+
+import json
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+from agents import FunctionTool, ModelResponse, Tool, Usage
+from openai.types.responses import Response
+from pydantic import TypeAdapter
+from restate.ext.openai import restate_context, runner_wrapper
+from restate.ext.openai.runner_wrapper import RestateModelWrapper
+from restate.ext.turnstile import Turnstile
+from restate.serde import Serde
+
+from durable.exact.openai import as_sent
+
+_USAGE = TypeAdapter(Usage)
+
+
+class _AsReceived(Serde[ModelResponse]):
+    def serialize(self, obj: ModelResponse | None) -> bytes:
+        assert obj
+        fields = {"output": as_sent(obj.output), "usage": _USAGE.dump_python(obj.usage, mode="json")}
+        return json.dumps(vars(obj) | fields).encode()
+
+    def deserialize(self, buf: bytes) -> ModelResponse:
+        fields = json.loads(buf)
+        output = Response.construct(output=fields["output"]).output
+        return ModelResponse(**fields | {"output": output, "usage": _USAGE.validate_python(fields["usage"])})
+
+
+class ExactModel(RestateModelWrapper):
+    """Restate's durable model, with an exact journal."""
+
+    async def get_response(self, *args: Any, **kwargs: Any) -> ModelResponse:
+        async def call_llm() -> ModelResponse:
+            return await self.model.get_response(*args, **kwargs)
+
+        options = replace(self.llm_run_options, serde=_AsReceived())
+        response: ModelResponse = await restate_context().run_typed("call LLM", call_llm, options)
+        self.state.turnstile = Turnstile(ids_of_calls(response, kwargs["tools"]))
+        return response
+
+
+def ids_of_calls(response: ModelResponse, tools: Iterable[Tool]) -> list[str]:
+    """The ids of the tool calls that the SDK runs: none of a handoff, of an unknown tool, or of one that waits for a
+    person's approval."""
+    run = {tool.name for tool in tools if isinstance(tool, FunctionTool) and not tool.needs_approval}
+    return [item.call_id for item in response.output if item.type == "function_call" and item.name in run]
+
+
+if vars(runner_wrapper).get("RestateModelWrapper") is not RestateModelWrapper:
+    raise ImportError("restate.ext.openai has changed: see whether durable/exact/openai_agents.py is still needed")
+vars(runner_wrapper)["RestateModelWrapper"] = ExactModel

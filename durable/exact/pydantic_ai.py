@@ -1,0 +1,84 @@
+"""Pydantic AI: the journal holds each answer as the SDK has made it, whatever is in it.
+
+The SDK takes what servers leave out or set to null. The validation with which Restate's integration reads the journal
+refuses it: a call's id that is missing, a count of tokens that is null. Here the journal has the fields of each object,
+and its class, and they come back as they were. That is quicker, too: the integration builds a new TypeAdapter for each
+answer, which takes 21 ms of CPU.
+"""
+
+import json
+from base64 import b64decode, b64encode
+from dataclasses import is_dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, cast
+
+from pydantic_ai import messages, usage
+from pydantic_ai.messages import ModelResponse
+from restate.ext.pydantic import _model
+from restate.ext.pydantic._serde import PydanticTypeAdapter
+
+CLASS = "class"
+"""The key with the name of an object's class, beside the object's fields."""
+
+_CLASSES: dict[str, type] = {
+    name: found
+    for module in (messages, usage)
+    for name, found in vars(module).items()
+    if isinstance(found, type) and is_dataclass(found)
+}
+
+
+class _AsMade(PydanticTypeAdapter[ModelResponse]):
+    def serialize(self, obj: ModelResponse | None) -> bytes:
+        return json.dumps(_written(obj)).encode()
+
+    def deserialize(self, buf: bytes) -> ModelResponse | None:
+        fields = json.loads(buf)
+        # A journal of version 0.1.0 has what the integration itself writes.
+        return cast(ModelResponse, _read(fields)) if CLASS in fields else super().deserialize(buf)
+
+
+def _written(value: Any) -> Any:
+    match value:
+        case list() | tuple():
+            return [_written(each) for each in value]
+        case dict() if CLASS in value:
+            return {CLASS: "dict", "items": [[key, _written(each)] for key, each in value.items()]}
+        case dict():
+            return {key: _written(each) for key, each in value.items()}
+        case bytes():
+            return {CLASS: "bytes", "base64": b64encode(value).decode()}
+        case datetime():
+            return {CLASS: "datetime", "iso": value.isoformat()}
+        case Decimal():
+            return {CLASS: "Decimal", "text": str(value)}
+        case _ if type(value).__name__ in _CLASSES:
+            return {CLASS: type(value).__name__} | {name: _written(each) for name, each in vars(value).items()}
+    return value
+
+
+def _read(value: Any) -> Any:
+    match value:
+        case list():
+            return [_read(each) for each in value]
+        case {"class": "dict", "items": items}:
+            return {key: _read(each) for key, each in items}
+        case {"class": "bytes", "base64": text}:
+            return b64decode(text)
+        case {"class": "datetime", "iso": text}:
+            return datetime.fromisoformat(text)
+        case {"class": "Decimal", "text": text}:
+            return Decimal(text)
+        case {"class": name, **fields}:
+            made = object.__new__(_CLASSES[str(name)])
+            vars(made).update({str(field): _read(each) for field, each in fields.items()})
+            return made
+        case dict():
+            return {key: _read(each) for key, each in value.items()}
+    return value
+
+
+if "MODEL_RESPONSE_SERDE" not in vars(_model):
+    raise ImportError("restate.ext.pydantic has changed: see whether durable/exact/pydantic_ai.py is still needed")
+vars(_model)["MODEL_RESPONSE_SERDE"] = _AsMade(ModelResponse)

@@ -1,0 +1,95 @@
+"""The plain agents of the SDKs beside the durable ones, all on one model's server that follows scripts."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+
+import httpx
+import pytest
+import pytest_asyncio
+
+from bench.durability import PLAIN
+from shared.claims import InsuranceClaim
+from tests.conformance.cases import IN_TIME, tagged
+from tests.plain.scripted_model import Case, ScriptedModel
+from tour.runtime import processes, stack
+from tour.runtime.frameworks import FRAMEWORKS, Framework
+from tour.runtime.processes import free_port
+from tour.runtime.stack import Stack
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "both" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.asyncio(loop_scope="module"), append=False)
+            item.add_marker(pytest.mark.server)
+
+
+@dataclass
+class Both:
+    """A plain and a durable agent of each framework; `outcome` has an answer, or an error that begins with a status."""
+
+    model: ScriptedModel
+    running: Stack
+    plain: dict[str, httpx.AsyncClient]
+
+    async def to_plain(self, framework: Framework, script: list[object]) -> tuple[str, Case]:
+        """The plain agent's outcome of a claim with this script, and its requests."""
+        claim, case = self._claim(script)
+        client = self.plain[framework.name]
+        response = await client.post("/run/1", json=framework.body(claim, session=claim.reason))
+        if response.status_code == 200:
+            return str(response.json()), case
+        return f"{response.status_code}: {response.text}", case
+
+    async def to_durable(self, framework: Framework, script: list[object]) -> tuple[str, Case]:
+        """The same of the durable agent."""
+        claim, case = self._claim(script)
+        id = await self.running.submit(framework, claim, key=claim.reason, session=claim.reason)
+        try:
+            async with asyncio.timeout(IN_TIME):
+                return await self.running.answer(id), case
+        except TimeoutError:
+            await self.running.admin.patch(f"/invocations/{id}/kill")
+            return "599: not ended", case
+
+    async def replaying(self, framework: Framework, seconds: str) -> None:
+        """Let Restate suspend the agent's invocations after so many seconds without progress; `0s`: at every await."""
+        changed = await self.running.admin.patch(
+            f"/services/{framework.service()}", json={"inactivity_timeout": seconds}
+        )
+        changed.raise_for_status()
+
+    def _claim(self, script: list[object]) -> tuple[InsuranceClaim, Case]:
+        claim, case = tagged(), Case(script)
+        self.model.cases[claim.reason] = case
+        return claim, case
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def both(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Both]:
+    folder, model = tmp_path_factory.mktemp("plain"), ScriptedModel()
+    async with AsyncExitStack() as exits:
+        url = await exits.enter_async_context(model.serving())
+        urls = {"OPENAI_BASE_URL": f"{url}/v1", "GOOGLE_GEMINI_BASE_URL": url, "MODEL_TIMEOUT": "10"}
+        with pytest.MonkeyPatch.context() as patch:
+            for variable, value in urls.items():
+                patch.setenv(variable, value)
+            running = await exits.enter_async_context(stack.running(folder))
+            plain = {}
+            for framework in FRAMEWORKS:
+                port = free_port()
+                command = stack.command(framework.script(PLAIN))
+                log = folder / f"{framework.name}.plain.log"
+                env = {"PORT": str(port), "HOST": "127.0.0.1", **urls}
+                process = await exits.enter_async_context(processes.running("A plain agent", command, log, env))
+                url = f"http://127.0.0.1:{port}"
+                client = httpx.AsyncClient(base_url=url, timeout=IN_TIME, trust_env=False)
+                plain[framework.name] = await exits.enter_async_context(client)
+                await process.until(f"{url}/health")
+            yield Both(model, running, plain)
+
+
+EXAMPLES = int(os.environ.get("EXAMPLES", 60))

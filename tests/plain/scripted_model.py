@@ -1,0 +1,62 @@
+"""A model's server that says what a script has, whatever it is asked, and keeps the requests."""
+
+import asyncio
+import json
+import re
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from offline_model.sockets import listen
+
+CASE = re.compile(rb"case [0-9a-f]{32}")
+"""The text in a claim's reason by which its requests are known."""
+
+
+@dataclass
+class Case:
+    """The answer of each turn of a claim, the last one for all that follow; and each request, without the claim's text.
+
+    A request that comes again has the answer of its turn.
+    """
+
+    script: Sequence[Any]
+    requests: list[bytes] = field(default_factory=list)
+
+
+class ScriptedModel:
+    """The server's answers; the cases are known by their claims' texts."""
+
+    def __init__(self) -> None:
+        self.cases: dict[str, Case] = {}
+
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator[str]:
+        """Serve on a free port of loopback for as long as the block runs; gives the address."""
+        app = Starlette(routes=[Route("/{path:path}", self._answer, methods=["POST"])])
+        with listen("127.0.0.1", 0) as listener:
+            # In this thread: a second one would hold locks while a child process is forked.
+            server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="off", timeout_keep_alive=75))
+            serving = asyncio.create_task(server.serve([listener]))
+            yield "http://{}:{}".format(*listener.getsockname())
+            server.should_exit = True
+            await serving
+
+    async def _answer(self, request: Request) -> Response:
+        body = await request.body()
+        found = CASE.search(body)
+        assert found
+        case = self.cases[found[0].decode()]
+        said = CASE.sub(b"case", body)
+        if said not in case.requests:
+            case.requests.append(said)
+        turn = min(case.requests.index(said), len(case.script) - 1)
+        text = json.dumps(case.script[turn]).replace("case CASE", found[0].decode())
+        return Response(text, media_type="application/json")
