@@ -30,7 +30,7 @@ type Agent = { model: string; instructions: string; tools: ToolSet };
 async function answer(ctx: restate.Context, wait: Wait, { model, ...agent }: Agent, prompt: string): Promise<string> {
   const { text, steps } = await generateText({
     model: wrapLanguageModel({
-      model: llm.openai(model),
+      model: llm.languageModel(model),
       middleware: [countedCalls(ctx), durableCalls(inTurn(ctx, wait), llm.DURABLE_CALLS), llm.forTheJournal],
     }),
     ...agent,
