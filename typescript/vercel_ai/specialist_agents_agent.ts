@@ -85,7 +85,8 @@ const calculateMetrics = (ctx: restate.Context, submitted: InsuranceClaim) =>
     execute: async ({ claim }) => {
       const mismatch = mismatchWith(submitted, claim);
       if (mismatch) return [mismatch];
-      return await branches(ctx, alone, SPECIALTIES, (specialty, wait) => ask(ctx, wait, specialty, claim));
+      const report = (specialty: Specialty, wait: Wait) => ask(ctx, wait, specialty, claim);
+      return await branches(ctx, alone, SPECIALTIES, report, JSON.stringify(claim));
     },
   });
 
