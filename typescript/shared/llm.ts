@@ -1,19 +1,20 @@
 // Which model the agents talk to, and how a durable call of it fails: shared/llm.py for the AI SDK.
 
 import { setTimeout } from "node:timers/promises";
-import { serde, TerminalError } from "@restatedev/restate-sdk";
+import { TerminalError } from "@restatedev/restate-sdk";
 import { AISDKError, APICallError, type LanguageModelMiddleware } from "ai";
 import { giveOwnIds, isOutOfMoney, letCallsRun, messageOf, noDecision, withoutThoughts } from "./answers.ts";
 import { servedBeside } from "./beside.ts";
+import { exact } from "./exact.ts";
 import { number, oneOf } from "./variables.ts";
 
 /** Every durable model call: three attempts, then a terminal error. Without it Restate would retry for ever. */
 export const RETRIES = { maxRetryAttempts: 3, initialRetryInterval: 200, retryIntervalFactor: 3 };
 
-/** The same for `durableCalls`, with plain JSON in the journal: its own format refuses a field named `constructor`, and
- * a result that cannot be written is tried for ever, whatever the options say.
+/** The same for `durableCalls`, with JSON in the journal: its own format refuses a field named `constructor`, and a
+ * result that cannot be written is tried for ever, whatever the options say.
  */
-export const DURABLE_CALLS = { ...RETRIES, serde: serde.json };
+export const DURABLE_CALLS = { ...RETRIES, serde: exact };
 
 /** Milliseconds for an answer of the model, after which an attempt has failed. */
 const MODEL_TIMEOUT = number("MODEL_TIMEOUT", 120, false) * 1000;
@@ -180,7 +181,7 @@ export const forTheJournal: LanguageModelMiddleware = {
 };
 
 /** Levels of a result; JSON cannot be written from some thousands on. */
-const DEEPEST = 200;
+const DEEPEST = 1_000;
 
 /** The result of a durable call, which can be written into the journal. Throws: BadAnswer if it cannot. */
 export function writable<T>(result: T): T {
