@@ -16,6 +16,9 @@ export const RETRIES = { maxRetryAttempts: 3, initialRetryInterval: 200, retryIn
  */
 export const DURABLE_CALLS = { ...RETRIES, serde: exact };
 
+/** The API of OpenAI's that the agents on the AI SDK talk to: many servers have no Responses API. */
+const WIRE = oneOf("OPENAI_WIRE", ["responses", "chat"]);
+
 /** Milliseconds for an answer of the model, after which an attempt has failed. */
 const MODEL_TIMEOUT = number("MODEL_TIMEOUT", 120, false) * 1000;
 
@@ -160,9 +163,6 @@ export const openai = createOpenAI({
 export const model = (role = "") =>
   process.env[`OPENAI_MODEL_${role.toUpperCase()}`] || process.env.OPENAI_MODEL || "gpt-5.4";
 export const MODEL = model();
-
-/** The API of OpenAI's that the agents on the AI SDK talk to: many servers have no Responses API. */
-const WIRE = oneOf("OPENAI_WIRE", ["responses", "chat"]);
 
 /** The model of this name for the AI SDK. */
 export const languageModel = (name = MODEL) => (WIRE === "chat" ? openai.chat(name) : openai(name));
