@@ -73,9 +73,8 @@ const calculate_metrics = defineTool<InsuranceClaim, typeof Metrics>({
   run: (ctx, { claim }, submitted) => {
     const mismatch = mismatchWith(submitted, claim);
     if (mismatch) return restate.RestatePromise.resolve([mismatch]);
-    return {
-      inTurn: (wait) => branches(ctx, wait, SPECIALTIES, (specialty, wait) => ask(ctx, wait, specialty, claim)),
-    };
+    const report = (specialty: Specialty, wait: Wait) => ask(ctx, wait, specialty, claim);
+    return { inTurn: (wait) => branches(ctx, wait, SPECIALTIES, report, JSON.stringify(claim)) };
   },
 });
 

@@ -1,18 +1,23 @@
 // Which model the agents talk to, and how a durable call of it fails: shared/llm.py for the AI SDK.
 
 import { setTimeout } from "node:timers/promises";
-import { serde, TerminalError } from "@restatedev/restate-sdk";
+import { TerminalError } from "@restatedev/restate-sdk";
 import { AISDKError, APICallError, type LanguageModelMiddleware } from "ai";
+import { giveOwnIds, isOutOfMoney, letCallsRun, messageOf, noDecision, withoutThoughts } from "./answers.ts";
 import { servedBeside } from "./beside.ts";
-import { number } from "./variables.ts";
+import { exact } from "./exact.ts";
+import { number, oneOf } from "./variables.ts";
 
 /** Every durable model call: three attempts, then a terminal error. Without it Restate would retry for ever. */
 export const RETRIES = { maxRetryAttempts: 3, initialRetryInterval: 200, retryIntervalFactor: 3 };
 
-/** The same for `durableCalls`, with plain JSON in the journal: its own format refuses a field named `constructor`, and
- * a result that cannot be written is tried for ever, whatever the options say.
+/** The same for `durableCalls`, with JSON in the journal: its own format refuses a field named `constructor`, and a
+ * result that cannot be written is tried for ever, whatever the options say.
  */
-export const DURABLE_CALLS = { ...RETRIES, serde: serde.json };
+export const DURABLE_CALLS = { ...RETRIES, serde: exact };
+
+/** The API of OpenAI's that the agents on the AI SDK talk to: many servers have no Responses API. */
+const WIRE = oneOf("OPENAI_WIRE", ["responses", "chat"]);
 
 /** Milliseconds for an answer of the model, after which an attempt has failed. */
 const MODEL_TIMEOUT = number("MODEL_TIMEOUT", 120, false) * 1000;
@@ -33,14 +38,15 @@ export const THREE_TOOLS_INSTRUCTIONS = instructions(
   "check_eligibility, compare_to_standard_rates and check_fraud once each, all in one turn",
 );
 
-/** The model's answer. Throws: TerminalError (500) when it is empty. */
+/** The model's answer, without thoughts. Throws: TerminalError (500) when nothing is left. */
 export function answer(text: string): string {
-  if (text) return text;
+  const decision = withoutThoughts(text);
+  if (decision) return decision;
   throw new TerminalError("the model gave no answer: its text is empty");
 }
 
-/** HTTP statuses with which a provider refuses a call, and would refuse it again. */
-const REFUSALS = [400, 401, 403, 404, 422];
+/** HTTP statuses below 500 with which a provider does not refuse a call for good. */
+const MAY_PASS = [408, 409, 425, 429];
 
 /** A model server's response that is not an answer, though its status says so. The model is asked again. */
 class BadAnswer extends Error {}
@@ -50,9 +56,12 @@ export function modelError(error: unknown): unknown {
   if (!AISDKError.isInstance(error)) return error;
   const status = APICallError.isInstance(error) ? error.statusCode : undefined;
   const causes = [status, error.message, (error.cause as Error | undefined)?.message].filter(Boolean).join(": ");
-  if (!status || !REFUSALS.includes(status)) return new Error(oneLine(`${error.name}: ${causes}`), { cause: error });
-  return new TerminalError(oneLine(`the model's provider refuses the call: ${causes}`), { errorCode: status });
+  if (status && status >= 400 && status < 500 && !MAY_PASS.includes(status)) return refused(status, causes);
+  return new Error(oneLine(`${error.name}: ${causes}`), { cause: error });
 }
+
+const refused = (status: number, problem: string) =>
+  new TerminalError(oneLine(`the model's provider refuses the call: ${problem}`), { errorCode: status });
 
 /** The text on one line, with an ellipsis for all beyond `most` characters. */
 export function oneLine(text: string, most = 1_000): string {
@@ -74,12 +83,13 @@ async function patientFetch(url: string | URL | Request, init?: RequestInit): Pr
     try {
       const signal = AbortSignal.timeout(MODEL_TIMEOUT);
       const response = await fetch(url, { ...init, signal });
-      const mayPass = [408, 409, 429].includes(response.status) || response.status >= 500;
+      await mustBePaid(response);
+      const mayPass = MAY_PASS.includes(response.status) || response.status >= 500;
       if (!mayPass || tries === 3) return await lookAt(response);
       await response.body?.cancel();
       pause = retryAfter(response) ?? pause;
     } catch (error) {
-      if (tries === 3) throw error;
+      if (tries === 3 || error instanceof TerminalError) throw error;
     }
     await setTimeout(Math.min(pause, LONGEST_WAIT));
   }
@@ -93,9 +103,22 @@ function retryAfter(response: Response): number | undefined {
   return Number.isNaN(pause) ? undefined : Math.max(0, pause);
 }
 
-/** Mend half a surrogate pair, which is not text: an answer that is cut inside an emoji has one. It becomes U+FFFD.
+/** Throws: TerminalError if the provider wants to be paid first. */
+async function mustBePaid(response: Response): Promise<void> {
+  if (![402, 429].includes(response.status)) return;
+  const error: unknown = await response
+    .clone()
+    .json()
+    .catch(() => undefined); // it is another error, and the AI SDK says which
+  if (error === undefined || !isOutOfMoney(response.status, error)) return;
+  throw refused(response.status, `${response.status}: ${messageOf(error)}`);
+}
+
+/** Mend what the AI SDK cannot use: half a surrogate pair becomes U+FFFD, and each tool call gets an id of its own.
  *
- * Throws: BadAnswer for a response of a gateway or a proxy that has status 2xx, and is not an answer of a model.
+ * An answer that is cut inside an emoji has half a surrogate pair, which is not text. Throws: BadAnswer for a response
+ * of a gateway or a proxy that has status 2xx, and is not an answer of a model; TerminalError for an answer that is cut
+ * off, and for a refusal.
  */
 async function lookAt(response: Response): Promise<Response> {
   if (!response.ok) return response;
@@ -104,12 +127,18 @@ async function lookAt(response: Response): Promise<Response> {
   try {
     text = await response.text();
     answer = JSON.parse(text, (_, value) => (typeof value === "string" ? value.toWellFormed() : value));
+    giveOwnIds(answer);
+    letCallsRun(answer);
     text = JSON.stringify(answer);
   } catch (error) {
     throw new BadAnswer(oneLine(`the model's answer is not JSON (${(error as Error).message}): ${text}`, 300));
   }
-  if (answer?.choices?.length || answer?.output) return new Response(text, { headers: response.headers });
-  throw new BadAnswer(oneLine(`the model's answer is none: ${text}`, 300));
+  if (!answer?.choices?.length && !answer?.output) {
+    throw new BadAnswer(oneLine(`the model's answer is none: ${text}`, 300));
+  }
+  const problem = noDecision(answer);
+  if (problem) throw new TerminalError(oneLine(problem));
+  return new Response(text, { headers: response.headers });
 }
 
 async function offlineModel(): Promise<string> {
@@ -135,8 +164,11 @@ export const model = (role = "") =>
   process.env[`OPENAI_MODEL_${role.toUpperCase()}`] || process.env.OPENAI_MODEL || "gpt-5.4";
 export const MODEL = model();
 
-/** OpenAI keeps nothing between the turns: the journal does. */
-export const OPTIONS = { openai: { store: false } };
+/** The model of this name for the AI SDK. */
+export const languageModel = (name = MODEL) => (WIRE === "chat" ? openai.chat(name) : openai(name));
+
+/** OpenAI keeps nothing between the turns: the journal does. Over Chat it keeps nothing unless told to. */
+export const OPTIONS: Record<string, Record<string, boolean>> = { openai: WIRE === "chat" ? {} : { store: false } };
 
 /** Inside a durable call, spares the journal the request and the raw response: the conversation, twice more. */
 export const forTheJournal: LanguageModelMiddleware = {
@@ -149,7 +181,7 @@ export const forTheJournal: LanguageModelMiddleware = {
 };
 
 /** Levels of a result; JSON cannot be written from some thousands on. */
-const DEEPEST = 200;
+const DEEPEST = 1_000;
 
 /** The result of a durable call, which can be written into the journal. Throws: BadAnswer if it cannot. */
 export function writable<T>(result: T): T {

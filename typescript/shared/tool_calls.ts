@@ -4,12 +4,16 @@
 // Restate passes its turn on. When all of them wait, Restate's journal says whose wait is over first. So only one of
 // them asks the SDK for progress, which refuses more (`awaitNext already pending`), while their steps overlap.
 
+import { setImmediate } from "node:timers/promises";
 import { type Context, RestatePromise, TerminalError } from "@restatedev/restate-sdk";
 import type { OnLanguageModelCallEndCallback } from "ai";
 import { number } from "./variables.ts";
 
 /** The number of tool calls of a turn that run at the same time, unless an agent says otherwise. */
 const AT_ONCE = number("TOOL_CALLS_AT_ONCE", Number.POSITIVE_INFINITY);
+
+/** Turns of the event loop in which the AI SDK starts the next call, if there is one. */
+const TURNS = 10;
 
 /** Waits for Restate, and passes the turn on meanwhile. */
 export type Wait = <T>(promise: RestatePromise<T>) => Promise<T>;
@@ -30,7 +34,10 @@ export class ToolCalls {
   #outer: Wait;
   #limit: number;
   #expected: string[] = []; // not begun
-  #come = new Map<string, () => void>(); // the SDK has started them
+  #come = new Map<string, () => void>(); // the SDK has started them, and they have not begun
+  #changes = 0; // calls that the SDK has started, or that have ended: it may start others then
+  #settled = -1; // the changes after which it has started no others
+  #settling = false;
   #active = 0; // begun, not ended
   #running = false; // one of them; the others are parked, or ready
   #parked: Parked[] = [];
@@ -45,6 +52,8 @@ export class ToolCalls {
   /** Expects these calls next, in this order. Calls of one id cannot be told apart: then it expects none. */
   expect(ids: string[]): void {
     this.#expected = new Set(ids).size === ids.length ? [...ids] : [];
+    this.#come.clear();
+    this.#changes++;
   }
 
   /** The same for the calls that the AI SDK is about to execute: its `onLanguageModelCallEnd`. */
@@ -58,11 +67,13 @@ export class ToolCalls {
     if (!this.#expected.includes(id)) throw new TerminalError(`the tool call ${id} was not expected`);
     await new Promise<void>((begin) => {
       this.#come.set(id, begin);
+      this.#changes++;
       this.#passOn();
     });
     try {
       return await body((promise) => this.#wait(promise));
     } finally {
+      this.#changes++;
       this.#active--;
       this.#running = false;
       this.#passOn();
@@ -79,18 +90,40 @@ export class ToolCalls {
 
   #passOn(): void {
     if (this.#running || this.#polling) return;
-    const [first] = this.#expected;
-    if (first !== undefined && this.#active < this.#limit) {
-      const begin = this.#come.get(first);
-      if (!begin) return; // this is asked again when it comes
-      this.#expected.shift();
-      this.#active++;
-      this.#goOn(begin);
-      return;
+    if (this.#expected.length > 0 && this.#active < this.#limit) {
+      const id = this.#expected.find((each) => this.#come.has(each));
+      if (id !== this.#expected[0] && this.#settled !== this.#changes) {
+        void this.#settle();
+        return;
+      }
+      if (id !== undefined) {
+        this.#begin(id);
+        return;
+      }
     }
     const next = this.#ready.shift();
     if (next) this.#goOn(next);
     else if (this.#parked.length > 0) void this.#poll();
+  }
+
+  #begin(id: string): void {
+    const begin = this.#come.get(id) as () => void;
+    this.#come.delete(id);
+    this.#expected.splice(this.#expected.indexOf(id), 1);
+    this.#active++;
+    this.#goOn(begin);
+  }
+
+  /** Go on when the SDK has started its calls: some it never runs, such as one that needs an approval. */
+  async #settle(): Promise<void> {
+    if (this.#settling) return;
+    this.#settling = true;
+    for (let seen = -1; seen !== this.#changes; this.#settled = seen) {
+      seen = this.#changes;
+      for (let turn = 0; turn < TURNS; turn++) await setImmediate();
+    }
+    this.#settling = false;
+    this.#passOn();
   }
 
   #goOn(next: () => void): void {

@@ -1,4 +1,4 @@
-// Numbers that environment variables hold: shared/variables.py for Node.
+// What environment variables hold: shared/variables.py for Node.
 
 /** In seconds, thirty years. */
 const MOST = 10 ** 9;
@@ -17,5 +17,14 @@ export function number(variable: string, usual: number, whole = true): number {
     `${variable} is '${text}': it must be a ${whole ? "whole " : ""}number greater than 0, and at most ` +
       `${MOST.toLocaleString("en-US")}.\nChange it, or unset it.`,
   );
+  process.exit(1);
+}
+
+/** The value of this variable, or the first of these where it is unset or empty. Exits with 1 for another one. */
+export function oneOf<Value extends string>(variable: string, values: readonly [Value, ...Value[]]): Value {
+  const text = process.env[variable] || values[0];
+  const value = values.find((each) => each === text);
+  if (value !== undefined) return value;
+  console.error(`${variable} is '${text}': it must be ${values.join(" or ")}.\nChange it, or unset it.`);
   process.exit(1);
 }

@@ -33,7 +33,7 @@ const calculateMetrics = (ctx: restate.Context, submitted: InsuranceClaim) =>
 async function run(ctx: restate.Context, claim: InsuranceClaim): Promise<string> {
   const { text, steps } = await generateText({
     model: wrapLanguageModel({
-      model: llm.openai(llm.MODEL),
+      model: llm.languageModel(),
       middleware: [durableCalls(ctx, llm.DURABLE_CALLS), llm.forTheJournal],
     }),
     instructions: llm.APPROVAL_INSTRUCTIONS,

@@ -35,7 +35,7 @@ async function run(ctx: restate.Context, claim: InsuranceClaim): Promise<string>
   const calls = new ToolCalls();
   const { text, steps } = await generateText({
     model: wrapLanguageModel({
-      model: llm.openai(llm.MODEL),
+      model: llm.languageModel(),
       middleware: [durableCalls(ctx, llm.DURABLE_CALLS), llm.forTheJournal],
     }),
     instructions: llm.THREE_TOOLS_INSTRUCTIONS,

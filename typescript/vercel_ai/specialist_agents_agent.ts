@@ -30,7 +30,7 @@ type Agent = { model: string; instructions: string; tools: ToolSet };
 async function answer(ctx: restate.Context, wait: Wait, { model, ...agent }: Agent, prompt: string): Promise<string> {
   const { text, steps } = await generateText({
     model: wrapLanguageModel({
-      model: llm.openai(model),
+      model: llm.languageModel(model),
       middleware: [countedCalls(ctx), durableCalls(inTurn(ctx, wait), llm.DURABLE_CALLS), llm.forTheJournal],
     }),
     ...agent,
@@ -85,7 +85,8 @@ const calculateMetrics = (ctx: restate.Context, submitted: InsuranceClaim) =>
     execute: async ({ claim }) => {
       const mismatch = mismatchWith(submitted, claim);
       if (mismatch) return [mismatch];
-      return await branches(ctx, alone, SPECIALTIES, (specialty, wait) => ask(ctx, wait, specialty, claim));
+      const report = (specialty: Specialty, wait: Wait) => ask(ctx, wait, specialty, claim);
+      return await branches(ctx, alone, SPECIALTIES, report, JSON.stringify(claim));
     },
   });
 

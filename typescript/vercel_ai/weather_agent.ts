@@ -23,7 +23,7 @@ async function run(ctx: restate.Context, { message }: WeatherRequest): Promise<s
   const calls = new ToolCalls();
   const { text, steps } = await generateText({
     model: wrapLanguageModel({
-      model: llm.openai(llm.MODEL),
+      model: llm.languageModel(),
       middleware: [durableCalls(ctx, llm.DURABLE_CALLS), llm.forTheJournal],
     }),
     instructions: "You report the weather. Call get_weather for every city in the question, all in one turn.",

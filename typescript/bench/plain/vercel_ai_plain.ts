@@ -22,7 +22,7 @@ const calculateMetrics = (submitted: InsuranceClaim) =>
 
 async function run(claim: InsuranceClaim): Promise<string> {
   const { text } = await generateText({
-    model: llm.openai(llm.MODEL),
+    model: llm.languageModel(),
     instructions: llm.INSTRUCTIONS,
     prompt: `Claim: ${JSON.stringify(claim)}`,
     tools: { calculate_metrics: calculateMetrics(claim) },

@@ -11,7 +11,7 @@ async function agent(ctx: Context, { prompt, limit }: Request, outer?: Wait): Pr
   const calls = new ToolCalls(outer, limit);
   const { text, steps } = await generateText({
     model: wrapLanguageModel({
-      model: llm.openai(llm.MODEL),
+      model: llm.languageModel(),
       middleware: [durableCalls(outer ? inTurn(ctx, outer) : ctx, llm.DURABLE_CALLS), llm.forTheJournal],
     }),
     prompt,
