@@ -24,6 +24,7 @@ from offline_model.sockets import listen
 from shared import llm
 from shared.claims import invalid
 from shared.variables import number
+from shared.watchdog import patience, watched
 from tracing import spans as tracing
 
 GRACE = 0.5
@@ -78,6 +79,7 @@ def serve(*services: restate.Service | restate.VirtualObject | restate.Workflow)
 
 def serve_app(app: Any, *names: str) -> None:
     """Serve any ASGI app as `serve` does; `names` are printed with the address."""
+    watchdog = patience()
     number("TOOL_CALLS_AT_ONCE", 1)  # `durable` reads it in each turn: here a number that is none is told early
     listener = _listen(os.environ.get("HOST", "127.0.0.1"), os.environ.get("PORT", "9080"))
     config = Config()
@@ -93,18 +95,19 @@ def serve_app(app: Any, *names: str) -> None:
         file=sys.stderr,
         flush=True,
     )
-    asyncio.run(_serve_until_signalled(app, config))
+    asyncio.run(_serve_until_signalled(app, config, watchdog))
 
 
-async def _serve_until_signalled(app: Any, config: Config) -> None:
+async def _serve_until_signalled(app: Any, config: Config, watchdog: float) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):
         install_shutdown_hook(loop, stop.set, signum)  # the Restate SDK adds a hook of its own to SIGTERM
     server = asyncio.create_task(hypercorn_serve(app, config, shutdown_trigger=stop.wait))
     stopping = asyncio.create_task(stop.wait())
-    await asyncio.wait({server, stopping}, return_when=asyncio.FIRST_COMPLETED)
-    await asyncio.wait({server}, timeout=2 * GRACE)  # hypercorn may wait longer than it was told
+    with watched(watchdog):
+        await asyncio.wait({server, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({server}, timeout=2 * GRACE)  # hypercorn may wait longer than it was told
 
 
 def _listen(host: str, port: str) -> socket.socket:

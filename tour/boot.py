@@ -69,7 +69,8 @@ async def up(frameworks: Sequence[Framework], model_latency: float, step_latency
                 markup=False,
             )
         console.print("Ctrl-C stops everything; the journals are kept.")
-        await asyncio.Event().wait()
+        async with running.agents_kept(say(console)):
+            await asyncio.Event().wait()
 
 
 async def server(console: Console) -> None:

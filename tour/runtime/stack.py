@@ -6,7 +6,9 @@ set. The rest is started here, on loopback, and ends with the stack.
 
 import asyncio
 import os
+import signal
 import sys
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -16,7 +18,8 @@ import httpx
 
 from lab.ledger import Fault, Lab
 from shared.claims import InsuranceClaim
-from tour.runtime import journal, node, restate_server
+from shared.watchdog import FROZEN, patience
+from tour.runtime import journal, node, processes, restate_server
 from tour.runtime.errors import TourError
 from tour.runtime.frameworks import FAN_OUT, FRAMEWORKS, PATTERNS, Framework, Pattern
 from tour.runtime.processes import Process, free_port, start, who_listens
@@ -24,7 +27,33 @@ from tour.runtime.restate_server import Ports, Restate
 
 Say = Callable[[str], None]
 
+
+def quiet(line: str) -> None:
+    """Say nothing."""
+
+
 CHECKS = ("eligibility", "cost", "fraud")
+
+
+@dataclass(frozen=True)
+class Restart:
+    """A new start of an agent: when (s since the epoch), and how it had ended; None: it was killed for its silence."""
+
+    at: float
+    code: int | None
+
+    @property
+    def frozen(self) -> bool:
+        return self.code in (None, FROZEN)
+
+    @property
+    def why(self) -> str:
+        """Such as `froze (exit code 70)`; the agent is its subject."""
+        if self.code is None:
+            return "froze (no answer)"
+        if self.code < 0:
+            return f"was killed ({signal.Signals(-self.code).name})"
+        return f"froze (exit code {FROZEN})" if self.frozen else f"ended (exit code {self.code})"
 
 
 @dataclass
@@ -34,27 +63,53 @@ class Agent:
     framework: Framework
     port: int
     process: Process
+    restarts: list[Restart] = field(default_factory=list)
+    """Those by `kept`."""
+
+    @property
+    def health(self) -> str:
+        return f"http://127.0.0.1:{self.port}/health"
+
+    @property
+    def http2(self) -> bool:
+        """Whether it speaks HTTP/2 only, as Restate's server for Node does."""
+        return str(self.process.command[-1]).endswith(".ts")
 
     async def ready(self) -> None:
         """Wait until it answers. Raises: TourError when it ends, or does not answer in 60 s."""
-        on_node = str(self.process.command[-1]).endswith(".ts")  # Restate's server for Node speaks HTTP/2 only
-        await self.process.until(f"http://127.0.0.1:{self.port}/health", http2=on_node)
+        await self.process.until(self.health, http2=self.http2)
 
     @asynccontextmanager
-    async def kept(self) -> AsyncIterator[None]:
-        """While the block runs, start it again whenever it ends."""
-        keeping = asyncio.create_task(self._keep())
+    async def kept(self, say: Say = quiet) -> AsyncIterator[None]:
+        """While the block runs, start it again whenever it ends, or answers no more; `say` gets a line about it."""
+        keeping = asyncio.create_task(self._keep(say))
         try:
             yield
         finally:
             keeping.cancel()
             await asyncio.gather(keeping, return_exceptions=True)
 
-    async def _keep(self) -> None:
+    async def _keep(self, say: Say) -> None:
         while True:
-            await self.process.child.wait()
+            code = await self._gone()
             await asyncio.sleep(0.1)  # a planned crash may end it again at once
             await self.process.restart()
+            self.restarts.append(Restart(time.time(), code))
+            say(f"{self.framework.name} {self.restarts[-1].why}: it is started again, and its claims go on.")
+
+    async def _gone(self) -> int | None:
+        """Wait until it has ended, and return its exit code; None when it has twice not answered in `patience`.
+
+        An agent whose event loop stands still ends itself before that, and says where it was.
+        """
+        child, silences = self.process.child, 0
+        while silences < 2:
+            try:
+                return await asyncio.wait_for(child.wait(), patience() / 3)
+            except TimeoutError:
+                silent = await processes.silent(self.health, patience(), self.http2)
+                silences = silences + 1 if silent else 0
+        return None
 
     async def restart(self) -> None:
         """Kill it, unless it has ended, and start it again; Restate continues its claims. Raises: TourError."""
@@ -84,6 +139,7 @@ class Stack:
     _others: dict[Pattern, dict[str, Agent]] = field(default_factory=dict)
     _adding: asyncio.Lock = field(default_factory=asyncio.Lock)
     _kept: AsyncExitStack | None = None
+    _say: Say = quiet
 
     @property
     def frameworks(self) -> list[Framework]:
@@ -110,7 +166,7 @@ class Stack:
     async def _keep(self, agents: Mapping[str, Agent]) -> None:
         assert self._kept
         for agent in agents.values():
-            await self._kept.enter_async_context(agent.kept())
+            await self._kept.enter_async_context(agent.kept(self._say))
 
     async def resume(self) -> None:
         """Start the agents of other patterns whose claims are open, in journals that were kept.
@@ -159,8 +215,9 @@ class Stack:
         return str(body) if response.status_code == 200 else f"{response.status_code}: {body.get('message', body)}"
 
     @asynccontextmanager
-    async def agents_kept(self) -> AsyncIterator[None]:
-        """While the block runs, start again each agent that ends, of every pattern."""
+    async def agents_kept(self, say: Say = quiet) -> AsyncIterator[None]:
+        """While the block runs, start again each agent that ends or answers no more, of every pattern."""
+        self._say = say
         async with AsyncExitStack() as self._kept:
             for agents in (self.agents, *self._others.values()):
                 await self._keep(agents)
@@ -184,7 +241,7 @@ async def running(
     server_env: Mapping[str, str] | None = None,
     agent_env: Mapping[str, str] | None = None,
     pattern: Pattern = FAN_OUT,
-    say: Say = lambda line: None,
+    say: Say = quiet,
 ) -> AsyncIterator[Stack]:
     """The stack, for as long as the block runs. Logs and the lab's file are in `folder`, journals in `data`.
 
