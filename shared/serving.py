@@ -16,8 +16,9 @@ from hypercorn.config import Config
 from pydantic import ValidationError
 from restate.exceptions import RetryableError, SdkInternalException
 from restate.extensions import current_context
-from restate.server import install_shutdown_hook
+from restate.server import install_shutdown_hook, send_status
 
+from durable.draining import MODEL_CALLS_IN_FLIGHT
 from durable.held_steps import causes, holding
 from lab.observed import InjectedFailure
 from offline_model.sockets import listen
@@ -71,7 +72,10 @@ async def terminal_errors() -> AsyncIterator[None]:
 
 
 def serve(*services: restate.Service | restate.VirtualObject | restate.Workflow) -> None:
-    """Serve on `HOST`:`PORT` (127.0.0.1:9080) over HTTP/2 until SIGTERM or Ctrl-C; exits 1 if the port is taken."""
+    """Serve on `HOST`:`PORT` (127.0.0.1:9080) over HTTP/2 until SIGTERM or Ctrl-C; exits 1 if the port is taken.
+
+    After SIGTERM, model calls in flight get `DRAIN` seconds to end; a second SIGTERM cuts them off, as Ctrl-C does.
+    """
     tracing.install(services[0].name)
     key = os.environ.get("RESTATE_IDENTITY_KEY")
     serve_app(restate.app(services, identity_keys=[key] if key else None), *(service.name for service in services))
@@ -79,7 +83,7 @@ def serve(*services: restate.Service | restate.VirtualObject | restate.Workflow)
 
 def serve_app(app: Any, *names: str) -> None:
     """Serve any ASGI app as `serve` does; `names` are printed with the address."""
-    watchdog = patience()
+    watchdog, drain = patience(), number("DRAIN", 25.0)
     number("TOOL_CALLS_AT_ONCE", 1)  # `durable` reads it in each turn: here a number that is none is told early
     listener = _listen(os.environ.get("HOST", "127.0.0.1"), os.environ.get("PORT", "9080"))
     config = Config()
@@ -95,19 +99,43 @@ def serve_app(app: Any, *names: str) -> None:
         file=sys.stderr,
         flush=True,
     )
-    asyncio.run(_serve_until_signalled(app, config, watchdog))
+    asyncio.run(_serve_until_signalled(_until_draining(app), config, watchdog, drain))
 
 
-async def _serve_until_signalled(app: Any, config: Config, watchdog: float) -> None:
+async def _serve_until_signalled(app: Any, config: Config, watchdog: float, drain: float) -> None:
     stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for signum in (signal.SIGTERM, signal.SIGINT):
-        install_shutdown_hook(loop, stop.set, signum)  # the Restate SDK adds a hook of its own to SIGTERM
     server = asyncio.create_task(hypercorn_serve(app, config, shutdown_trigger=stop.wait))
-    stopping = asyncio.create_task(stop.wait())
+    stopping = asyncio.create_task(_signalled(drain))
     with watched(watchdog):
         await asyncio.wait({server, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        stop.set()
         await asyncio.wait({server}, timeout=2 * GRACE)  # hypercorn may wait longer than it was told
+
+
+async def _signalled(drain: float) -> None:
+    """Wait for Ctrl-C, or for SIGTERM and then for the model calls in flight, at most so long or until a signal."""
+    loop, signals = asyncio.get_running_loop(), asyncio.Queue[int]()
+    # The Restate SDK adds a hook of its own to SIGTERM: from then on it closes streams to which Restate still writes,
+    # and hypercorn then breaks the connection, with the model calls on it. This takes the place of that hook.
+    install_shutdown_hook(loop, lambda: None, signal.SIGTERM)
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signum, signals.put_nowait, signum)
+    if await signals.get() == signal.SIGTERM:
+        drained = asyncio.create_task(MODEL_CALLS_IN_FLIGHT.drained())
+        another = asyncio.create_task(signals.get())
+        await asyncio.wait({drained, another}, timeout=drain, return_when=asyncio.FIRST_COMPLETED)
+
+
+def _until_draining(app: Any) -> Any:
+    """The app, which answers 503 while it drains: Restate tries again, and Envoy chooses another replica."""
+
+    async def open_app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http" and MODEL_CALLS_IN_FLIGHT.draining:
+            await send_status(send, receive, 503)
+        else:
+            await app(scope, receive, send)
+
+    return open_app
 
 
 def _listen(host: str, port: str) -> socket.socket:

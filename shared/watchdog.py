@@ -42,7 +42,7 @@ def watched(seconds: float) -> Iterator[None]:
 def _watch(loop: asyncio.AbstractEventLoop, seconds: float, left: threading.Event) -> None:
     turned, missed = threading.Event(), 0
     loop.call_soon_threadsafe(turned.set)
-    # Ticks of our own are counted, and not the time: a process that was stopped (SIGSTOP, a laptop that sleeps) had none.
+    # Ticks of our own are counted, and not the time: a process that is stopped (SIGSTOP, a laptop that sleeps) has none.
     while not left.wait(seconds / TICKS):
         missed = 0 if turned.is_set() else missed + 1
         if missed == TICKS:

@@ -39,7 +39,8 @@ async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Sta
 async def test_a_step_freezes_the_process_and_all_claims_in_it_are_decided(
     running: Stack, framework: Framework
 ) -> None:
-    agent, claim, others, said = running.agents[framework.name], tagged(), [tagged() for _ in range(OTHERS)], []
+    agent, claim, others, said = running.agents[framework.name], tagged(), [tagged() for _ in range(OTHERS)]
+    said: list[str] = []
     running.lab.plan(
         Fault("cost", "delay", 0.5, about=claim.reason),
         Fault("cost", "freeze", about=claim.reason),
@@ -70,12 +71,11 @@ async def test_an_agent_that_cannot_notice_it_is_asked_killed_and_started_again(
     framework = AGENTS[0]
     agent, claim = running.agents[framework.name], tagged()
     running.lab.plan(*(Fault(check, "delay", 0.5, about=claim.reason) for check in CHECKS))
-    before, since = list(agent.restarts), time.time()
-    async with agent.kept():
+    before, since, back = list(agent.restarts), time.time(), asyncio.Event()
+    async with agent.kept(lambda line: back.set()):
         id = await submit(running, framework, claim)
         with stopped(agent.process):
-            while agent.restarts == before:
-                await asyncio.sleep(0.05)
+            await back.wait()
         answer, runs = await outcome(running, id)
     assert_recovered(answer, runs)
     assert [restart.why for restart in agent.restarts[len(before) :]] == ["froze (no answer)"]

@@ -106,7 +106,7 @@ class Process:
 
 
 async def silent(url: str, timeout: float, http2: bool = False) -> bool:
-    """Whether a process takes the question, and does not answer in `timeout` seconds; one that has ended does neither."""
+    """Whether a process does not answer in `timeout` seconds; one that has ended refuses the connection instead."""
     async with _client(timeout, http2) as client:
         try:
             await client.get(url)
