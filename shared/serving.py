@@ -31,6 +31,9 @@ from tracing import spans as tracing
 GRACE = 0.5
 """Seconds that open invocations get to end on SIGTERM or Ctrl-C; Restate retries those that did not."""
 
+DRAIN = 25.0
+"""Seconds that model calls in flight get to end on SIGTERM: the default of the variable of this name."""
+
 
 def service_name(name: str) -> str:
     """`name`, or `<TOUR_SERVICE_PREFIX>.<name>` where several agents share one Restate and need several names."""
@@ -83,7 +86,7 @@ def serve(*services: restate.Service | restate.VirtualObject | restate.Workflow)
 
 def serve_app(app: Any, *names: str) -> None:
     """Serve any ASGI app as `serve` does; `names` are printed with the address."""
-    watchdog, drain = patience(), number("DRAIN", 25.0)
+    watchdog, drain = patience(), number("DRAIN", DRAIN)
     number("TOOL_CALLS_AT_ONCE", 1)  # `durable` reads it in each turn: here a number that is none is told early
     listener = _listen(os.environ.get("HOST", "127.0.0.1"), os.environ.get("PORT", "9080"))
     config = Config()

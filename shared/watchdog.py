@@ -17,13 +17,16 @@ from shared.variables import number
 FROZEN = 70
 """The exit code of a process that was frozen."""
 
+WATCHDOG = 15.0
+"""The default of the variable of this name, in seconds."""
+
 TICKS = 20
 """How often the loop is asked before it is taken for frozen."""
 
 
 def patience() -> float:
     """Seconds for which an event loop may stand still: the variable `WATCHDOG`."""
-    return number("WATCHDOG", 15.0)
+    return number("WATCHDOG", WATCHDOG)
 
 
 @contextmanager
@@ -42,7 +45,7 @@ def watched(seconds: float) -> Iterator[None]:
 def _watch(loop: asyncio.AbstractEventLoop, seconds: float, left: threading.Event) -> None:
     turned, missed = threading.Event(), 0
     loop.call_soon_threadsafe(turned.set)
-    # Ticks of our own are counted, and not the time: a process that is stopped (SIGSTOP, a laptop that sleeps) has none.
+    # Ticks of our own are counted, not the time: a process that is stopped (SIGSTOP, a laptop that sleeps) has none.
     while not left.wait(seconds / TICKS):
         missed = 0 if turned.is_set() else missed + 1
         if missed == TICKS:

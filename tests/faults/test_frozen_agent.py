@@ -12,6 +12,7 @@ import pytest
 import pytest_asyncio
 
 from lab.ledger import Fault
+from tests.conformance.approvals import until
 from tests.conformance.cases import tagged
 from tests.conformance.test_promise import assert_recovered, outcome
 from tests.faults.claims import EVERY, figure, stopped, submit
@@ -39,22 +40,28 @@ async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Sta
 async def test_a_step_freezes_the_process_and_all_claims_in_it_are_decided(
     running: Stack, framework: Framework
 ) -> None:
-    agent, claim, others, said = running.agents[framework.name], tagged(), [tagged() for _ in range(OTHERS)]
+    agent, claim, others = running.agents[framework.name], tagged(), [tagged() for _ in range(OTHERS)]
     said: list[str] = []
     running.lab.plan(
-        Fault("cost", "delay", 0.5, about=claim.reason),
         Fault("cost", "freeze", about=claim.reason),
-        *(Fault(check, "delay", 3, about=other.reason) for check in CHECKS for other in others),
+        *(Fault(check, "delay", 4, about=other.reason) for check in CHECKS for other in others),
     )
     frozen = agent.process.pid
     async with agent.kept(said.append):
-        ids = [await submit(running, framework, each) for each in (claim, *others)]
+        ids = [await submit(running, framework, other) for other in others]
+
+        async def all_are_in_flight() -> bool:
+            return len(running.lab.ledger(invocations=ids)) == OTHERS * len(CHECKS)
+
+        await until(all_are_in_flight)
+        ids.append(await submit(running, framework, claim))
         outcomes = await asyncio.gather(*(outcome(running, id) for id in ids))
         await agent.ready()
     for answer, runs in outcomes:
         assert_recovered(answer, runs)
-    assert outcomes[0][1]["cost"] == Runs(starts=2, interrupted=1)
-    for _, runs in outcomes[1:]:
+    *undecided, (_, of_the_frozen) = outcomes
+    assert of_the_frozen["cost"] == Runs(starts=2, interrupted=1)
+    for _, runs in undecided:
         assert all(runs[check].interrupted == 1 for check in CHECKS), "they were in flight in the same process"
     [restart] = agent.restarts
     assert (restart.code, agent.process.pid != frozen) == (70, True)
