@@ -255,12 +255,12 @@ class Tab:
                 ui.label(lane.title).classes("name")
                 verdict = ui.badge()
                 answer = ui.label().classes("answer")
-                restart = ui.label().classes("restart")
                 page = ui.link("invocation", target="", new_tab=True)
                 ui.button("kill -9", on_click=lambda: self.kill(lane), color=None).props(
                     f"dense flat no-caps aria-label='kill -9 {lane.title}'"
                 ).classes("kill")
             drawing = ui.html().classes("w-full")
+            restart = ui.label().classes("restart")
         verdict.set_visibility(False)
         page.set_visibility(False)
         return Card(drawing, verdict, answer, restart, page)
