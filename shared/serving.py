@@ -6,6 +6,7 @@ import re
 import signal
 import socket
 import sys
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -113,6 +114,10 @@ async def _serve_until_signalled(app: Any, config: Config, watchdog: float, drai
         await asyncio.wait({server, stopping}, return_when=asyncio.FIRST_COMPLETED)
         stop.set()
         await asyncio.wait({server}, timeout=2 * GRACE)  # hypercorn may wait longer than it was told
+    # Python would wait for the thread of a step that is a plain function, however long that takes.
+    at_last = threading.Timer(2 * GRACE, os._exit, (0,))
+    at_last.daemon = True
+    at_last.start()
 
 
 async def _signalled(drain: float) -> None:

@@ -195,20 +195,20 @@ class Running:
         self.attempt.say(f"kill -9 {self.agent.process.pid}")
         await self.agent.process.kill()
         await self.back.wait()
+        self.agent.restarts.clear()
         await self.agent.ready()
 
     async def until_killed(self, id: str) -> None:
         """Wait until a planned crash kills the learner's process in this invocation, and start it. Raises: Wrong."""
-        pid = self.agent.process.pid
         try:
             async with asyncio.timeout(PATIENCE):
-                while self.agent.process.pid == pid:
+                while not self.agent.restarts:
                     self._watch_for_errors((await journal.read(self.stack.admin, id)).get(id))
                     await asyncio.sleep(0.1)
         except TimeoutError:
             raise Wrong("Your agent never reached the step at which it is killed.") from None
         self._watch_for_errors(None)
-        self.attempt.say(f"kill -9 {pid}")
+        self.attempt.say(f"kill -9 {self.agent.restarts.pop().pid}")
         await self.agent.ready()
 
     def draw(self, title: str, claim: Claim) -> None:

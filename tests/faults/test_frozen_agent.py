@@ -26,13 +26,14 @@ pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.server]
 AGENTS = list(PYTHON) if EVERY else [BY_NAME["openai_agents"]]
 WATCHDOG = 2.0
 OTHERS = 5
+STOPPED = [AGENTS[0], *([BY_NAME["typescript_loop"]] if EVERY else [])]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("WATCHDOG", str(WATCHDOG))
-        async with stack.running(tmp_path_factory.mktemp("frozen"), frameworks=AGENTS) as running:
+        async with stack.running(tmp_path_factory.mktemp("frozen"), frameworks=[*AGENTS, *STOPPED[1:]]) as running:
             yield running
 
 
@@ -74,8 +75,10 @@ async def test_a_step_freezes_the_process_and_all_claims_in_it_are_decided(
     assert restart.at - froze > WATCHDOG * 0.9
 
 
-async def test_an_agent_that_cannot_notice_it_is_asked_killed_and_started_again(running: Stack) -> None:
-    framework = AGENTS[0]
+@pytest.mark.parametrize("framework", STOPPED, ids=lambda framework: framework.name)
+async def test_an_agent_that_cannot_notice_it_is_asked_killed_and_started_again(
+    running: Stack, framework: Framework
+) -> None:
     agent, claim = running.agents[framework.name], tagged()
     running.lab.plan(*(Fault(check, "delay", 0.5, about=claim.reason) for check in CHECKS))
     before, since, back = list(agent.restarts), time.time(), asyncio.Event()

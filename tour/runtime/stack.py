@@ -37,9 +37,13 @@ CHECKS = ("eligibility", "cost", "fraud")
 
 @dataclass(frozen=True)
 class Restart:
-    """A new start of an agent: when (s since the epoch), and how it had ended; None: it was killed for its silence."""
+    """A new start of an agent: when (s since the epoch), and which process had ended with which exit code.
+
+    Without a code, it had not ended: it was killed, for it answered nothing.
+    """
 
     at: float
+    pid: int
     code: int | None
 
     @property
@@ -91,10 +95,10 @@ class Agent:
 
     async def _keep(self, say: Say) -> None:
         while True:
-            code = await self._gone()
+            pid, code = self.process.pid, await self._gone()
             await asyncio.sleep(0.1)  # a planned crash may end it again at once
             await self.process.restart()
-            self.restarts.append(Restart(time.time(), code))
+            self.restarts.append(Restart(time.time(), pid, code))
             say(f"{self.framework.name} {self.restarts[-1].why}: it is started again, and its claims go on.")
 
     async def _gone(self) -> int | None:
