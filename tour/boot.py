@@ -15,10 +15,11 @@ from rich.console import Console
 
 from shared.claims import sample_claims
 from tour.runtime import restate_server, stack
+from tour.runtime.agents import Say
 from tour.runtime.errors import TourError
 from tour.runtime.frameworks import Framework
 from tour.runtime.restate_server import Ports
-from tour.runtime.stack import Say, Stack
+from tour.runtime.stack import Stack
 
 
 @asynccontextmanager

@@ -26,11 +26,12 @@ from offline_model.faults import STEP as MODEL
 from offline_model.faults import digest
 from tour import report, show
 from tour.runtime import journal, processes, stack
+from tour.runtime.agents import Agent
 from tour.runtime.errors import TourError
 from tour.runtime.frameworks import FAN_OUT, PYTHON, Framework, Pattern
 from tour.runtime.journal import Invocation, Step
 from tour.runtime.processes import Process
-from tour.runtime.stack import CHECKS, Agent, Stack
+from tour.runtime.stack import CHECKS, Stack
 
 PATIENCE = 30.0
 """How many seconds a claim may take, faults included, before the check gives up."""
