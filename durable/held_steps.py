@@ -155,9 +155,9 @@ class HoldingContext(ServerInvocationContext):
             await super().create_poll_or_cancel_coroutine(unresolved_future)
 
     async def must_take_notification(self, handle: int) -> Any:
+        MODEL_CALLS_IN_FLIGHT.end((self, handle))  # it is in the journal
         with self._noticed():
             result = await super().must_take_notification(handle)  # type: ignore[no-untyped-call]
-        MODEL_CALLS_IN_FLIGHT.end((self, handle))
         if self.steps.budget and handle in self.steps.model_calls:
             self.steps.budget.tokens_used += sum(usage(json.loads(result)))
         return result

@@ -112,6 +112,8 @@ async def _serve_until_signalled(app: Any, config: Config, watchdog: float, drai
     stopping = asyncio.create_task(_signalled(drain))
     with watched(watchdog):
         await asyncio.wait({server, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if not stopping.done():
+            await server  # it has failed, and raises why
         stop.set()
         await asyncio.wait({server}, timeout=2 * GRACE)  # hypercorn may wait longer than it was told
     # Python would wait for the thread of a step that is a plain function, however long that takes.
