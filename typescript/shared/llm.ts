@@ -4,6 +4,7 @@ import { setTimeout } from "node:timers/promises";
 import { serde, TerminalError } from "@restatedev/restate-sdk";
 import { AISDKError, APICallError, type LanguageModelMiddleware } from "ai";
 import { servedBeside } from "./beside.ts";
+import { begin } from "./model_calls.ts";
 import { number } from "./variables.ts";
 
 /** Every durable model call: three attempts, then a terminal error. Without it Restate would retry for ever. */
@@ -69,10 +70,11 @@ export function oneLine(text: string, most = 1_000): string {
  * agent may have no attempt left for a model that is overloaded.
  */
 async function patientFetch(url: string | URL | Request, init?: RequestInit): Promise<Response> {
+  const attemptEnds = await begin();
   for (let tries = 1; ; tries++) {
     let pause = 250 * 2 ** tries;
     try {
-      const signal = AbortSignal.timeout(MODEL_TIMEOUT);
+      const signal = AbortSignal.any([attemptEnds, AbortSignal.timeout(MODEL_TIMEOUT)]);
       const response = await fetch(url, { ...init, signal });
       const mayPass = [408, 409, 429].includes(response.status) || response.status >= 500;
       if (!mayPass || tries === 3) return await lookAt(response);
@@ -81,7 +83,7 @@ async function patientFetch(url: string | URL | Request, init?: RequestInit): Pr
     } catch (error) {
       if (tries === 3) throw error;
     }
-    await setTimeout(Math.min(pause, LONGEST_WAIT));
+    await setTimeout(Math.min(pause, LONGEST_WAIT), undefined, { signal: attemptEnds });
   }
 }
 
