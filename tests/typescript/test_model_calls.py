@@ -3,19 +3,15 @@
 import asyncio
 import signal
 import time
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx
 import pytest
-import pytest_asyncio
 
 from tests.typescript.model import answering
-from tests.typescript.test_entrypoints import CLAIM, call, each_framework, entrypoint
-from tour.runtime import restate_server
+from tests.typescript.test_entrypoints import CLAIM, call, each_framework, entrypoint, restate
 from tour.runtime.frameworks import Framework
-from tour.runtime.node import install
-from tour.runtime.restate_server import Ports, Restate
+from tour.runtime.restate_server import Restate
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
@@ -23,15 +19,9 @@ pytestmark = [
     pytest.mark.xdist_group("typescript"),
 ]
 
+__all__ = ["restate"]
+
 SCRIPT = "parallel_tools_agent.ts"
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def restate(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Restate]:
-    folder = tmp_path_factory.mktemp("restate")
-    await install(print)
-    async with restate_server.serving(folder / "data", folder / "log", ports=Ports.free()) as server:
-        yield server
 
 
 @each_framework

@@ -14,6 +14,7 @@ import { listenerOf } from "./listener.ts";
 import * as llm from "./llm.ts";
 import { drained, modelCalls } from "./model_calls.ts";
 import { flush, traced } from "./tracing.ts";
+import { watch } from "./watchdog.ts";
 
 /** `name`, or `<TOUR_SERVICE_PREFIX>.<name>` where several agents share one Restate. */
 export const serviceName = (name: string) => [process.env.TOUR_SERVICE_PREFIX, name].filter(Boolean).join(".");
@@ -71,7 +72,7 @@ type Services = Parameters<typeof createEndpointHandler>[0]["services"];
 
 /** Serve on `HOST`:`PORT` (127.0.0.1:9080) over HTTP/2 and HTTP/1.1; exits 1 if the port is taken.
  *
- * Ctrl-C ends it, and SIGTERM does once no model call is in flight.
+ * Ctrl-C ends it, and SIGTERM does once no model call is in flight. A process that is frozen ends itself.
  */
 export function serve(...services: Services): void {
   const host = process.env.HOST || "127.0.0.1";
@@ -93,6 +94,7 @@ export function serve(...services: Services): void {
   } catch (error) {
     taken(error); // the port is not a number of 16 bits
   }
+  watch();
   const end = () => void flush().finally(() => process.exit(0));
   process.once("SIGINT", end);
   process.once("SIGTERM", () => {
