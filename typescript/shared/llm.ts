@@ -5,7 +5,8 @@ import { serde, TerminalError } from "@restatedev/restate-sdk";
 import { AISDKError, APICallError, type LanguageModelMiddleware } from "ai";
 import { servedBeside } from "./beside.ts";
 import { begin } from "./model_calls.ts";
-import { number } from "./variables.ts";
+import { useNetworkOfTheEnvironment } from "./network.ts";
+import { number, secret, text } from "./variables.ts";
 
 /** Every durable model call: three attempts, then a terminal error. Without it Restate would retry for ever. */
 export const RETRIES = { maxRetryAttempts: 3, initialRetryInterval: 200, retryIntervalFactor: 3 };
@@ -120,7 +121,8 @@ async function offlineModel(): Promise<string> {
   return `${url}/v1`;
 }
 
-const { OPENAI_API_KEY, OPENAI_BASE_URL } = process.env;
+useNetworkOfTheEnvironment();
+const [OPENAI_API_KEY, OPENAI_BASE_URL] = [secret("OPENAI_API_KEY"), text("OPENAI_BASE_URL")];
 if (!OPENAI_BASE_URL) delete process.env.OPENAI_BASE_URL; // OpenAI's client cannot be imported with an empty one
 const { createOpenAI } = await import("@ai-sdk/openai");
 const baseURL = OPENAI_BASE_URL || (OPENAI_API_KEY ? undefined : await offlineModel());
