@@ -30,8 +30,7 @@ UNSET = dict.fromkeys([*KINDS, *map(str.upper, KINDS), "SSL_CERT_FILE", "NODE_EX
 KEY = "sk-secret-of-the-tour"
 
 
-@each_framework
-@pytest.mark.parametrize("variable", ["HTTP_PROXY", "ALL_PROXY"])
+@pytest.mark.parametrize(("framework", "variable"), [(TYPESCRIPT[0], "HTTP_PROXY"), (TYPESCRIPT[1], "ALL_PROXY")])
 async def test_a_model_elsewhere_is_called_through_the_proxy(
     restate: Restate, framework: Framework, variable: str, tmp_path: Path
 ) -> None:

@@ -67,6 +67,12 @@ function endFrozen(seconds: number): void {
 }
 
 /** To stderr itself: `console` of this thread asks the main thread to write. */
-const say = (line: string) => writeSync(2, `${line}\n`);
+function say(line: string): void {
+  try {
+    writeSync(2, `${line}\n`);
+  } catch {
+    // stderr is closed, or full: the process ends all the same
+  }
+}
 
 if (!isMainThread) watchFromHere(workerData);
