@@ -32,13 +32,10 @@ from restate.vm import (
 )
 
 from durable.held_steps import ATTEMPT_IS_OVER, HoldingContext, causes, holding
-from durable.turnstile import refuse_repeated
+from durable.turnstile import PATIENCE, refuse_repeated
 
 REGISTRY = "tool_calls"
 """Where an invocation keeps its tool calls by id: the tasks that an agent SDK starts all find them there."""
-
-PATIENCE = 10.0
-"""Seconds after which the calls behind one go on that the agent SDK has not started, such as one that it never runs."""
 
 Turn: TypeAlias = "asyncio.Future[BaseException | None]"
 """Set when a call goes on; to an exception when the attempt is over."""
@@ -53,7 +50,7 @@ class ToolCalls:
     """
 
     def __init__(self, ctx: Context, ids: Sequence[str], limit: int | None = None) -> None:
-        refuse_repeated(list(ids))
+        refuse_repeated(ids)
         self.ctx = holding(ctx)
         self._ids = tuple(ids)
         self._limit = limit or int(os.environ.get("TOOL_CALLS_AT_ONCE") or len(ids))
@@ -189,11 +186,14 @@ class ToolCalls:
             return
         if self._expected and len(self._active) + len(self._ended) < self._limit:
             first = self._expected[0]
+            if self._missed:
+                self._missed.cancel()
+                self._missed = None
             if first in self._turns:
                 self._expected.remove(first)
                 self._active.add(first)
                 self._go_on(first)
-            elif not self._missed:  # this is asked again when it comes, or when it is not waited for any longer
+            else:  # this is asked again when it comes, or when it is not waited for any longer
                 self._missed = asyncio.get_running_loop().call_later(PATIENCE, self._do_without, first)
         elif self._ready:
             self._go_on(self._ready.popleft())
@@ -206,7 +206,8 @@ class ToolCalls:
 
     def _do_without(self, first: str) -> None:
         """Do not wait for the first expected call any longer. If it comes after all, it is the last."""
-        self._missed = None
+        if self.ctx.request_finished_event.is_set():
+            return
         if first in self._expected and first not in self._turns:
             self._expected.remove(first)
             self._late.add(first)

@@ -1,25 +1,62 @@
-"""Restate's turnstile of tool calls, guarded: ids that repeat would freeze the process.
+"""Restate's turnstile of tool calls, guarded: whatever a model asks for, no process freezes and no call hangs.
 
-`restate.ext.turnstile` 1.3.0 links each id to the next. Ids that repeat make a circle, and after a failing step it is
-followed without an await and without an end. `durable.answers` gives each call an id of its own; where that is not
-used, the invocation ends here. To import this module is enough.
+`restate.ext.turnstile` 1.3.0 lets each tool call of a turn wait for the one before it. Ids that repeat make a circle,
+which it follows without an await and without an end, once a step fails. And a call that the agent SDK does not run,
+such as one that waits for a person's approval, is waited for for ever. To import this module is enough.
 """
 
+import asyncio
+from collections.abc import Sequence
+
 from restate import TerminalError
+from restate.exceptions import SdkInternalException
 from restate.ext.turnstile import Turnstile
 
-_init = Turnstile.__init__
+PATIENCE = 10.0
+"""Seconds after which the calls behind one go on that the agent SDK has not started."""
 
 
-def _guarded(self: Turnstile, ids: list[str]) -> None:
-    refuse_repeated(ids)
-    _init(self, ids)
-
-
-def refuse_repeated(ids: list[str]) -> None:
-    """Raises: TerminalError when two tool calls of a turn have the same id."""
+def refuse_repeated(ids: Sequence[str]) -> None:
+    """Raises: TerminalError when two tool calls of a turn have the same id. `durable.answers` gives them others."""
     if len(set(ids)) < len(ids):
         raise TerminalError(f"the model gave several tool calls the same id: {', '.join(ids)}")
 
 
-Turnstile.__init__ = _guarded  # type: ignore[method-assign]
+_init, _allow, _cancel = Turnstile.__init__, Turnstile.allow_next_after, Turnstile.cancel_all_after
+
+
+class _Guarded(Turnstile):
+    """The methods that take the place of the turnstile's own."""
+
+    started: set[str]
+    """The calls that the SDK has started, and that have not ended."""
+
+    def __init__(self, ids: list[str]) -> None:
+        refuse_repeated(ids)
+        _init(self, ids)
+        self.started = set()
+
+    async def wait_for(self, id: str) -> None:
+        self.started.add(id)
+        turn, ids = self.events[id], [*self.events]
+        while not turn.is_set():
+            try:
+                async with asyncio.timeout(PATIENCE):
+                    await turn.wait()
+            except TimeoutError:
+                if not self.started.intersection(ids[: ids.index(id)]):
+                    break  # those before it have ended, or do not come
+        if self.canceled:
+            raise SdkInternalException from None
+
+    def allow_next_after(self, id: str) -> None:
+        self.started.discard(id)
+        _allow(self, id)
+
+    def cancel_all_after(self, id: str) -> None:
+        self.started.discard(id)
+        _cancel(self, id)
+
+
+for _name in ("__init__", "wait_for", "allow_next_after", "cancel_all_after"):
+    setattr(Turnstile, _name, vars(_Guarded)[_name])

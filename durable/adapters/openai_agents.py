@@ -3,7 +3,17 @@
 from dataclasses import replace
 from typing import Any
 
-from agents import Agent, FunctionTool, Handoff, ModelResponse, RunConfig, Runner, RunResult, ToolInputGuardrail
+from agents import (
+    Agent,
+    FunctionTool,
+    Handoff,
+    ModelResponse,
+    RunConfig,
+    RunContextWrapper,
+    Runner,
+    RunResult,
+    ToolInputGuardrail,
+)
 from agents.models.interface import Model
 from agents.tool_context import ToolContext
 from agents.tool_guardrails import ToolGuardrailFunctionOutput, ToolInputGuardrailData
@@ -83,8 +93,15 @@ def _tool_in_turn(tool: FunctionTool) -> FunctionTool:
         async with ToolCalls.of(context.tool_call_id).turn(context.tool_call_id):
             return await tool.on_invoke_tool(context, arguments)
 
+    async def needs_approval(context: RunContextWrapper[Any], arguments: dict[str, Any], id: str) -> bool:
+        assert callable(tool.needs_approval)
+        if needed := await tool.needs_approval(context, arguments, id):
+            ToolCalls.of(id).drop(id)
+        return needed
+
     guardrails = [_reporting(guardrail) for guardrail in tool.tool_input_guardrails or []]
-    return replace(tool, on_invoke_tool=invoke, tool_input_guardrails=guardrails or None)
+    approval = needs_approval if callable(tool.needs_approval) else tool.needs_approval
+    return replace(tool, on_invoke_tool=invoke, tool_input_guardrails=guardrails or None, needs_approval=approval)
 
 
 def _reporting(guardrail: ToolInputGuardrail[Any]) -> ToolInputGuardrail[Any]:

@@ -51,9 +51,8 @@ class ExactModel(RestateModelWrapper):
 
 
 def ids_of_calls(response: ModelResponse, tools: Iterable[Tool]) -> list[str]:
-    """The ids of the tool calls that the SDK runs: none of a handoff, of an unknown tool, or of one that waits for a
-    person's approval."""
-    run = {tool.name for tool in tools if isinstance(tool, FunctionTool) and not tool.needs_approval}
+    """The ids of the calls that the SDK runs: none of a handoff, an unknown tool, or one that needs an approval."""
+    run = {tool.name for tool in tools if isinstance(tool, FunctionTool) and tool.needs_approval is not True}
     return [item.call_id for item in response.output if item.type == "function_call" and item.name in run]
 
 

@@ -7,6 +7,7 @@ programs (tests/durable/programs.py) that the model is told to ask for.
 import asyncio
 import json
 import os
+import time
 import uuid
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -18,6 +19,7 @@ import pytest_asyncio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from durable.turnstile import PATIENCE
 from lab.ledger import Fault
 from tests.conformance.cases import AGENTS, Tagged, decide
 from tests.conformance.conftest import SERVERS
@@ -33,10 +35,10 @@ both = pytest.mark.parametrize("programs", list(SERVERS), indirect=True)
 live = pytest.mark.parametrize("programs", ["live"], indirect=True)
 
 
-def only(name: str) -> pytest.MarkDecorator:
-    """For what one SDK alone has."""
+def only(*names: str) -> pytest.MarkDecorator:
+    """For what some SDKs alone have."""
     return pytest.mark.parametrize(
-        "framework", [each for each in AGENTS if each.name == name], ids=lambda each: each.name
+        "framework", [each for each in AGENTS if each.name in names], ids=lambda each: each.name
     )
 
 
@@ -205,6 +207,32 @@ async def test_what_a_model_may_ask_for(programs: Stack, framework: Framework, u
     asked = await ask(programs, framework, *UNUSUAL[unusual], faults=takes(a1=0.1))
     answer, _ = await asked.answer()
     assert answer == "done" or answer.startswith("500: ")
+
+
+@both
+@only("openai_agents", "pydantic_ai_agent", "langchain_agent")
+@pytest.mark.parametrize("position", [0, 1, 2])
+async def test_a_call_that_the_sdk_does_not_run_is_not_waited_for(
+    programs: Stack, framework: Framework, position: int
+) -> None:
+    calls: list[Any] = [steps("a"), steps("b")]
+    calls.insert(position, ("never", {}))
+    started_at = time.monotonic()
+    asked = await ask(programs, framework, *calls, faults=takes(a1=0.2), never=True)
+    _, invocation = await asked.answer()
+    assert started(programs, invocation) == Counter(["a1", "a2", "b1", "b2"])
+    assert time.monotonic() - started_at < PATIENCE
+
+
+@both
+@only("openai_agents")
+@pytest.mark.parametrize("word", ["please", "now"])
+async def test_a_call_that_may_need_an_approval(programs: Stack, framework: Framework, word: str) -> None:
+    calls = (("perhaps", {"word": word}), steps("a"), steps("b"))
+    asked = await ask(programs, framework, *calls, faults=takes(a1=0.2), never=True)
+    answer, invocation = await asked.answer()
+    assert started(programs, invocation) == Counter(["a1", "a2", "b1", "b2"])
+    assert (answer == "done") == (word == "now")
 
 
 @both

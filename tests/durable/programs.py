@@ -31,6 +31,8 @@ class Request(BaseModel):
     limit: int | None = None
     naive: bool = False
     """Without anything that puts the tool calls in order, where that is what the SDK does by itself."""
+    never: bool = False
+    """With a tool `never` whose calls the SDK does not run."""
 
 
 elsewhere = restate.Service(service_name("Elsewhere"))

@@ -54,6 +54,12 @@ async def test_the_calls_overlap(jobs: Jobs) -> None:
     assert seen.parallelism > 2
 
 
+@pytest.mark.parametrize(("key", "second"), [("", "second"), ("reports", "first")])
+async def test_branches_of_the_same_name(jobs: Jobs, key: str, second: str) -> None:
+    job = await jobs.send("Batch/twice", key)
+    assert await job.answer() == (200, [["first", "first"], [second, second]])
+
+
 async def test_out_of_order_completion_is_replayed(jobs: Jobs) -> None:
     """What naive parallelism fails at: the last tool went on first, and the replay must do so again."""
     slow_first = takes(a1=0.6, b1=0.4, c1=0.2)

@@ -6,9 +6,11 @@ from typing import Any
 import restate
 from langchain.agents import create_agent
 from langchain.agents.middleware import AgentMiddleware
+from langchain.agents.structured_output import ToolStrategy
 from langchain.tools import tool
 from langchain_core.messages import ToolMessage
 from langchain_openai import ChatOpenAI
+from pydantic import BaseModel
 
 from durable.adapters.langchain import ParallelRestateMiddleware
 from durable.held_steps import hold_failures
@@ -35,6 +37,12 @@ async def refuse(tag: str) -> str:
     raise ValueError(f"refused {tag}")
 
 
+class never(BaseModel):
+    """A structured answer, which LangChain reads and does not run."""
+
+    tag: str
+
+
 class TellTheModel(AgentMiddleware):
     async def awrap_tool_call(self, request: Any, handler: Any) -> Any:
         try:
@@ -47,6 +55,7 @@ model = ChatOpenAI(model=llm.openai_model(), timeout=llm.MODEL_TIMEOUT, http_asy
 middleware: Any = [ParallelRestateMiddleware(run_options=llm.RETRIES), TellTheModel()]
 inner: Any = create_agent(model=model, tools=[work], middleware=middleware)
 agent: Any = create_agent(model=model, tools=[work, delegate, refuse], middleware=middleware)
+asking: Any = create_agent(model=model, tools=[work], middleware=middleware, response_format=ToolStrategy(never))
 service = restate.Service(
     service_name("Programs"),
     invocation_context_managers=[hold_failures, terminal_errors],
@@ -61,7 +70,7 @@ async def ask(agent: Any, request: Request) -> str:
 
 @service.handler()
 async def run(ctx: restate.Context, request: Request) -> str:
-    return await ask(agent, request)
+    return await ask(asking if request.never else agent, request)
 
 
 if __name__ == "__main__":

@@ -47,10 +47,27 @@ async def refuse(tag: str) -> str:
     raise ValueError(f"refused {tag}")
 
 
+@function_tool(needs_approval=True)
+async def never(tag: str) -> str:
+    """Waits for a person's approval."""
+    raise AssertionError(tag)
+
+
+async def for_the_word(context: object, arguments: dict[str, object], id: str) -> bool:
+    return "please" in str(arguments)
+
+
+@function_tool(needs_approval=for_the_word)
+async def perhaps(tag: str, word: str) -> str:
+    """Waits for a person's approval for some words."""
+    return word
+
+
 work.tool_input_guardrails = [no_weapons]
 model = llm.openai_model()
 inner = Agent[None](name="Inner", model=model, tools=[work])
 agent = Agent[None](name="Programs", model=model, tools=[work, delegate, refuse])
+asking = Agent[None](name="Asking", model=model, tools=[work, never, perhaps])
 service = restate.Service(
     service_name("Programs"),
     invocation_context_managers=[hold_failures, terminal_errors],
@@ -65,7 +82,7 @@ async def ask(agent: Agent[None], request: Request) -> str:
 
 @service.handler()
 async def run(ctx: restate.Context, request: Request) -> str:
-    return await ask(agent, request)
+    return await ask(asking if request.never else agent, request)
 
 
 if __name__ == "__main__":

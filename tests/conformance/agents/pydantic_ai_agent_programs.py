@@ -1,9 +1,10 @@
 """Pydantic AI: an agent whose tools are programs."""
 
 import json
+from typing import Any
 
 import restate
-from pydantic_ai import Agent, ModelRetry
+from pydantic_ai import Agent, DeferredToolRequests, ModelRetry, Tool
 from pydantic_ai.models.openai import OpenAIResponsesModel
 from restate.ext.pydantic import RestateAgent
 
@@ -30,11 +31,26 @@ async def refuse(tag: str) -> str:
     raise ModelRetry(f"refused {tag}")
 
 
+async def never(tag: str) -> str:
+    """Waits for a person's approval."""
+    raise AssertionError(tag)
+
+
 model = OpenAIResponsesModel(llm.openai_model())
 capabilities = [ParallelToolCalls()]
 inner = RestateAgent(Agent(model, name="Inner", tools=[work], capabilities=capabilities), run_options=llm.RETRIES)
 agent = RestateAgent(
     Agent(model, name="Programs", tools=[work, delegate, refuse], capabilities=capabilities),
+    run_options=llm.RETRIES,
+)
+asking = RestateAgent(
+    Agent(
+        model,
+        name="Asking",
+        tools=[work, Tool(never, requires_approval=True)],
+        output_type=[str, DeferredToolRequests],
+        capabilities=capabilities,
+    ),
     run_options=llm.RETRIES,
 )
 naive = RestateAgent(Agent(model, name="Naive", tools=[work]), run_options=llm.RETRIES)
@@ -44,14 +60,14 @@ service = restate.Service(
 )
 
 
-async def ask(agent: RestateAgent[None, str], request: Request) -> str:
+async def ask(agent: RestateAgent[None, Any], request: Request) -> str:
     with agent.parallel_tool_call_execution_mode("sequential" if request.limit else "parallel"):
-        return llm.answer((await agent.run(request.prompt)).output)
+        return llm.answer(str((await agent.run(request.prompt)).output))
 
 
 @service.handler()
 async def run(ctx: restate.Context, request: Request) -> str:
-    return await ask(naive if request.naive else agent, request)
+    return await ask(asking if request.never else naive if request.naive else agent, request)
 
 
 if __name__ == "__main__":
