@@ -207,4 +207,4 @@ def _picture(svg: Path | None, title: str, job: Coroutine[Any, Any, None]) -> No
     if svg:
         picture = console.export_svg(title=title)
         # The font files are on a web server: the picture does without them.
-        svg.write_text(re.sub(r"@font-face \{.*?\}", "", picture, flags=re.DOTALL))
+        svg.write_text(re.sub(r"@font-face \{.*?\}", "", picture, flags=re.DOTALL), encoding="utf-8")
