@@ -23,7 +23,7 @@ from lab.observed import InjectedFailure
 from offline_model.sockets import listen
 from shared import llm
 from shared.claims import invalid
-from shared.variables import number
+from shared.variables import number, trim
 from tracing import spans as tracing
 
 GRACE = 0.5
@@ -72,6 +72,7 @@ async def terminal_errors() -> AsyncIterator[None]:
 def serve(*services: restate.Service | restate.VirtualObject | restate.Workflow) -> None:
     """Serve on `HOST`:`PORT` (127.0.0.1:9080) over HTTP/2 until SIGTERM or Ctrl-C; exits 1 if the port is taken."""
     tracing.install(services[0].name)
+    trim("RESTATE_")
     key = os.environ.get("RESTATE_IDENTITY_KEY")
     serve_app(restate.app(services, identity_keys=[key] if key else None), *(service.name for service in services))
 

@@ -16,6 +16,7 @@ import httpx
 
 from lab.ledger import Fault, Lab
 from shared.claims import InsuranceClaim
+from shared.variables import google_at, openai_at, trim
 from tour.runtime import journal, node, restate_server
 from tour.runtime.errors import TourError
 from tour.runtime.frameworks import FAN_OUT, FRAMEWORKS, PATTERNS, Framework, Pattern
@@ -315,6 +316,8 @@ async def _start_model(
     Returns the model's name in words, a function that gives a caller's environment variables, and one that waits until
     the model is ready.
     """
+    for prefix in ("OPENAI_", "GOOGLE_", "GEMINI_"):
+        trim(prefix)
     openai = os.environ.get("OPENAI_API_KEY") or os.environ.get("OPENAI_BASE_URL")
     google = (
         os.environ.get("GOOGLE_API_KEY") or os.environ.get("GEMINI_API_KEY") or os.environ.get("GOOGLE_GEMINI_BASE_URL")
@@ -330,11 +333,11 @@ async def _start_model(
     url = f"http://127.0.0.1:{port}"
 
     def variables(caller: str) -> dict[str, str]:
-        found = {}
+        found: dict[str, str] = {}
         if not openai:
-            found["OPENAI_BASE_URL"] = f"{url}/{caller}/v1"
+            found |= openai_at(f"{url}/{caller}/v1")
         if not google:
-            found["GOOGLE_GEMINI_BASE_URL"] = f"{url}/{caller}"
+            found |= google_at(f"{url}/{caller}")
         return found
 
     names = [name for name, key in (("OpenAI", openai), ("Google", google)) if key]
