@@ -14,11 +14,17 @@ AS_IT_COMES = Pattern(
     "as-it-comes", "on the SDKs as they come", str(ROOT / "bench/as_it_comes.py"), FAN_OUT.service, "as_it_comes"
 )
 
-QUICK = ("durable.quick_gather", "durable.exact.pydantic_ai", "durable.quick_spans")
-"""The modules that replace functions of the SDKs with equivalents that take less CPU, or set an option for it."""
+REPLACED = (
+    "durable.quick_gather",
+    "durable.quick_spans",
+    "durable.exact.langchain",
+    "durable.exact.openai_agents",
+    "durable.exact.pydantic_ai",
+)
+"""The modules that replace parts of the SDKs: for an exact journal, or for less CPU."""
 
 if __name__ == "__main__":
-    for module in QUICK:
+    for module in REPLACED:
         sys.modules[module] = ModuleType(module)
     prefixes = {framework.prefix(AS_IT_COMES): framework for framework in PYTHON}
     runpy.run_path(str(prefixes[os.environ["TOUR_SERVICE_PREFIX"]].entrypoint), run_name="__main__")

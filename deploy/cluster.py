@@ -24,12 +24,12 @@ from deploy import identity
 from deploy.identity import Identity
 from shared.claims import sample_claims
 from tour.runtime import restate_server, stack
+from tour.runtime.agents import Say
 from tour.runtime.errors import TourError
 from tour.runtime.frameworks import PYTHON, REMOTE_CHECKS, ROOT, Framework, Pattern
 from tour.runtime.processes import Process, free_port, start
 from tour.runtime.restate_server import SETTINGS, Ports, Program
 from tour.runtime.run import command_line, until_done
-from tour.runtime.stack import Say
 
 CHECKS = "ClaimChecks"
 CHECKS_SCRIPT = ROOT / "deploy/check_services.py"

@@ -30,6 +30,7 @@ from restate.vm import UnresolvedFuture
 import durable.quick_gather
 import durable.turnstile  # noqa: F401 - ids that repeat would freeze the process
 from durable.budget import MODEL_CALLS, Budget, usage
+from durable.draining import MODEL_CALLS_IN_FLIGHT
 from durable.versions import require_versions
 
 require_versions(restate_sdk="1.3.0")
@@ -110,9 +111,10 @@ class HoldingContext(ServerInvocationContext):
         return self._made(super().run(*args, **kwargs))
 
     def run_typed(self, name: str, /, *args: Any, **kwargs: Any) -> Any:
-        if name not in MODEL_CALLS or not self.steps.budget:
+        if name not in MODEL_CALLS:
             return self._made(super().run_typed(name, *args, **kwargs))
-        self.steps.budget.begin_call()
+        if self.steps.budget:
+            self.steps.budget.begin_call()
         step = self._made(super().run_typed(name, *args, **kwargs))
         self.steps.model_calls.add(step.handle)
         return step
@@ -142,6 +144,8 @@ class HoldingContext(ServerInvocationContext):
                     await self.steps.finished()
                 raise tellable(raised) from raised.__cause__
 
+        if handle in self.steps.model_calls:
+            await MODEL_CALLS_IN_FLIGHT.begin((self, handle))
         try:
             await super().create_run_coroutine(handle, held, BytesSerde(), *retries)
         finally:
@@ -152,11 +156,16 @@ class HoldingContext(ServerInvocationContext):
             await super().create_poll_or_cancel_coroutine(unresolved_future)
 
     async def must_take_notification(self, handle: int) -> Any:
+        MODEL_CALLS_IN_FLIGHT.end((self, handle))  # it is in the journal
         with self._noticed():
             result = await super().must_take_notification(handle)  # type: ignore[no-untyped-call]
         if self.steps.budget and handle in self.steps.model_calls:
             self.steps.budget.tokens_used += sum(usage(json.loads(result)))
         return result
+
+    def on_attempt_finished(self) -> None:
+        super().on_attempt_finished()  # type: ignore[no-untyped-call]
+        MODEL_CALLS_IN_FLIGHT.end(*((self, handle) for handle in self.steps.model_calls))
 
     @contextmanager
     def _noticed(self) -> Iterator[None]:

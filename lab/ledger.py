@@ -20,6 +20,7 @@ Kind = Literal[
     "terminal",
     "crash-before",
     "crash-after",
+    "freeze",
     "status",
     "hang",
     "cut",
@@ -36,10 +37,11 @@ class Fault:
     """One planned fault of one step.
 
     A step obeys `delay` (`value` seconds, every time), `fail` (a retryable error), `terminal` (an error with HTTP
-    status `value`), `crash-before` and `crash-after` (the process kills itself with SIGKILL before or after the
-    work). The step `model` is the offline model; it obeys `delay`, `status` (HTTP status `value`), `hang` (`value`
-    seconds), `cut`, `truncate`, `say`, `raw` and `change`. `detail` is JSON: the turn to say; an object of `status`,
-    `headers` and `body`; a list of changes to the answer (`offline_model/changes.py`).
+    status `value`), `crash-before` and `crash-after` (the process kills itself with SIGKILL before or after the work),
+    and `freeze` (before the work, the process stops turning its event loop, for good). The step `model` is the offline
+    model; it obeys `delay`, `status` (HTTP status `value`), `hang` (`value` seconds), `cut`, `truncate`, `say`, `raw`
+    and `change`. `detail` is JSON: the turn to say; an object of `status`, `headers` and `body`; a list of changes to
+    the answer (`offline_model/changes.py`).
     """
 
     step: str

@@ -60,7 +60,7 @@ def observed(
             about = f"{args} {kwargs}"
             lab.record(*where, "start")
             try:
-                for fault in lab.take(*where, about, ["delay", "fail", "terminal", "crash-before"]):
+                for fault in lab.take(*where, about, ["delay", "fail", "terminal", "crash-before", "freeze"]):
                     await _obey(fault)
                 result = await work(*args, **kwargs)
                 for fault in lab.take(*where, about, ["crash-after"]):
@@ -102,5 +102,8 @@ async def _obey(fault: Fault) -> None:
             raise InjectedFailure(message)
         case "terminal":
             raise TerminalError(message, status_code=int(fault.value) or 500)
+        case "freeze":
+            while True:
+                pass
         case _:
             os.kill(os.getpid(), signal.SIGKILL)

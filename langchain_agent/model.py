@@ -1,7 +1,8 @@
-"""The model of the agents on LangChain."""
+"""The model of the agents on LangChain, whose journal holds what its server sent."""
 
 from langchain_openai import ChatOpenAI
 
+import durable.exact.langchain
 import durable.quick_spans  # noqa: F401 - a claim takes less time
 from shared import llm
 

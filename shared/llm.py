@@ -55,7 +55,8 @@ THREE_TOOLS_INSTRUCTIONS = _INSTRUCTIONS.format(
 APPROVAL_INSTRUCTIONS = f"{INSTRUCTIONS} What a person has decided is final: decide the same, and cite the reason."
 
 
-_THOUGHTS = re.compile(r".*</think>\s*|<think>.*", re.DOTALL)
+_THOUGHTS = re.compile(r"\A\s*<think>.*?(?:</think>\s*|\Z)|\A.*?\n</think>\s*\n\s*", re.DOTALL)
+"""Thoughts at the start of a text; some servers leave out the first tag. Elsewhere, a tag is a part of the decision."""
 
 
 def answer(text: str | None, problem: str = "") -> str:
@@ -63,7 +64,7 @@ def answer(text: str | None, problem: str = "") -> str:
 
     Raises: TerminalError (500) when nothing is left.
     """
-    if decision := _THOUGHTS.sub("", text or ""):
+    if decision := _THOUGHTS.sub("", text or "", count=1):
         return decision
     raise TerminalError(f"the model gave no answer: {problem or 'its text is empty'}")
 

@@ -6,6 +6,7 @@ import re
 import signal
 import socket
 import sys
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -16,18 +17,23 @@ from hypercorn.config import Config
 from pydantic import ValidationError
 from restate.exceptions import RetryableError, SdkInternalException
 from restate.extensions import current_context
-from restate.server import install_shutdown_hook
+from restate.server import install_shutdown_hook, send_status
 
+from durable.draining import MODEL_CALLS_IN_FLIGHT
 from durable.held_steps import causes, holding
 from lab.observed import InjectedFailure
 from offline_model.sockets import listen
 from shared import llm
 from shared.claims import invalid
 from shared.variables import number, trim
+from shared.watchdog import patience, watched
 from tracing import spans as tracing
 
 GRACE = 0.5
 """Seconds that open invocations get to end on SIGTERM or Ctrl-C; Restate retries those that did not."""
+
+DRAIN = 25.0
+"""Seconds that model calls in flight get to end on SIGTERM: the default of the variable of this name."""
 
 
 def service_name(name: str) -> str:
@@ -70,7 +76,10 @@ async def terminal_errors() -> AsyncIterator[None]:
 
 
 def serve(*services: restate.Service | restate.VirtualObject | restate.Workflow) -> None:
-    """Serve on `HOST`:`PORT` (127.0.0.1:9080) over HTTP/2 until SIGTERM or Ctrl-C; exits 1 if the port is taken."""
+    """Serve on `HOST`:`PORT` (127.0.0.1:9080) over HTTP/2 until SIGTERM or Ctrl-C; exits 1 if the port is taken.
+
+    After SIGTERM, model calls in flight get `DRAIN` seconds to end; a second SIGTERM cuts them off, as Ctrl-C does.
+    """
     tracing.install(services[0].name)
     trim("RESTATE_")
     key = os.environ.get("RESTATE_IDENTITY_KEY")
@@ -79,6 +88,7 @@ def serve(*services: restate.Service | restate.VirtualObject | restate.Workflow)
 
 def serve_app(app: Any, *names: str) -> None:
     """Serve any ASGI app as `serve` does; `names` are printed with the address."""
+    watchdog, drain = patience(), number("DRAIN", DRAIN)
     number("TOOL_CALLS_AT_ONCE", 1)  # `durable` reads it in each turn: here a number that is none is told early
     listener = _listen(os.environ.get("HOST", "127.0.0.1"), os.environ.get("PORT", "9080"))
     config = Config()
@@ -94,18 +104,49 @@ def serve_app(app: Any, *names: str) -> None:
         file=sys.stderr,
         flush=True,
     )
-    asyncio.run(_serve_until_signalled(app, config))
+    asyncio.run(_serve_until_signalled(_until_draining(app), config, watchdog, drain))
 
 
-async def _serve_until_signalled(app: Any, config: Config) -> None:
+async def _serve_until_signalled(app: Any, config: Config, watchdog: float, drain: float) -> None:
     stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for signum in (signal.SIGTERM, signal.SIGINT):
-        install_shutdown_hook(loop, stop.set, signum)  # the Restate SDK adds a hook of its own to SIGTERM
     server = asyncio.create_task(hypercorn_serve(app, config, shutdown_trigger=stop.wait))
-    stopping = asyncio.create_task(stop.wait())
-    await asyncio.wait({server, stopping}, return_when=asyncio.FIRST_COMPLETED)
-    await asyncio.wait({server}, timeout=2 * GRACE)  # hypercorn may wait longer than it was told
+    stopping = asyncio.create_task(_signalled(drain))
+    with watched(watchdog):
+        await asyncio.wait({server, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if not stopping.done():
+            await server  # it has failed, and raises why
+        stop.set()
+        await asyncio.wait({server}, timeout=2 * GRACE)  # hypercorn may wait longer than it was told
+    # Python would wait for the thread of a step that is a plain function, however long that takes.
+    at_last = threading.Timer(2 * GRACE, os._exit, (0,))
+    at_last.daemon = True
+    at_last.start()
+
+
+async def _signalled(drain: float) -> None:
+    """Wait for Ctrl-C, or for SIGTERM and then for the model calls in flight, at most so long or until a signal."""
+    loop, signals = asyncio.get_running_loop(), asyncio.Queue[int]()
+    # The Restate SDK adds a hook of its own to SIGTERM: from then on it closes streams to which Restate still writes,
+    # and hypercorn then breaks the connection, with the model calls on it. This takes the place of that hook.
+    install_shutdown_hook(loop, lambda: None, signal.SIGTERM)
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signum, signals.put_nowait, signum)
+    if await signals.get() == signal.SIGTERM:
+        drained = asyncio.create_task(MODEL_CALLS_IN_FLIGHT.drained())
+        another = asyncio.create_task(signals.get())
+        await asyncio.wait({drained, another}, timeout=drain, return_when=asyncio.FIRST_COMPLETED)
+
+
+def _until_draining(app: Any) -> Any:
+    """The app, which answers 503 while it drains: Restate tries again, and Envoy chooses another replica."""
+
+    async def open_app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http" and MODEL_CALLS_IN_FLIGHT.draining:
+            await send_status(send, receive, 503)
+        else:
+            await app(scope, receive, send)
+
+    return open_app
 
 
 def _listen(host: str, port: str) -> socket.socket:

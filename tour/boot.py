@@ -15,10 +15,11 @@ from rich.console import Console
 
 from shared.claims import sample_claims
 from tour.runtime import restate_server, stack
+from tour.runtime.agents import Say
 from tour.runtime.errors import TourError
 from tour.runtime.frameworks import Framework
 from tour.runtime.restate_server import Ports
-from tour.runtime.stack import Say, Stack
+from tour.runtime.stack import Stack
 
 
 @asynccontextmanager
@@ -69,7 +70,8 @@ async def up(frameworks: Sequence[Framework], model_latency: float, step_latency
                 markup=False,
             )
         console.print("Ctrl-C stops everything; the journals are kept.")
-        await asyncio.Event().wait()
+        async with running.agents_kept(say(console)):
+            await asyncio.Event().wait()
 
 
 async def server(console: Console) -> None:

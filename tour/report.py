@@ -245,6 +245,8 @@ def describe(fault: Fault) -> str:
             return f"{fault.step} ends with {fault.value:g}"
         case "crash-before" | "crash-after":
             return f"the process is killed {fault.kind.removeprefix('crash-')} {fault.step}"
+        case "freeze":
+            return f"{fault.step} freezes its process"
         case "status":
             return f"the model answers {fault.value:g}{times}"
     return f"the model's answer: {fault.kind}{times}"

@@ -27,12 +27,13 @@ from lab.funds import Funds
 from shared.claims import sample_claims
 from tour.boot import say
 from tour.runtime import journal, processes, stack
+from tour.runtime.agents import Agent
 from tour.runtime.approvals import decide, service, waiting
 from tour.runtime.errors import TourError
 from tour.runtime.frameworks import APPROVAL, Framework
 from tour.runtime.journal import Invocation
 from tour.runtime.processes import POLL, free_port
-from tour.runtime.stack import CHECKS, Agent, Stack
+from tour.runtime.stack import CHECKS, Stack
 from tour.tables import FittedTable
 
 STEPS = """\

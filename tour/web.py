@@ -50,6 +50,7 @@ _CHECK_FAULTS: dict[str, Fault | None] = {
     "takes 3 s longer": Fault("", "delay", 3),
     "is killed with its process before the work": Fault("", "crash-before"),
     "is killed with its process after the work": Fault("", "crash-after"),
+    "freezes its process": Fault("", "freeze"),
     "ends with an error 422": Fault("", "terminal", 422),
 }
 _MODEL_FAULTS: dict[str, Fault | None] = {
@@ -163,6 +164,7 @@ class Card:
     drawing: ui.html
     verdict: ui.badge
     answer: ui.label
+    restart: ui.label
     page: ui.link
 
 
@@ -258,9 +260,10 @@ class Tab:
                     f"dense flat no-caps aria-label='kill -9 {lane.title}'"
                 ).classes("kill")
             drawing = ui.html().classes("w-full")
+            restart = ui.label().classes("restart")
         verdict.set_visibility(False)
         page.set_visibility(False)
-        return Card(drawing, verdict, answer, page)
+        return Card(drawing, verdict, answer, restart, page)
 
     def _code(self) -> None:
         chosen = {framework.name: True for framework in FRAMEWORKS}
@@ -313,7 +316,7 @@ class Tab:
         for lane, card in self.cards.items():
             card.page.props(f"href={self.stack.page(self.sent.invocations[lane])}")
             card.page.set_visibility(True)
-            card.answer.text = ""
+            card.answer.text = card.restart.text = ""
         self.timer.activate()
 
     def _done(self) -> None:
@@ -359,6 +362,9 @@ class Tab:
             passed = (invocation.completed or now) - invocation.created
             card.drawing.content = _part("timeline", lane.title, run, longest, width=820, now=passed, heading=False)
             card.answer.text = answer
+            restarts = self.stack.agents_of(lane.pattern)[lane.framework.name].restarts
+            meanwhile = [each for each in restarts if each.at * 1000 > invocation.created]
+            card.restart.text = f"{meanwhile[-1].why}, started again" if meanwhile else ""
             card.verdict.text = run.verdict if answer else invocation.status
             card.verdict.props(f"color={VERDICT_COLORS.get(run.verdict, 'grey') if answer else 'grey'}")
             card.verdict.set_visibility(True)

@@ -26,11 +26,12 @@ from offline_model.faults import STEP as MODEL
 from offline_model.faults import digest
 from tour import report, show
 from tour.runtime import journal, processes, stack
+from tour.runtime.agents import Agent
 from tour.runtime.errors import TourError
 from tour.runtime.frameworks import FAN_OUT, PYTHON, Framework, Pattern
 from tour.runtime.journal import Invocation, Step
 from tour.runtime.processes import Process
-from tour.runtime.stack import CHECKS, Agent, Stack
+from tour.runtime.stack import CHECKS, Stack
 
 PATIENCE = 30.0
 """How many seconds a claim may take, faults included, before the check gives up."""
@@ -132,6 +133,8 @@ class Running:
     stack: Stack
     agent: Agent
     attempt: "Attempt"
+    back: asyncio.Event
+    """Set whenever the agent has been started again."""
 
     def plan(self, *faults: Fault) -> None:
         """Plan these faults, in place of those planned before."""
@@ -189,22 +192,25 @@ class Running:
 
     async def kill(self) -> None:
         """Kill the learner's process with `kill -9`, and start it again."""
+        self.back.clear()
         self.attempt.say(f"kill -9 {self.agent.process.pid}")
         await self.agent.process.kill()
-        await self.agent.restart()
+        await self.back.wait()
+        self.agent.restarts.clear()
+        await self.agent.ready()
 
     async def until_killed(self, id: str) -> None:
         """Wait until a planned crash kills the learner's process in this invocation, and start it. Raises: Wrong."""
-        pid = self.agent.process.pid
         try:
             async with asyncio.timeout(PATIENCE):
-                while self.agent.process.alive:
+                while not self.agent.restarts:
                     self._watch_for_errors((await journal.read(self.stack.admin, id)).get(id))
                     await asyncio.sleep(0.1)
         except TimeoutError:
             raise Wrong("Your agent never reached the step at which it is killed.") from None
-        self.attempt.say(f"kill -9 {pid}")
-        await self.agent.restart()
+        self._watch_for_errors(None)
+        self.attempt.say(f"kill -9 {self.agent.restarts.pop().pid}")
+        await self.agent.ready()
 
     def draw(self, title: str, claim: Claim) -> None:
         """Draw the claim's timeline."""
@@ -220,6 +226,13 @@ class Running:
 
     def _watch_for_errors(self, invocation: Invocation | None) -> None:
         """Raises: Wrong for an error of the learner's own code, which would be retried forever. Planned faults pass."""
+        if any(restart.frozen for restart in self.agent.restarts):
+            in_file = rf'File "[^"]*{re.escape(self.attempt.file.name)}", (line \d+) in (\w+)'
+            frame = re.search(in_file, self.agent.process.log.read_text(errors="replace"))
+            raise Wrong(
+                "Your agent froze: its event loop stood still, and so did all that it does.",
+                *([f"{self.attempt.file.name}, {frame[1]}, in {frame[2]}"] if frame else []),
+            )
         if not invocation:
             return
         _watch_for_mismatch(invocation)
@@ -292,8 +305,9 @@ class Attempt:
                     model_latency=0.1,
                     say=self.say,
                 )
-                async with context as running:
-                    yield Running(running, running.agents[framework.name], self)
+                back = asyncio.Event()
+                async with context as running, running.agents_kept(lambda line: back.set()):
+                    yield Running(running, running.agents[framework.name], self, back)
             except TourError as error:
                 if str(framework.name) not in error.problem:  # not the learner's
                     raise

@@ -71,7 +71,7 @@ def _read(value: Any) -> Any:
         case {"class": "Decimal", "text": text}:
             return Decimal(text)
         case {"class": name, **fields}:
-            made = object.__new__(_CLASSES[str(name)])
+            made: Any = object.__new__(_CLASSES[str(name)])
             vars(made).update({str(field): _read(each) for field, each in fields.items()})
             return made
         case dict():

@@ -89,6 +89,7 @@ async def test_kill_an_agent_and_see_it_recover(browser: Browser, url: str) -> N
     await page.get_by_role("button", name="kill -9 LangChain").click()
     await answered(page)
     await expect(chain.get_by_text("cost ×2: 1 interrupted")).to_be_visible()
+    await expect(page.get_by_text("was killed (SIGKILL), started again")).to_have_count(1)
     await expect(page.get_by_text("Approved:")).to_have_count(ALL)
 
 

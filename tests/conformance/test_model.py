@@ -62,18 +62,11 @@ def ends(framework: Framework, *outcomes: str) -> str:
     return known.get(framework.name, "|".join(["500: ", *outcomes]))
 
 
-UNKNOWN_TOOL = ("500: ModelBehaviorError: Tool approve_claim not found", *[DECIDED] * 6)
 EMPTY = (
     f"{NO_ANSWER}its text is empty",
     f"{NO_ANSWER}MODEL_RETURNED_NO_CONTENT: ",
     "500: UnexpectedModelBehavior: Exceeded maximum output retries",
     *[f"{NO_ANSWER}its text is empty"] * 4,
-)
-REFUSAL = (
-    f"500: ModelRefusalError: Model refused to produce output: {REFUSED}",
-    f"{NO_ANSWER}PROHIBITED_CONTENT",
-    f"500: ContentFilterError: Content filter triggered. Refusal: '{REFUSED}'",
-    *[REFUSED] * 4,
 )
 TOO_MANY_TURNS = (
     r"500: MaxTurnsExceeded: Max turns \(10\) exceeded",
@@ -99,8 +92,8 @@ async def test_an_unknown_tool(running: Stack, framework: Framework, tagged: Tag
     claim = tagged()
     running.lab.plan(script(claim, calls=[call(claim, "approve_claim", flat)]))
     answer, checked = await ask(running, framework, claim)
-    assert re.match(ends(framework, *UNKNOWN_TOOL), answer)
-    assert checked == (ONCE if answer.startswith(DECIDED) else Counter())
+    assert answer.startswith(DECIDED)
+    assert checked == ONCE
 
 
 @promise("odd answers")
@@ -113,7 +106,7 @@ async def test_an_unknown_tool_beside_good_calls(
     calls.insert(position, call(claim, "approve_claim", flat))
     running.lab.plan(script(claim, calls=calls))
     answer, _ = await ask(running, framework, claim)
-    assert re.match(ends(framework, *UNKNOWN_TOOL), answer)
+    assert answer.startswith(DECIDED)
 
 
 ARGUMENTS = {
@@ -170,7 +163,7 @@ async def test_a_refusal(running: Stack, framework: Framework, tagged: Tagged) -
     claim = tagged()
     running.lab.plan(script(claim, turn=None, times=99, refusal=REFUSED))
     answer, _ = await ask(running, framework, claim)
-    assert re.match(ends(framework, *REFUSAL), answer)
+    assert answer == f"500: the model refuses: {REFUSED}"
 
 
 @promise("odd answers")

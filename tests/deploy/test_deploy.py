@@ -14,6 +14,8 @@ import pytest
 import yaml
 
 from deploy import cluster, identity
+from shared.serving import DRAIN, GRACE
+from shared.watchdog import WATCHDOG
 from tour.runtime import restate_server
 from tour.runtime.frameworks import PYTHON, REMOTE_CHECKS, ROOT
 from tour.runtime.restate_server import SERVER, Ports
@@ -294,9 +296,20 @@ def test_images_and_probes() -> None:
         [container] = (each for of, each in containers() if of == name)
         for probe in ("readinessProbe", "livenessProbe"):
             assert container[probe]["httpGet"] == {"path": "/health", "port": "h2c"}, name
+        alive = container["livenessProbe"]
+        assert alive["periodSeconds"] * (alive["failureThreshold"] - 1) > WATCHDOG, "it says first where it was"
+        assert "WATCHDOG" not in env_of(container)
     for name, pod in pods():
         assert pod["automountServiceAccountToken"] is False, name
         assert pod["securityContext"]["runAsNonRoot"] is True, name
+
+
+def test_a_frozen_agent_is_started_again_and_one_that_drains_is_not_cut_off() -> None:
+    for service in (SERVICES["agent"], SERVICES["checks"]):
+        assert service["restart"] == "unless-stopped"
+        assert "init" not in service, "the agent is the container's first process, so its exit code is the container's"
+        assert float(service["stop_grace_period"].removesuffix("s")) > DRAIN + 2 * GRACE
+    assert dict(pods())["Deployment agent"]["terminationGracePeriodSeconds"] > DRAIN + 2 * GRACE
 
 
 def test_a_public_key_is_base58() -> None:

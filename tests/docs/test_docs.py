@@ -57,6 +57,14 @@ TROUBLES = {
         "conformance/test_answers.py",
         "test_a_refusal_of_the_provider_ends_the_claim_after_one_attempt",
     ),
+    "`The event loop has not turned": (
+        "faults/test_frozen_agent.py",
+        "test_a_step_freezes_the_process_and_all_claims_in_it_are_decided",
+    ),
+    "`froze (no answer)`": (
+        "faults/test_frozen_agent.py",
+        "test_an_agent_that_cannot_notice_it_is_asked_killed_and_started_again",
+    ),
     "`META0005": ("shared/test_entrypoints.py", "test_a_service_s_name_that_restate_reserves"),
 }
 """How rows of docs/troubleshooting.md begin, all of the most common ones among them, and the test that meets each."""

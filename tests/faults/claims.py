@@ -17,11 +17,12 @@ from tests.conformance.approvals import until
 from tests.conformance.cases import asked
 from tests.faults.proxy import Proxy, before_the_agents
 from tour.runtime import evidence, journal, processes, stack
+from tour.runtime.agents import Agent
 from tour.runtime.evidence import CLOCK, Runs
 from tour.runtime.frameworks import BY_NAME, FAN_OUT, Framework, Pattern
 from tour.runtime.journal import Invocation
 from tour.runtime.processes import Process, free_port
-from tour.runtime.stack import CHECKS, Agent, Stack
+from tour.runtime.stack import CHECKS, Stack
 
 EVERY = "EVERY_FAULT" in os.environ
 """A run by hand: all faults, in both languages. CI takes the quick ones, in Python."""

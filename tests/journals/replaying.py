@@ -10,8 +10,8 @@ from tests.journals.corpus import Entry, Journal
 from tests.proof import protocol
 from tests.proof.protocol import parsed
 from tour.runtime import node, stack
+from tour.runtime.agents import Agent
 from tour.runtime.processes import free_port, running
-from tour.runtime.stack import Agent
 
 
 class Diverged(AssertionError):

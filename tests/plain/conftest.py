@@ -1,10 +1,11 @@
 """The plain agents of the SDKs beside the durable ones, all on one model's server that follows scripts."""
 
 import asyncio
-import os
-from collections.abc import AsyncIterator
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import httpx
 import pytest
@@ -27,24 +28,36 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.server)
 
 
+AT_ONCE = 30
+"""Claims in flight at the same time."""
+
+Outcome: TypeAlias = tuple[str, Case]
+"""An answer, or an error that begins with a status; and the requests of the model."""
+
+To: TypeAlias = Callable[[Framework, Sequence[object]], Awaitable[Outcome]]
+
+
 @dataclass
 class Both:
-    """A plain and a durable agent of each framework; `outcome` has an answer, or an error that begins with a status."""
+    """A plain and a durable agent of each framework."""
 
     model: ScriptedModel
     running: Stack
     plain: dict[str, httpx.AsyncClient]
 
-    async def to_plain(self, framework: Framework, script: list[object]) -> tuple[str, Case]:
+    async def to_plain(self, framework: Framework, script: Sequence[object]) -> Outcome:
         """The plain agent's outcome of a claim with this script, and its requests."""
         claim, case = self._claim(script)
         client = self.plain[framework.name]
-        response = await client.post("/run/1", json=framework.body(claim, session=claim.reason))
+        try:
+            response = await client.post("/run/1", json=framework.body(claim, session=claim.reason))
+        except httpx.TimeoutException:
+            return "599: not ended", case
         if response.status_code == 200:
             return str(response.json()), case
         return f"{response.status_code}: {response.text}", case
 
-    async def to_durable(self, framework: Framework, script: list[object]) -> tuple[str, Case]:
+    async def to_durable(self, framework: Framework, script: Sequence[object]) -> Outcome:
         """The same of the durable agent."""
         claim, case = self._claim(script)
         id = await self.running.submit(framework, claim, key=claim.reason, session=claim.reason)
@@ -55,14 +68,23 @@ class Both:
             await self.running.admin.patch(f"/invocations/{id}/kill")
             return "599: not ended", case
 
-    async def replaying(self, framework: Framework, seconds: str) -> None:
-        """Let Restate suspend the agent's invocations after so many seconds without progress; `0s`: at every await."""
-        changed = await self.running.admin.patch(
-            f"/services/{framework.service()}", json={"inactivity_timeout": seconds}
-        )
+    async def outcomes(self, to: To, framework: Framework, scripts: Sequence[Sequence[object]]) -> list[Outcome]:
+        """The outcomes of these scripts, in their order, of one of the two agents."""
+        room = asyncio.Semaphore(AT_ONCE)
+
+        async def one(script: Sequence[object]) -> Outcome:
+            async with room:
+                return await to(framework, script)
+
+        return await asyncio.gather(*map(one, scripts))
+
+    async def suspend_after(self, framework: Framework, timeout: str) -> None:
+        """Let Restate suspend the agent's invocations that make no progress for so long; `0s`: at every await."""
+        service = f"/services/{framework.service()}"
+        changed = await self.running.admin.patch(service, json={"inactivity_timeout": timeout})
         changed.raise_for_status()
 
-    def _claim(self, script: list[object]) -> tuple[InsuranceClaim, Case]:
+    def _claim(self, script: Sequence[object]) -> tuple[InsuranceClaim, Case]:
         claim, case = tagged(), Case(script)
         self.model.cases[claim.reason] = case
         return claim, case
@@ -92,4 +114,6 @@ async def both(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Both]:
             yield Both(model, running, plain)
 
 
-EXAMPLES = int(os.environ.get("EXAMPLES", 60))
+def is_an_answer(outcome: str) -> bool:
+    """Whether it is no error, which begins with its status."""
+    return not re.match(r"\d{3}: ", outcome)

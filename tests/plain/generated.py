@@ -217,19 +217,6 @@ def turn(wire: str, flat: bool) -> Json:
             return loose(st.builds(_gemini, parts, gemini_candidate, gemini_usage))
 
 
-def last(wire: str) -> Any:
-    """The model's last word."""
-    match wire:
-        case "OpenAI Responses":
-            said = {"type": "output_text", "text": "Approved.", "annotations": []}
-            item = {"type": "message", "id": "m", "role": "assistant", "status": "completed", "content": [said]}
-            return _response([item], None, {})
-        case "OpenAI Chat":
-            return _chat({"content": "Approved."}, [], "stop", None, {})
-        case _:
-            return _gemini([{"text": "Approved."}], {"finishReason": "STOP"}, {})
-
-
 reasons = st.sampled_from(["tool_calls", "stop", "eos", None])
 
 

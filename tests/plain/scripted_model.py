@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from offline_model.faults import Raw
 from offline_model.sockets import listen
 
 CASE = re.compile(rb"case [0-9a-f]{32}")
@@ -24,7 +25,7 @@ CASE = re.compile(rb"case [0-9a-f]{32}")
 class Case:
     """The answer of each turn of a claim, the last one for all that follow; and each request, without the claim's text.
 
-    A request that comes again has the answer of its turn.
+    An answer is JSON, its text, or a whole response. A request that comes again has the answer of its turn.
     """
 
     script: Sequence[Any]
@@ -54,9 +55,12 @@ class ScriptedModel:
         found = CASE.search(body)
         assert found
         case = self.cases[found[0].decode()]
-        said = CASE.sub(b"case", body)
-        if said not in case.requests:
-            case.requests.append(said)
-        turn = min(case.requests.index(said), len(case.script) - 1)
-        text = json.dumps(case.script[turn]).replace("case CASE", found[0].decode())
-        return Response(text, media_type="application/json")
+        asked = CASE.sub(b"case", body)
+        if asked not in case.requests:
+            case.requests.append(asked)
+        turn = min(case.requests.index(asked), len(case.script) - 1)
+        said = case.script[turn]
+        raw = said if isinstance(said, Raw) else Raw(200, {}, said if isinstance(said, str) else json.dumps(said))
+        text = raw.body.replace("case CASE", found[0].decode())
+        headers = {"content-type": "application/json"} | raw.headers
+        return Response(text.encode("utf-8", "surrogatepass"), raw.status, headers)

@@ -99,6 +99,35 @@ async def test_with_a_key_and_no_model_the_error_names_the_cause_and_not_the_key
         assert not (file.is_file() and key.encode() in file.read_bytes()), f"the key is in {file}"
 
 
+SLOW = """
+import time, restate
+from shared.serving import serve
+service = restate.Service("Slow")
+@service.handler()
+async def run(ctx: restate.Context) -> None:
+    await ctx.run_typed("slow", work)
+def work() -> None:
+    print("at work", flush=True)
+    time.sleep(60)
+serve(service)
+"""
+
+
+async def test_it_ends_in_the_middle_of_a_step_that_is_a_plain_function(restate: Restate, tmp_path: Path) -> None:
+    port, log = free_port(), tmp_path / "log"
+    (tmp_path / "slow.py").write_text(SLOW)
+    env = {"PORT": str(port), "PYTHONPATH": str(ROOT)}
+    async with running("slow", [sys.executable, tmp_path / "slow.py"], log, env) as process:
+        await process.until(f"http://127.0.0.1:{port}/health")
+        async with httpx.AsyncClient(base_url=restate.admin, timeout=30) as client:
+            await stack.register(client, f"http://127.0.0.1:{port}")
+            id = (await client.post(f"{restate.ingress}/restate/send/Slow/run")).json()["invocationId"]
+            await process.until(lambda: "at work" in log.read_text())
+            process.child.terminate()
+            assert await asyncio.wait_for(process.child.wait(), 10) == 0  # 2 s on a machine that does nothing else
+            await client.patch(f"/invocations/{id}/kill")
+
+
 async def test_the_weather_of_two_cities_in_parallel(restate: Restate, tmp_path: Path) -> None:
     process, url = await entrypoint(PYTHON[-1], "weather_agent.py", tmp_path / "log", KEYLESS)
     try:

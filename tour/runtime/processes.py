@@ -58,7 +58,7 @@ class Process:
     async def stop(self, grace: float = 5.0) -> None:
         """End the process and its children: SIGTERM, then SIGKILL after `grace` seconds, or at once when cancelled.
 
-        Does nothing if it has ended.
+        Does nothing if it has ended. An agent that waits for a model call (`DRAIN`) gets no longer than this.
         """
         self._signal(signal.SIGTERM)
         try:
@@ -94,8 +94,7 @@ class Process:
         Raises: TourError, with the end of the log, when the process ends first or `timeout` seconds have passed.
         """
         deadline = time.monotonic() + timeout
-        # On loopback there are no certificates to verify, and loading them takes 60 ms of CPU.
-        async with httpx.AsyncClient(timeout=2, trust_env=False, verify=False, http1=not http2, http2=http2) as client:
+        async with _client(2, http2) as client:
             # A process that has ended is not ready, even if another program answers on its port.
             while not (await _answers(client, ready) if isinstance(ready, str) else ready()) or not self.alive:
                 if not self.alive or time.monotonic() > deadline:
@@ -104,6 +103,23 @@ class Process:
                     said = f"It said:\n{tail}" if (tail := self.log_tail()) else "It said nothing."
                     raise TourError(f"{self.name} {state}. {said}", f"Its log: {self.log}")
                 await asyncio.sleep(POLL)
+
+
+async def silent(url: str, timeout: float, http2: bool = False) -> bool:
+    """Whether a process does not answer in `timeout` seconds; one that has ended refuses the connection instead."""
+    async with _client(timeout, http2) as client:
+        try:
+            await client.get(url)
+        except httpx.TimeoutException:
+            return True
+        except httpx.HTTPError:
+            pass
+        return False
+
+
+def _client(timeout: float, http2: bool) -> httpx.AsyncClient:
+    # On loopback there are no certificates to verify, and loading them takes 60 ms of CPU.
+    return httpx.AsyncClient(timeout=timeout, trust_env=False, verify=False, http1=not http2, http2=http2)
 
 
 async def _answers(client: httpx.AsyncClient, url: str) -> bool:

@@ -18,49 +18,13 @@ from lab.ledger import Fault, Lab
 from shared.claims import InsuranceClaim
 from shared.variables import google_at, openai_at, trim
 from tour.runtime import journal, node, restate_server
+from tour.runtime.agents import Agent, Say, quiet
 from tour.runtime.errors import TourError
 from tour.runtime.frameworks import FAN_OUT, FRAMEWORKS, PATTERNS, Framework, Pattern
-from tour.runtime.processes import Process, free_port, start, who_listens
+from tour.runtime.processes import free_port, start, who_listens
 from tour.runtime.restate_server import Ports, Restate
 
-Say = Callable[[str], None]
-
 CHECKS = ("eligibility", "cost", "fraud")
-
-
-@dataclass
-class Agent:
-    """The process of one framework's agent. It keeps its port when it is started again."""
-
-    framework: Framework
-    port: int
-    process: Process
-
-    async def ready(self) -> None:
-        """Wait until it answers. Raises: TourError when it ends, or does not answer in 60 s."""
-        on_node = str(self.process.command[-1]).endswith(".ts")  # Restate's server for Node speaks HTTP/2 only
-        await self.process.until(f"http://127.0.0.1:{self.port}/health", http2=on_node)
-
-    @asynccontextmanager
-    async def kept(self) -> AsyncIterator[None]:
-        """While the block runs, start it again whenever it ends."""
-        keeping = asyncio.create_task(self._keep())
-        try:
-            yield
-        finally:
-            keeping.cancel()
-            await asyncio.gather(keeping, return_exceptions=True)
-
-    async def _keep(self) -> None:
-        while True:
-            await self.process.child.wait()
-            await asyncio.sleep(0.1)  # a planned crash may end it again at once
-            await self.process.restart()
-
-    async def restart(self) -> None:
-        """Kill it, unless it has ended, and start it again; Restate continues its claims. Raises: TourError."""
-        await self.process.restart()
-        await self.ready()
 
 
 @dataclass
@@ -85,6 +49,7 @@ class Stack:
     _others: dict[Pattern, dict[str, Agent]] = field(default_factory=dict)
     _adding: asyncio.Lock = field(default_factory=asyncio.Lock)
     _kept: AsyncExitStack | None = None
+    _say: Say = quiet
 
     @property
     def frameworks(self) -> list[Framework]:
@@ -111,7 +76,7 @@ class Stack:
     async def _keep(self, agents: Mapping[str, Agent]) -> None:
         assert self._kept
         for agent in agents.values():
-            await self._kept.enter_async_context(agent.kept())
+            await self._kept.enter_async_context(agent.kept(self._say))
 
     async def resume(self) -> None:
         """Start the agents of other patterns whose claims are open, in journals that were kept.
@@ -160,8 +125,9 @@ class Stack:
         return str(body) if response.status_code == 200 else f"{response.status_code}: {body.get('message', body)}"
 
     @asynccontextmanager
-    async def agents_kept(self) -> AsyncIterator[None]:
-        """While the block runs, start again each agent that ends, of every pattern."""
+    async def agents_kept(self, say: Say = quiet) -> AsyncIterator[None]:
+        """While the block runs, start again each agent that ends or answers no more, of every pattern."""
+        self._say = say
         async with AsyncExitStack() as self._kept:
             for agents in (self.agents, *self._others.values()):
                 await self._keep(agents)
@@ -185,7 +151,7 @@ async def running(
     server_env: Mapping[str, str] | None = None,
     agent_env: Mapping[str, str] | None = None,
     pattern: Pattern = FAN_OUT,
-    say: Say = lambda line: None,
+    say: Say = quiet,
 ) -> AsyncIterator[Stack]:
     """The stack, for as long as the block runs. Logs and the lab's file are in `folder`, journals in `data`.
 

@@ -3,7 +3,7 @@
 import { setTimeout } from "node:timers/promises";
 import { type HooksProvider, TerminalError } from "@restatedev/restate-sdk";
 
-type Kind = "delay" | "fail" | "terminal" | "crash-before" | "crash-after";
+type Kind = "delay" | "fail" | "terminal" | "crash-before" | "crash-after" | "freeze";
 type Fault = { id: number; kind: Kind; value: number; detail: string };
 
 /** A step's name in the lab is its first word. The calls of a model are watched by the offline model. */
@@ -47,6 +47,7 @@ async function obey(step: string, fault: Fault, signal: AbortSignal): Promise<vo
   if (fault.kind === "delay") await setTimeout(fault.value * 1000, undefined, { signal });
   else if (fault.kind === "fail") throw new Error(message);
   else if (fault.kind === "terminal") throw new TerminalError(message, { errorCode: fault.value || 500 });
+  else if (fault.kind === "freeze") for (;;);
   else process.kill(process.pid, "SIGKILL");
 }
 
@@ -62,7 +63,7 @@ export function observed(): HooksProvider[] {
       if (!step) return next();
       lab.record(request.id, step, "start");
       try {
-        const before = lab.take(request.id, step, about, ["delay", "fail", "terminal", "crash-before"]);
+        const before = lab.take(request.id, step, about, ["delay", "fail", "terminal", "crash-before", "freeze"]);
         for (const fault of before) await obey(step, fault, over);
         await next();
         for (const fault of lab.take(request.id, step, about, ["crash-after"])) await obey(step, fault, over);

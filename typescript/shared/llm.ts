@@ -6,7 +6,9 @@ import { AISDKError, APICallError, type LanguageModelMiddleware } from "ai";
 import { giveOwnIds, isOutOfMoney, letCallsRun, messageOf, noDecision, withoutThoughts } from "./answers.ts";
 import { servedBeside } from "./beside.ts";
 import { exact } from "./exact.ts";
-import { number, oneOf } from "./variables.ts";
+import { begin } from "./model_calls.ts";
+import { useNetworkOfTheEnvironment } from "./network.ts";
+import { number, oneOf, secret, text } from "./variables.ts";
 
 /** Every durable model call: three attempts, then a terminal error. Without it Restate would retry for ever. */
 export const RETRIES = { maxRetryAttempts: 3, initialRetryInterval: 200, retryIntervalFactor: 3 };
@@ -78,10 +80,11 @@ export function oneLine(text: string, most = 1_000): string {
  * agent may have no attempt left for a model that is overloaded.
  */
 async function patientFetch(url: string | URL | Request, init?: RequestInit): Promise<Response> {
+  const attemptEnds = await begin();
   for (let tries = 1; ; tries++) {
     let pause = 250 * 2 ** tries;
     try {
-      const signal = AbortSignal.timeout(MODEL_TIMEOUT);
+      const signal = AbortSignal.any([attemptEnds, AbortSignal.timeout(MODEL_TIMEOUT)]);
       const response = await fetch(url, { ...init, signal });
       await mustBePaid(response);
       const mayPass = MAY_PASS.includes(response.status) || response.status >= 500;
@@ -91,7 +94,7 @@ async function patientFetch(url: string | URL | Request, init?: RequestInit): Pr
     } catch (error) {
       if (tries === 3 || error instanceof TerminalError) throw error;
     }
-    await setTimeout(Math.min(pause, LONGEST_WAIT));
+    await setTimeout(Math.min(pause, LONGEST_WAIT), undefined, { signal: attemptEnds });
   }
 }
 
@@ -147,7 +150,8 @@ async function offlineModel(): Promise<string> {
   return `${url}/v1`;
 }
 
-const { OPENAI_API_KEY, OPENAI_BASE_URL } = process.env;
+useNetworkOfTheEnvironment();
+const [OPENAI_API_KEY, OPENAI_BASE_URL] = [secret("OPENAI_API_KEY"), text("OPENAI_BASE_URL")];
 if (!OPENAI_BASE_URL) delete process.env.OPENAI_BASE_URL; // OpenAI's client cannot be imported with an empty one
 const { createOpenAI } = await import("@ai-sdk/openai");
 const baseURL = OPENAI_BASE_URL || (OPENAI_API_KEY ? undefined : await offlineModel());

@@ -1,6 +1,5 @@
 // How every agent of the tour is named, guarded and served: shared/serving.py for Node.
 
-import * as http2 from "node:http2";
 import {
   CancelledError,
   createEndpointHandler,
@@ -11,8 +10,11 @@ import {
 } from "@restatedev/restate-sdk";
 import { holdFailures } from "./held_steps.ts";
 import { observed } from "./lab.ts";
+import { listenerOf } from "./listener.ts";
 import * as llm from "./llm.ts";
+import { drained, modelCalls } from "./model_calls.ts";
 import { flush, traced } from "./tracing.ts";
+import { watch } from "./watchdog.ts";
 
 /** `name`, or `<TOUR_SERVICE_PREFIX>.<name>` where several agents share one Restate. */
 export const serviceName = (name: string) => [process.env.TOUR_SERVICE_PREFIX, name].filter(Boolean).join(".");
@@ -64,30 +66,40 @@ function* causes(error: unknown): Generator<Error> {
 export const watched: HooksProvider[] = [...(await traced()), ...observed()];
 
 /** What the service of every agent has. */
-export const options: ServiceOptions = { hooks: [holdFailures, terminalErrors, ...watched] };
+export const options: ServiceOptions = { hooks: [holdFailures, terminalErrors, modelCalls, ...watched] };
 
 type Services = Parameters<typeof createEndpointHandler>[0]["services"];
 
-/** Serve on `HOST`:`PORT` (127.0.0.1:9080) over HTTP/2 until SIGTERM or Ctrl-C; exits 1 if the port is taken. */
+/** Serve on `HOST`:`PORT` (127.0.0.1:9080) over HTTP/2 and HTTP/1.1; exits 1 if the port is taken.
+ *
+ * Ctrl-C ends it, and SIGTERM does once no model call is in flight. A process that is frozen ends itself.
+ */
 export function serve(...services: Services): void {
   const host = process.env.HOST || "127.0.0.1";
   const port = Number(process.env.PORT || 9080);
   const key = process.env.RESTATE_IDENTITY_KEY;
-  const server = http2.createServer(createEndpointHandler({ services, ...(key && { identityKeys: [key] }) }));
-  const refused = (error: unknown) => {
+  const handler = createEndpointHandler({ services, ...(key && { identityKeys: [key] }) });
+  const { server, refuse } = listenerOf(handler);
+  const taken = (error: unknown) => {
     console.error(
       `Cannot listen on ${host}:${process.env.PORT || port}: ${error instanceof Error ? error.message : error}.\n` +
         `Stop the program that uses the port, or choose another one: PORT=9180 node ${process.argv[1]}`,
     );
     process.exit(1);
   };
-  server.on("error", refused);
+  server.on("error", taken);
   const names = services.map(({ name }) => name).join(", ");
   try {
     server.listen(port, host, () => console.error(`${names} on http://${host}:${port}`));
   } catch (error) {
-    refused(error); // the port is not a number of 16 bits
+    taken(error); // the port is not a number of 16 bits
   }
-  for (const signal of ["SIGTERM", "SIGINT"] as const)
-    process.once(signal, () => flush().finally(() => process.exit(0)));
+  watch();
+  const end = () => void flush().finally(() => process.exit(0));
+  process.once("SIGINT", end);
+  process.once("SIGTERM", () => {
+    process.once("SIGTERM", end);
+    refuse();
+    void drained().then(end);
+  });
 }

@@ -28,3 +28,14 @@ export function oneOf<Value extends string>(variable: string, values: readonly [
   console.error(`${variable} is '${text}': it must be ${values.join(" or ")}.\nChange it, or unset it.`);
   process.exit(1);
 }
+
+/** The text in this variable, if any. A file with the newlines of Windows leaves one of them at its end. */
+export const text = (variable: string): string | undefined => process.env[variable]?.trim() || undefined;
+
+/** The same for a key. Exits with 1, and does not show it, if a header cannot hold it. */
+export function secret(variable: string): string | undefined {
+  const key = text(variable);
+  if (!key || /^[\x21-\x7e]+$/.test(key)) return key;
+  console.error(`${variable} has a character that no key has, such as a newline.\nCopy it again, or unset it.`);
+  process.exit(1);
+}

@@ -1,0 +1,41 @@
+"""LangChain: the journal holds each message as LangChain has made it, whatever is in it.
+
+Restate's integration validates what it reads, and so refuses what LangChain has taken from the model's server, such as
+a count of tokens that is a list.
+"""
+
+import json
+from typing import Any, Self
+
+from langchain_core.messages import AIMessage, AnyMessage, FunctionMessage, HumanMessage, SystemMessage, ToolMessage
+from restate.ext.langchain import _middleware
+from restate.ext.langchain._middleware import SerializableModelResponse
+
+_CLASSES: dict[str, type[AnyMessage]] = {
+    "ai": AIMessage,
+    "function": FunctionMessage,
+    "human": HumanMessage,
+    "system": SystemMessage,
+    "tool": ToolMessage,
+}
+
+
+class ExactModelResponse(SerializableModelResponse):
+    """A turn of the model. Restate's SDK writes and reads it with the two methods of JSON."""
+
+    result: Any
+
+    def model_dump_json(self, **_: Any) -> str:
+        structured = self.model_dump(mode="json", include={"structured_response"})
+        return json.dumps({"result": [message.model_dump(warnings=False) for message in self.result]} | structured)
+
+    @classmethod
+    def model_validate_json(cls, json_data: str | bytes | bytearray, **_: Any) -> Self:
+        journaled = json.loads(json_data)
+        messages = [_CLASSES[fields["type"]].model_construct(**fields) for fields in journaled["result"]]
+        return cls(result=messages, structured_response=journaled["structured_response"])
+
+
+if vars(_middleware).get("SerializableModelResponse") is not SerializableModelResponse:
+    raise ImportError("restate.ext.langchain has changed: see whether durable/exact/langchain.py is still needed")
+vars(_middleware)["SerializableModelResponse"] = ExactModelResponse

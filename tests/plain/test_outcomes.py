@@ -1,0 +1,74 @@
+"""What the plain agent takes, the durable one takes: each answer of a model's server with which the plain one decides.
+
+The exceptions are `EXCEPTIONS`; docs/comparison.md gives the reasons.
+
+EXAMPLES=2000 uv run pytest tests/plain
+"""
+
+import json
+import os
+import re
+
+import pytest
+from hypothesis import strategies as st
+
+from offline_model.changes import changed
+from offline_model.faults import Raw
+from tests import wires
+from tests.conformance.test_answers import ALWAYS, HELLO, changes
+from tests.plain import generated
+from tests.plain.conftest import Both, is_an_answer
+from tests.plain.examples import examples_of
+from tour.runtime.frameworks import FRAMEWORKS, Framework
+
+EXCEPTIONS = {
+    "half a decision is none": r"500: the model's answer is cut off: .*",
+    "a refusal is no decision": r"500: the model refuses: .*",
+    "thoughts are no decision": r"500: the model gave no answer: its text is empty",
+}
+"""Outcomes of a durable agent where the plain one answers: they are meant."""
+
+
+def script(framework: Framework, odd: object, turn: int) -> list[object]:
+    """A claim whose model gives the odd answer in this turn."""
+    flat = framework.name == "pydantic_ai_agent"
+    call = [("c1", "calculate_metrics", json.dumps(generated.arguments(flat)))]
+    turns: list[object] = [wires.turn(framework.wire, calls=call), wires.turn(framework.wire, "Approved.")]
+    return [*turns[:turn], odd, *turns[turn:]] if turn == 0 else [turns[0], odd]
+
+
+async def judged(both: Both, framework: Framework, scripts: list[list[object]]) -> None:
+    """The durable agent must answer wherever the plain one does, but for the exceptions."""
+    plain = await both.outcomes(both.to_plain, framework, scripts)
+    durable = await both.outcomes(both.to_durable, framework, scripts)
+    wrong = [
+        f"{each}\nplain   {one}\ndurable {other}"
+        for each, (one, _), (other, _) in zip(scripts, plain, durable, strict=True)
+        if is_an_answer(one)
+        and one != other
+        and not any(re.fullmatch(outcome, other, re.DOTALL) for outcome in EXCEPTIONS.values())
+    ]
+    assert not wrong, "\n\n".join(wrong)
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS, ids=lambda framework: framework.name)
+async def test_each_named_odd_answer(both: Both, framework: Framework) -> None:
+    named: list[object] = [Raw(**json.loads(fault.detail)) for fault in ALWAYS.values()]
+    named += [HELLO[framework.wire]]
+    await judged(both, framework, [script(framework, odd, turn) for odd in named for turn in (0, 1)])
+
+
+def odd_answers(framework: Framework) -> st.SearchStrategy[tuple[str, int]]:
+    """The text of an answer, and the turn in which it comes."""
+    turns = st.one_of(
+        generated.turn(framework.wire, flat=framework.name == "pydantic_ai_agent"),
+        st.just(wires.turn(framework.wire, "Approved.")),
+    )
+    return st.tuples(st.builds(lambda turn, how: changed(turn, how).decode(), turns, changes), st.integers(0, 1))
+
+
+@pytest.mark.timeout(0 if "EXAMPLES" in os.environ else 180)
+@pytest.mark.parametrize("framework", FRAMEWORKS, ids=lambda framework: framework.name)
+async def test_any_odd_answer(both: Both, framework: Framework) -> None:
+    drawn = examples_of(odd_answers(framework))
+    await judged(both, framework, [script(framework, odd, turn) for odd, turn in drawn])

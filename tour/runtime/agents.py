@@ -1,0 +1,105 @@
+"""The process of an agent: asked whether it answers, and started again when it ends or freezes."""
+
+import asyncio
+import signal
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from shared.watchdog import FROZEN, patience
+from tour.runtime import processes
+from tour.runtime.frameworks import Framework
+from tour.runtime.processes import Process
+
+Say = Callable[[str], None]
+
+
+def quiet(line: str) -> None:
+    """Say nothing."""
+
+
+@dataclass(frozen=True)
+class Restart:
+    """A new start of an agent: when (s since the epoch), and which process had ended with which exit code.
+
+    Without a code, it had not ended: it was killed, for it answered nothing.
+    """
+
+    at: float
+    pid: int
+    code: int | None
+
+    @property
+    def frozen(self) -> bool:
+        return self.code in (None, FROZEN)
+
+    @property
+    def why(self) -> str:
+        """Such as `froze (exit code 70)`; the agent is its subject."""
+        if self.code is None:
+            return "froze (no answer)"
+        if self.code < 0:
+            return f"was killed ({signal.Signals(-self.code).name})"
+        return f"froze (exit code {FROZEN})" if self.frozen else f"ended (exit code {self.code})"
+
+
+@dataclass
+class Agent:
+    """The process of one framework's agent. It keeps its port when it is started again."""
+
+    framework: Framework
+    port: int
+    process: Process
+    restarts: list[Restart] = field(default_factory=list)
+    """Those by `kept`."""
+
+    @property
+    def health(self) -> str:
+        return f"http://127.0.0.1:{self.port}/health"
+
+    @property
+    def http2(self) -> bool:
+        """Whether it speaks HTTP/2 only, as Restate's server for Node does."""
+        return str(self.process.command[-1]).endswith(".ts")
+
+    async def ready(self) -> None:
+        """Wait until it answers. Raises: TourError when it ends, or does not answer in 60 s."""
+        await self.process.until(self.health, http2=self.http2)
+
+    @asynccontextmanager
+    async def kept(self, say: Say = quiet) -> AsyncIterator[None]:
+        """While the block runs, start it again whenever it ends, or answers no more; `say` gets a line about it."""
+        keeping = asyncio.create_task(self._keep(say))
+        try:
+            yield
+        finally:
+            keeping.cancel()
+            await asyncio.gather(keeping, return_exceptions=True)
+
+    async def _keep(self, say: Say) -> None:
+        while True:
+            pid, code = self.process.pid, await self._gone()
+            await asyncio.sleep(0.1)  # a planned crash may end it again at once
+            await self.process.restart()
+            self.restarts.append(Restart(time.time(), pid, code))
+            say(f"{self.framework.name} {self.restarts[-1].why}: it is started again, and its claims go on.")
+
+    async def _gone(self) -> int | None:
+        """Wait until it has ended, and return its exit code; None when it has twice not answered in `patience`.
+
+        An agent whose event loop stands still ends itself before that, and says where it was.
+        """
+        child, silences = self.process.child, 0
+        while silences < 2:
+            try:
+                return await asyncio.wait_for(child.wait(), patience() / 3)
+            except TimeoutError:
+                silent = await processes.silent(self.health, patience(), self.http2)
+                silences = silences + 1 if silent else 0
+        return None
+
+    async def restart(self) -> None:
+        """Kill it, unless it has ended, and start it again; Restate continues its claims. Raises: TourError."""
+        await self.process.restart()
+        await self.ready()

@@ -1,0 +1,78 @@
+// A process whose event loop no longer turns ends itself, so that whoever runs it starts it again: shared/watchdog.py.
+//
+// Such a process holds on to its connections, and answers nothing: without this, every claim in it would wait for good.
+// This file is also the program of the thread that watches.
+
+import { writeSync } from "node:fs";
+import inspector from "node:inspector";
+import { isMainThread, Worker, workerData } from "node:worker_threads";
+import { number } from "./variables.ts";
+
+/** The exit code of a process that was frozen. */
+const FROZEN = 70;
+
+/** How often the loop is asked before it is taken for frozen. */
+const TICKS = 20;
+
+/** Milliseconds in which a thread that runs JavaScript can be stopped. */
+const STOPPING = 2_000;
+
+type Shared = { seconds: number; turns: Int32Array };
+
+/** From now on, the event loop of the main thread turns, or the process ends after `WATCHDOG` seconds. */
+export function watch(): void {
+  if (inspector.url()) return; // a debugger stops it on purpose
+  const seconds = number("WATCHDOG", 15, false);
+  const turns = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT));
+  setInterval(() => Atomics.add(turns, 0, 1), (seconds * 1000) / TICKS).unref();
+  new Worker(new URL(import.meta.url), { workerData: { seconds, turns } satisfies Shared }).unref();
+}
+
+// Ticks of this thread are counted, and not the time: a process that was stopped (SIGSTOP, a laptop that sleeps) had none.
+function watchFromHere({ seconds, turns }: Shared): void {
+  let [seen, missed] = [-1, 0];
+  const watching = setInterval(
+    () => {
+      const now = Atomics.load(turns, 0);
+      missed = now === seen ? missed + 1 : 0;
+      seen = now;
+      if (missed < TICKS) return;
+      clearInterval(watching);
+      endFrozen(seconds);
+    },
+    (seconds * 1000) / TICKS,
+  );
+}
+
+function endFrozen(seconds: number): void {
+  const what = `The event loop has not turned for ${seconds} s: this process ends with exit code ${FROZEN}`;
+  say(`${what}, so that it is started again. It was at:`);
+  const session = new inspector.Session();
+  session.connectToMainThread();
+  const urls = new Map<string, string>();
+  session.on("Debugger.scriptParsed", ({ params }) => urls.set(params.scriptId, params.url));
+  session.once("Debugger.paused", ({ params }) => {
+    for (const { functionName, location } of params.callFrames) {
+      const at = `${urls.get(location.scriptId)}:${location.lineNumber + 1}:${(location.columnNumber ?? 0) + 1}`;
+      say(`    at ${functionName || "<anonymous>"} (${at})`);
+    }
+    session.post("Runtime.evaluate", { expression: `process.reallyExit(${FROZEN})` });
+  });
+  session.post("Debugger.enable");
+  session.post("Debugger.pause");
+  setTimeout(() => {
+    say("    at code that is not JavaScript, and cannot be stopped: it is killed, and has no exit code");
+    process.kill(process.pid, "SIGKILL");
+  }, STOPPING);
+}
+
+/** To stderr itself: `console` of this thread asks the main thread to write. */
+function say(line: string): void {
+  try {
+    writeSync(2, `${line}\n`);
+  } catch {
+    // stderr is closed, or full: the process ends all the same
+  }
+}
+
+if (!isMainThread) watchFromHere(workerData);
