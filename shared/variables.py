@@ -51,6 +51,13 @@ def trim(prefix: str) -> None:
             )
 
 
+def restate_headers() -> dict[str, str]:
+    """The headers for the Restate that the environment names: with `RESTATE_AUTH_TOKEN`, if that is set."""
+    trim("RESTATE_")
+    token = os.environ.get("RESTATE_AUTH_TOKEN")
+    return {"authorization": f"Bearer {token}"} if token else {}
+
+
 def openai_at(url: str) -> dict[str, str]:
     """The variables with which every client of OpenAI's API calls this address, whatever else the environment says.
 

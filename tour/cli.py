@@ -178,9 +178,12 @@ def server() -> None:
 @cli.command()
 def register(
     url: Annotated[str, typer.Argument(help="The agent's address, such as http://localhost:9080")],
+    http1: Annotated[
+        bool, typer.Option("--http1", help="Call it over HTTP/1.1: before it is a proxy that has no HTTP/2.")
+    ] = False,
 ) -> None:
     """Register a running agent with Restate."""
-    until_done(boot.register(url, console))
+    until_done(boot.register(url, http1, console))
 
 
 @cli.command()
