@@ -19,7 +19,7 @@ from restate import RunOptions, TerminalError
 
 from durable import answers
 from durable.held_steps import causes, mended
-from shared.variables import number, reach_loopback_directly
+from shared.variables import google_at, number, openai_at, reach_loopback_directly, trim
 
 RETRIES: RunOptions[Any] = RunOptions(
     max_attempts=3,
@@ -180,12 +180,17 @@ def gemini_client() -> dict[str, Any]:
 def openai_model(role: str = "") -> str:
     """The name of the OpenAI model (`gpt-5.4`), the environment set so that OpenAI's clients reach a model.
 
-    `OPENAI_MODEL_<ROLE>` names another one for this role of a specialist.
+    `OPENAI_MODEL_<ROLE>` names another one for this role of a specialist. Exits with 1, and says why, where the key
+    cannot be sent.
     """
-    if not (os.environ.get("OPENAI_API_KEY") or os.environ.get("OPENAI_BASE_URL")):
-        os.environ["OPENAI_BASE_URL"] = f"{_offline_model('OPENAI_API_KEY')}/v1"
+    trim("OPENAI_")
+    key, url = os.environ.get("OPENAI_API_KEY"), os.environ.get("OPENAI_BASE_URL")
+    if not (key or url):
+        url = f"{_offline_model('OPENAI_API_KEY')}/v1"
+    if url:
+        os.environ.update(openai_at(url))
     # A model server on one's own machine needs no key, but the clients insist on one.
-    os.environ["OPENAI_API_KEY"] = os.environ.get("OPENAI_API_KEY") or "none"
+    os.environ["OPENAI_API_KEY"] = key or "none"
     # The OpenAI Agents SDK sends traces to OpenAI unless told otherwise; set this to 0 to want them.
     os.environ.setdefault("OPENAI_AGENTS_DISABLE_TRACING", "1")
     return _named("OPENAI_MODEL", role) or "gpt-5.4"
@@ -196,7 +201,7 @@ def openai_wire() -> Literal["responses", "chat"]:
 
     Many compatible servers have `chat` alone. Exits with 1, and says why, for another value.
     """
-    match os.environ.get("OPENAI_WIRE") or "responses":
+    match os.environ.get("OPENAI_WIRE", "").strip() or "responses":
         case "responses" | "chat" as wire:
             return wire
         case other:
@@ -206,11 +211,17 @@ def openai_wire() -> Literal["responses", "chat"]:
 def gemini_model(role: str = "") -> str:
     """The name of the Gemini model (`gemini-2.5-flash`), the environment set so that its client reaches a model.
 
-    `GEMINI_MODEL_<ROLE>` names another one for this role of a specialist.
+    `GEMINI_MODEL_<ROLE>` names another one for this role of a specialist. Exits with 1, and says why, where the key
+    cannot be sent.
     """
+    trim("GOOGLE_")
+    trim("GEMINI_")
     key = os.environ.get("GOOGLE_API_KEY") or os.environ.get("GEMINI_API_KEY")
-    if not (key or os.environ.get("GOOGLE_GEMINI_BASE_URL")):
-        os.environ["GOOGLE_GEMINI_BASE_URL"] = _offline_model("GOOGLE_API_KEY")
+    url = os.environ.get("GOOGLE_GEMINI_BASE_URL")
+    if not (key or url):
+        url = _offline_model("GOOGLE_API_KEY")
+    if url:
+        os.environ.update(google_at(url))
     os.environ["GOOGLE_API_KEY"] = key or "none"
     return _named("GEMINI_MODEL", role) or "gemini-2.5-flash"
 

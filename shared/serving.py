@@ -25,7 +25,7 @@ from lab.observed import InjectedFailure
 from offline_model.sockets import listen
 from shared import llm
 from shared.claims import invalid
-from shared.variables import number
+from shared.variables import number, trim
 from shared.watchdog import patience, watched
 from tracing import spans as tracing
 
@@ -81,6 +81,7 @@ def serve(*services: restate.Service | restate.VirtualObject | restate.Workflow)
     After SIGTERM, model calls in flight get `DRAIN` seconds to end; a second SIGTERM cuts them off, as Ctrl-C does.
     """
     tracing.install(services[0].name)
+    trim("RESTATE_")
     key = os.environ.get("RESTATE_IDENTITY_KEY")
     serve_app(restate.app(services, identity_keys=[key] if key else None), *(service.name for service in services))
 

@@ -1,4 +1,4 @@
-"""What environment variables say: numbers, and proxies."""
+"""What environment variables say: numbers, keys and addresses, and proxies."""
 
 import os
 import re
@@ -33,6 +33,46 @@ def number(variable: str, usual: N) -> N:
             "Change it, or unset it."
         )
     return value
+
+
+def trim(prefix: str) -> None:
+    """Take blanks and line ends off the variables whose names begin so: from a `.env` of Windows, they end in one.
+
+    Exits with 1, and does not say the value, where one that is a key or a token cannot be sent in a header.
+    """
+    for variable, text in os.environ.items():
+        if variable.startswith(prefix) and text != text.strip():
+            os.environ[variable] = text.strip()
+        secret = variable.startswith(prefix) and variable.endswith(("_KEY", "_TOKEN"))
+        if secret and not (os.environ[variable].isascii() and os.environ[variable].isprintable()):
+            sys.exit(
+                f"{variable} has a character that no HTTP header can have, such as a quotation mark of a word "
+                "processor.\nCopy it again, or unset it."
+            )
+
+
+def restate_headers() -> dict[str, str]:
+    """The headers for the Restate that the environment names: with `RESTATE_AUTH_TOKEN`, if that is set."""
+    trim("RESTATE_")
+    token = os.environ.get("RESTATE_AUTH_TOKEN")
+    return {"authorization": f"Bearer {token}"} if token else {}
+
+
+def openai_at(url: str) -> dict[str, str]:
+    """The variables with which every client of OpenAI's API calls this address, whatever else the environment says.
+
+    LangChain has names of its own: it prefers `OPENAI_API_BASE`, and refuses `OPENAI_PROXY` beside our client.
+    """
+    return {"OPENAI_BASE_URL": url, "OPENAI_API_BASE": url, "OPENAI_PROXY": ""}
+
+
+def google_at(url: str) -> dict[str, str]:
+    """The variables with which Google's client calls this address, whatever else the environment says.
+
+    It would leave it out for Vertex AI, and for its recorded answers.
+    """
+    vertex = dict.fromkeys(("GOOGLE_GENAI_USE_ENTERPRISE", "GOOGLE_GENAI_USE_VERTEXAI"), "false")
+    return {"GOOGLE_GEMINI_BASE_URL": url, "GOOGLE_GENAI_CLIENT_MODE": "", **vertex}
 
 
 def reach_loopback_directly() -> None:

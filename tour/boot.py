@@ -9,16 +9,15 @@ from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 
-import httpx
 import platformdirs
 from rich.console import Console
 
 from shared.claims import sample_claims
-from tour.runtime import restate_server, stack
+from tour.runtime import named, restate_server, stack
 from tour.runtime.agents import Say
 from tour.runtime.errors import TourError
 from tour.runtime.frameworks import Framework
-from tour.runtime.restate_server import Ports
+from tour.runtime.restate_server import Ports, Restate
 from tour.runtime.stack import Stack
 
 
@@ -31,8 +30,7 @@ async def booted(
     It takes the usual ports and keeps its journals. If another program has one of Restate's ports, or `TOUR_PORTS` is
     `free`, it takes free ports, and its journals go with it. Those of a Restate that is named stay where they are.
     """
-    named = bool(os.environ.get("RESTATE_ADMIN_URL"))
-    usual = os.environ.get("TOUR_PORTS") != "free" and (named or not Ports().holders())
+    usual = os.environ.get("TOUR_PORTS") != "free" and bool(named.restate() or not Ports().holders())
     with tempfile.TemporaryDirectory(prefix="tour-") as folder:
         async with stack.running(
             Path(folder),
@@ -61,9 +59,10 @@ async def up(frameworks: Sequence[Framework], model_latency: float, step_latency
         claim = sample_claims()["broken-leg"]
         console.print(f"Model: {running.model}. Logs: {running.folder}", highlight=False, soft_wrap=True)
         console.print(f"Restate UI: {running.restate.admin}/ui\n", highlight=False)
+        token = '-H "Authorization: Bearer $RESTATE_AUTH_TOKEN" ' if running.restate.headers else ""
         for framework in running.frameworks:
             console.print(
-                f"curl {running.restate.ingress}/restate/call/{framework.path()} "
+                f"curl {token}{running.restate.ingress}/restate/call/{framework.path()} "
                 f"--json '{json.dumps(framework.body(claim))}'\n",
                 soft_wrap=True,
                 highlight=False,
@@ -85,14 +84,14 @@ async def server(console: Console) -> None:
         raise TourError(f"Restate ended:\n{running.process.log_tail()}", f"Its log: {running.process.log}")
 
 
-async def register(url: str, console: Console) -> None:
+async def register(url: str, http1: bool, console: Console) -> None:
     """Register the agent at this address with the Restate of `RESTATE_ADMIN_URL`, or of `tour server`.
 
-    Raises: TourError when one of them does not answer.
+    With `http1`, Restate calls it over HTTP/1.1. Raises: TourError when one of them does not answer.
     """
-    admin = os.environ.get("RESTATE_ADMIN_URL", f"http://127.0.0.1:{Ports().admin}")
-    async with httpx.AsyncClient(base_url=admin, timeout=30) as client:
-        for name in await stack.register(client, url):
+    here = Restate(f"http://127.0.0.1:{Ports().ingress}", f"http://127.0.0.1:{Ports().admin}")
+    async with (named.restate() or here).admin_client() as client:
+        for name in await stack.register(client, url, http1=http1):
             console.print(f"registered {name}", highlight=False)
 
 

@@ -178,9 +178,12 @@ def server() -> None:
 @cli.command()
 def register(
     url: Annotated[str, typer.Argument(help="The agent's address, such as http://localhost:9080")],
+    http1: Annotated[
+        bool, typer.Option("--http1", help="Call it over HTTP/1.1: before it is a proxy that has no HTTP/2.")
+    ] = False,
 ) -> None:
     """Register a running agent with Restate."""
-    until_done(boot.register(url, console))
+    until_done(boot.register(url, http1, console))
 
 
 @cli.command()
@@ -207,4 +210,4 @@ def _picture(svg: Path | None, title: str, job: Coroutine[Any, Any, None]) -> No
     if svg:
         picture = console.export_svg(title=title)
         # The font files are on a web server: the picture does without them.
-        svg.write_text(re.sub(r"@font-face \{.*?\}", "", picture, flags=re.DOTALL))
+        svg.write_text(re.sub(r"@font-face \{.*?\}", "", picture, flags=re.DOTALL), encoding="utf-8")

@@ -138,20 +138,20 @@ async def side_by_side(
         console.print("This run had a Restate of its own on free ports: its journals, and so its pages, are gone.")
     _write(made, files, console)
     if files.findings:
-        files.findings.write_text(await _findings(made, frameworks))
+        files.findings.write_text(await _findings(made, frameworks), encoding="utf-8")
         console.print(f"Findings: {files.findings}", soft_wrap=True, highlight=False)
     if not faults and any(run.verdict == "error" for framework in made.frameworks for run in framework.runs):
         raise typer.Exit(1)
 
 
 def _write(made: Report, files: Files, console: Console) -> None:
-    figures = made.model_dump_json(indent=2) + "\n"
+    figures = made.model_dump_json(indent=2, ensure_ascii=True) + "\n"
     if files.json == "-":
         print(figures, end="")
     elif files.json:
         Path(files.json).write_text(figures)
     if files.html:
-        files.html.write_text(report.html(made))
+        files.html.write_text(report.html(made), encoding="utf-8")
         console.print(f"Report: {files.html}", soft_wrap=True, highlight=False)
 
 

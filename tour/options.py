@@ -38,8 +38,7 @@ def claim(sample: str, file: str, changed: Mapping[str, Any] = {}) -> InsuranceC
     if sample not in samples:
         raise TourError(f"There is no sample {sample}.", f"Choose from: {', '.join(samples)}")
     try:
-        text = as_json(samples[sample]) if not file else sys.stdin.read() if file == "-" else Path(file).read_text()
-        given = json.loads(text)
+        given = json.loads(_read(file) if file else as_json(samples[sample]))
         return InsuranceClaim.model_validate({**given, **changed} if isinstance(given, dict) else given)
     except OSError as error:
         raise TourError(f"The claim cannot be read: {error}", "Name a file with a claim as JSON, or `-`.") from error
@@ -48,6 +47,11 @@ def claim(sample: str, file: str, changed: Mapping[str, Any] = {}) -> InsuranceC
         raise TourError(
             f"The claim is not valid: {problem}", f"An example: {as_json(samples['broken-leg'])}"
         ) from error
+
+
+def _read(file: str) -> bytes:
+    # JSON says itself how it is encoded; the locale does not.
+    return sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
 
 
 def as_json(claim: InsuranceClaim) -> str:

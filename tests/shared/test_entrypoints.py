@@ -21,6 +21,12 @@ from tour.runtime.restate_server import Ports, Restate
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.server, pytest.mark.real_starts]
 
 KEYLESS = dict.fromkeys(("OPENAI_API_KEY", "OPENAI_BASE_URL", "GOOGLE_API_KEY", "GOOGLE_GEMINI_BASE_URL"), "")
+ELSEWHERE = {
+    **{"GOOGLE_GENAI_USE_VERTEXAI": "true", "GOOGLE_CLOUD_PROJECT": "p", "GOOGLE_GENAI_API_VERSION": "v1"},
+    **{"GOOGLE_GENAI_USE_ENTERPRISE": "true", "GOOGLE_GENAI_CLIENT_MODE": "replay"},
+    **dict.fromkeys(("OPENAI_API_BASE", "OPENAI_PROXY", "LANGSMITH_GATEWAY"), "http://127.0.0.1:9"),
+}
+"""Variables of the SDKs that lead away from the model's address, or would without ours."""
 each_framework = pytest.mark.parametrize("framework", PYTHON, ids=lambda framework: framework.name)
 
 
@@ -51,7 +57,7 @@ async def call(restate: Restate, agent: str, path: str, body: object) -> httpx.R
 
 @each_framework
 async def test_alone_without_a_key(restate: Restate, framework: Framework, tmp_path: Path) -> None:
-    process, url = await entrypoint(framework, "parallel_tools_agent.py", tmp_path / "log", KEYLESS)
+    process, url = await entrypoint(framework, "parallel_tools_agent.py", tmp_path / "log", KEYLESS | ELSEWHERE)
     try:
         body = framework.body(sample_claims()["broken-leg"])
         response = await call(restate, url, framework.path("user123", alone=True), body)
@@ -73,11 +79,11 @@ async def test_with_a_key_and_no_model_the_error_names_the_cause_and_not_the_key
     restate: Restate, framework: Framework, tmp_path: Path
 ) -> None:
     key, nowhere = "sk-secret-of-the-tour", f"http://127.0.0.1:{free_port()}"
-    env = {
-        "OPENAI_API_KEY": key,
-        "OPENAI_BASE_URL": f"{nowhere}/v1",
-        "GOOGLE_API_KEY": key,
-        "GOOGLE_GEMINI_BASE_URL": nowhere,
+    env = {  # from a `.env` of Windows, read by a shell
+        "OPENAI_API_KEY": f"{key}\r",
+        "OPENAI_BASE_URL": f"{nowhere}/v1\r",
+        "GOOGLE_API_KEY": f"{key}\r",
+        "GOOGLE_GEMINI_BASE_URL": f"{nowhere}\r",
     }
     process, url = await entrypoint(framework, "parallel_tools_agent.py", tmp_path / "log", env)
     try:

@@ -1,4 +1,4 @@
-"""A number in an environment variable that is none ends the program, with two lines, in both languages."""
+"""A variable that is no number, in both languages, or no key ends the program, with two lines."""
 
 import os
 import subprocess
@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from shared.variables import number
+from shared.variables import number, trim
 from tour.runtime.frameworks import ROOT
 from tour.runtime.node import NODE
 
@@ -47,3 +47,19 @@ def test_it_is_a_number_or_two_lines(read: Callable[[str, bool], float | str], w
             f"TRIED is '{text}': it must be {kind} greater than 0, and at most 1,000,000,000.\nChange it, or unset it."
         )
         assert read(text, whole) == said
+
+
+@pytest.mark.parametrize("key", ["sk-“secret”", "sk-secret\nsk-other", "sk-secret\udcff"])
+def test_a_key_that_no_header_can_have_is_told_without_it(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", key)
+    with pytest.raises(SystemExit, match="OPENAI_API_KEY has a character") as said:
+        trim("OPENAI_")
+    assert "secret" not in str(said.value)
+    assert len(str(said.value).splitlines()) == 2
+
+
+def test_blanks_and_line_ends_are_taken_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"OPENAI_API_KEY": " sk-secret\r\n", "OPENAI_MODEL": "gpt\r", "OTHER": "a \r"}.items():
+        monkeypatch.setenv(name, value)
+    trim("OPENAI_")
+    assert [os.environ[name] for name in ("OPENAI_API_KEY", "OPENAI_MODEL", "OTHER")] == ["sk-secret", "gpt", "a \r"]

@@ -155,6 +155,14 @@ def test_a_port_whose_connections_have_just_ended_is_free() -> None:
     assert who_listens(port) is None
 
 
+async def test_the_token_of_a_restate_is_not_handed_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RESTATE_AUTH_TOKEN", "secret")
+    program = "import os; print(sorted(name for name, value in os.environ.items() if value == 'secret'))"
+    async with running("it", [sys.executable, "-c", program], tmp_path / "log") as process:
+        await process.child.wait()
+        assert process.log_tail() == "[]"
+
+
 def test_free_ports_differ() -> None:
     assert len({free_port() for _ in range(2000)}) == 2000
 

@@ -12,6 +12,7 @@ import pytest
 
 from offline_model.sockets import listen
 from tests import forking
+from tests.shared.test_entrypoints import ELSEWHERE
 from tour.report import Report
 from tour.runtime.frameworks import FRAMEWORKS, PATTERNS, ROOT
 from tour.runtime.processes import free_port
@@ -44,7 +45,7 @@ def _mind_ctrl_c() -> None:
 @pytest.mark.server
 async def test_one_claim_to_all(tmp_path: Path) -> None:
     latencies = ("--model-latency", "0", "--step-latency", "0.1")
-    env = {"COLUMNS": "80", "ALL_PROXY": f"http://127.0.0.1:{free_port()}"}  # where no proxy listens
+    env = {"COLUMNS": "80", "ALL_PROXY": f"http://127.0.0.1:{free_port()}", **ELSEWHERE}  # where no proxy listens
     process = await tour(*latencies, home=tmp_path, env=env, real_starts=True)
     said = (await process.communicate())[0].decode()
     assert process.returncode == 0, said
@@ -83,6 +84,7 @@ async def test_ctrl_c_at_any_moment_leaves_no_process(tmp_path: Path, after: flo
         (["compare", "--patterns", "--json", "x.json"], {}, "--patterns", "Leave out"),
         (["compare", "--findings", "x.md"], {}, "warm and undisturbed", "--repeat 5"),
         ([], {"RESTATE_ADMIN_URL": f"http://127.0.0.1:{free_port()}"}, "does not answer", "unset"),
+        ([], {"OPENAI_API_KEY": "sk-“x”"}, "OPENAI_API_KEY has a character that no HTTP header can have", "Copy it"),
         (
             ["register", "http://127.0.0.1:9"],
             {"RESTATE_ADMIN_URL": f"http://127.0.0.1:{free_port()}"},

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from shared.watchdog import FROZEN, patience
-from tour.runtime import processes
+from tour.runtime import named, processes
 from tour.runtime.frameworks import Framework
 from tour.runtime.processes import Process
 
@@ -56,7 +56,7 @@ class Agent:
 
     @property
     def health(self) -> str:
-        return f"http://127.0.0.1:{self.port}/health"
+        return f"{named.url(self.process.env.get('HOST', named.LOOPBACK), self.port)}/health"
 
     @property
     def http2(self) -> bool:

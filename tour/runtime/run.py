@@ -11,11 +11,13 @@ from rich.console import Console
 from rich.markup import escape
 
 from shared.variables import reach_loopback_directly
+from tour.runtime import signs
 from tour.runtime.errors import TourError
 
 
 def command_line(cli: Callable[[], Any], console: Console) -> None:
     """Run a command line. Where it ends with an error that it foresees, this is explained, and the exit code is 1."""
+    signs.encodable()
     reach_loopback_directly()
     try:
         cli()

@@ -16,7 +16,8 @@ import httpx
 
 from lab.ledger import Fault, Lab
 from shared.claims import InsuranceClaim
-from tour.runtime import journal, node, restate_server
+from shared.variables import google_at, openai_at, trim
+from tour.runtime import journal, named, node, restate_server
 from tour.runtime.agents import Agent, Say, quiet
 from tour.runtime.errors import TourError
 from tour.runtime.frameworks import FAN_OUT, FRAMEWORKS, PATTERNS, Framework, Pattern
@@ -90,7 +91,7 @@ class Stack:
 
     async def register(self, agents: Mapping[str, Agent]) -> None:
         """Register the agents with Restate. Raises: TourError."""
-        await asyncio.gather(*(register(self.admin, f"http://127.0.0.1:{agent.port}") for agent in agents.values()))
+        await asyncio.gather(*(register(self.admin, named.agent_url(agent.port)) for agent in agents.values()))
 
     async def submit(
         self,
@@ -171,8 +172,8 @@ async def running(
         lab_env = {"TOUR_LAB": str(folder / "lab.sqlite"), "FUNDS_LEDGER": str(beside / "funds.sqlite")}
 
         async def boot_restate() -> Restate:
-            if admin := os.environ.get("RESTATE_ADMIN_URL"):
-                return await _existing(os.environ.get("RESTATE_INGRESS_URL", "http://127.0.0.1:8080"), admin)
+            if there := named.restate():
+                return await named.ready(there)
             ports = Ports() if usual_ports else Ports.free()
             return await exits.enter_async_context(
                 restate_server.serving(
@@ -197,7 +198,7 @@ async def running(
                 prefix = framework.prefix(pattern)
                 env = {
                     "PORT": str(port),
-                    "HOST": "127.0.0.1",
+                    "HOST": named.agents_listen_on(),
                     **env_of(prefix),
                     **(agent_env or {}),
                     **pattern.env,
@@ -222,10 +223,8 @@ async def running(
         except* TourError as errors:
             raise errors.exceptions[0] from None
         restate, agents = booting.result(), starting.result()
-        admin = await exits.enter_async_context(httpx.AsyncClient(base_url=restate.admin, timeout=30))
-        ingress = await exits.enter_async_context(
-            httpx.AsyncClient(base_url=restate.ingress, timeout=None, limits=httpx.Limits(max_connections=None))
-        )
+        admin = await exits.enter_async_context(restate.admin_client())
+        ingress = await exits.enter_async_context(restate.ingress_client())
         running = Stack(restate, admin, ingress, folder, lab, model, agents, pattern, boot_agents, env_of)
         await running.register(agents)
         yield running
@@ -236,41 +235,34 @@ def command(script: Path) -> list[str | Path]:
     return [node.NODE if script.suffix == ".ts" else sys.executable, script]
 
 
-async def register(admin: httpx.AsyncClient, uri: str) -> list[str]:
+async def register(admin: httpx.AsyncClient, uri: str, *, http1: bool = False) -> list[str]:
     """Register the agent at `uri` with Restate, and return the names of its services.
 
-    Raises: TourError when Restate does not answer, or cannot reach or register the agent.
+    With `http1`, Restate calls it over HTTP/1.1. Raises: TourError when Restate does not answer, or cannot reach or
+    register the agent.
     """
     try:
-        response = await admin.post("/deployments", json={"uri": uri, "force": True})
+        response = await admin.post("/deployments", json={"uri": uri, "force": True, "use_http_11": http1})
     except httpx.HTTPError as error:
         raise TourError(
             f"Restate does not answer on {admin.base_url}: {error}", "Start it with `uv run tour server`."
         ) from error
     if response.status_code >= 300:
         problem = response.json().get("message", response.text)
-        raise TourError(
-            f"Restate could not register {uri}: {problem}",
-            "Choose another TOUR_SERVICE_PREFIX: Restate reserves names that begin with `restate`."
-            if "META0005" in problem
-            else "Start the agent first, such as `uv run openai_agents/parallel_tools_agent.py`.",
-        )
+        remedy = next((remedy for code, remedy in REMEDIES.items() if code in problem), NOT_REACHED)
+        raise TourError(f"Restate could not register {uri}: {problem}", remedy)
     return [service["name"] for service in response.json()["services"]]
 
 
-async def _existing(ingress: str, admin: str) -> Restate:
-    async with httpx.AsyncClient(timeout=5) as client:
-        for url in (f"{ingress}/restate/health", f"{admin}/health"):
-            try:
-                (await client.get(url)).raise_for_status()
-            except httpx.HTTPError as error:
-                raise TourError(
-                    f"Restate does not answer on {url}: {error}",
-                    "Start that Restate, or unset RESTATE_INGRESS_URL and RESTATE_ADMIN_URL to use an embedded one.",
-                ) from error
-    restate = Restate(ingress, admin)
-    await restate.until_ready()
-    return restate
+NOT_REACHED = (
+    "Start the agent first, such as `uv run openai_agents/parallel_tools_agent.py`. If this Restate runs elsewhere, as "
+    "in a container,\nset TOUR_AGENT_HOST to the name by which it reaches this machine."
+)
+REMEDIES = {
+    "META0005": "Choose another TOUR_SERVICE_PREFIX: Restate reserves names that begin with `restate`.",
+    "META0014": "If an agent is there, behind a proxy that has no HTTP/2: `uv run tour register URL --http1`.",
+}
+"""What to do, by the code of Restate's error."""
 
 
 async def _start_model(
@@ -281,6 +273,8 @@ async def _start_model(
     Returns the model's name in words, a function that gives a caller's environment variables, and one that waits until
     the model is ready.
     """
+    for prefix in ("OPENAI_", "GOOGLE_", "GEMINI_"):
+        trim(prefix)
     openai = os.environ.get("OPENAI_API_KEY") or os.environ.get("OPENAI_BASE_URL")
     google = (
         os.environ.get("GOOGLE_API_KEY") or os.environ.get("GEMINI_API_KEY") or os.environ.get("GOOGLE_GEMINI_BASE_URL")
@@ -296,11 +290,11 @@ async def _start_model(
     url = f"http://127.0.0.1:{port}"
 
     def variables(caller: str) -> dict[str, str]:
-        found = {}
+        found: dict[str, str] = {}
         if not openai:
-            found["OPENAI_BASE_URL"] = f"{url}/{caller}/v1"
+            found |= openai_at(f"{url}/{caller}/v1")
         if not google:
-            found["GOOGLE_GEMINI_BASE_URL"] = f"{url}/{caller}"
+            found |= google_at(f"{url}/{caller}")
         return found
 
     names = [name for name, key in (("OpenAI", openai), ("Google", google)) if key]
