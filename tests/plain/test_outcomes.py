@@ -19,7 +19,7 @@ from tests.conformance.test_answers import ALWAYS, HELLO, changes
 from tests.plain import generated
 from tests.plain.conftest import Both, is_an_answer
 from tests.plain.examples import examples_of
-from tour.runtime.frameworks import FRAMEWORKS, Framework
+from tour.runtime.frameworks import FRAMEWORKS, ROOT, Framework
 
 EXCEPTIONS = {
     "half a decision is none": r"500: the model's answer is cut off: .*",
@@ -49,6 +49,11 @@ async def judged(both: Both, framework: Framework, scripts: list[list[object]]) 
         and not any(re.fullmatch(outcome, other, re.DOTALL) for outcome in EXCEPTIONS.values())
     ]
     assert not wrong, "\n\n".join(wrong)
+
+
+@pytest.mark.parametrize("exception", EXCEPTIONS)
+def test_the_page_gives_the_reason_of_an_exception(exception: str) -> None:
+    assert f"| {exception} | " in (ROOT / "docs/comparison.md").read_text()
 
 
 @pytest.mark.parametrize("framework", FRAMEWORKS, ids=lambda framework: framework.name)

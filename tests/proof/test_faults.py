@@ -5,7 +5,8 @@
 
 import pytest
 
-from tests.proof.faults import FAULTS, PAGE, Fault, find
+from tests.proof.faults import PAGE, find
+from tests.proof.seeded import FAULTS, Fault
 from tour.runtime.frameworks import ROOT
 
 
