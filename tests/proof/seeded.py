@@ -314,10 +314,10 @@ FAULTS = [
         "typescript_loop and check_that_fails_is_retried and live",
     ),
     Fault(
-        "TypeScript: tool calls begin in the order in which they come",
+        "TypeScript: the turn is given to the first that waits, not to the one whose wait is over",
         "typescript/shared/tool_calls.ts",
-        "if (id !== this.#expected[0] && this.#settled !== this.#changes) {",
-        "if (id === undefined && this.#settled !== this.#changes) {",
+        "splice(await this.#outer(RestatePromise.race(waits)), 1)",
+        "splice(0 * (await this.#outer(RestatePromise.race(waits))), 1)",
         f"{SUITE}/test_parallel_tool_calls.py",
         "typescript or vercel",
     ),
