@@ -4,6 +4,7 @@ import importlib.util
 import os
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Generator
 from typing import Any
 
@@ -54,6 +55,17 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
     return scheduling.ByStack(config, log)
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Print where the time goes: the ten slowest files, in seconds of all workers together."""
+    seconds = Counter[str]()
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            seconds[getattr(report, "nodeid", "").partition("::")[0]] += getattr(report, "duration", 0)
+    terminalreporter.section("the slowest files")
+    for file, took in seconds.most_common(10):
+        terminalreporter.write_line(f"{took:7.1f} s  {file}")
 
 
 @pytest.hookimpl(wrapper=True)
