@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests import forking, scheduling
+from tests import forking, nightly, scheduling
 
 NEEDS = {
     "bench/test_bench.py": "dbos",
@@ -29,7 +29,8 @@ def pytest_report_header() -> str | None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    if not hasattr(config, "workerinput"):  # pytest-xdist's workers have it: they inherit the variable
+    if not hasattr(config, "workerinput"):  # pytest-xdist's workers have it: they inherit the variables
+        nightly.set_day()
         os.environ[forking.HOME] = tempfile.mkdtemp(prefix=f"{os.getpid()}-")
 
 
@@ -63,7 +64,8 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     for reports in terminalreporter.stats.values():
         for report in reports:
             seconds[getattr(report, "nodeid", "").partition("::")[0]] += getattr(report, "duration", 0)
-    terminalreporter.section("the slowest files")
+    if seconds.total():
+        terminalreporter.section("the slowest files")
     for file, took in seconds.most_common(10):
         terminalreporter.write_line(f"{took:7.1f} s  {file}")
 

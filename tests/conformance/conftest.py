@@ -15,8 +15,9 @@ import pytest
 import pytest_asyncio
 from _pytest._code.code import ExceptionRepr
 
+from tests import nightly
 from tests.conformance import cases, grading
-from tests.conformance.cases import AGENTS, LIMIT, PATTERN, PATTERNS, Tagged
+from tests.conformance.cases import AGENTS, EVERY, LIMIT, PATTERN, PATTERNS, STRANGE, Tagged
 from tests.conformance.grading import pytest_addoption, pytest_terminal_summary  # noqa: F401 - pytest looks here
 from tour.runtime import stack
 from tour.runtime.approvals import approving_all
@@ -32,9 +33,10 @@ SERVERS = {"live": {}, "replaying": {"RESTATE_WORKER__INVOKER__INACTIVITY_TIMEOU
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """All need a server; the first case of a `sample` on the live one, for each framework, is quick nevertheless."""
     quick = set[object]()
-    for item in items:
-        if Path(__file__).parent not in item.path.parents:
-            continue
+    ours = [item for item in items if Path(__file__).parent in item.path.parents]
+    if not (STRANGE or EVERY):
+        nightly.mark(ours, len(AGENTS))
+    for item in ours:
         item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
         item.add_marker(pytest.mark.server)
         grading.mark(item)

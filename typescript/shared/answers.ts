@@ -37,6 +37,22 @@ export function giveOwnIds(answer: unknown): void {
   }
 }
 
+/** Let arguments and texts be what OpenAI's API says they are: some compatible servers send objects, and parts.
+ *
+ * The AI SDK would refuse the whole answer.
+ */
+export function mendTexts(answer: unknown): void {
+  for (const { calls } of turns(answer)) {
+    for (const asked of calls.map((call) => fields(call.function ?? call))) {
+      if (typeof asked.arguments === "object" && asked.arguments) asked.arguments = JSON.stringify(asked.arguments);
+    }
+  }
+  for (const message of objects(fields(answer).choices).map((choice) => fields(choice.message))) {
+    const parts = objects(message.content).map(({ text }) => text);
+    if (Array.isArray(message.content)) message.content = parts.filter((text) => typeof text === "string").join("");
+  }
+}
+
 /** Let the tool calls of a turn run however it ended: the AI SDK runs none of one that is cut off, or ended with `eos`.
  *
  * Every other agent of the tour runs them. Arguments that are cut off are no JSON, and the model is told.

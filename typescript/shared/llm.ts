@@ -3,7 +3,7 @@
 import { setTimeout } from "node:timers/promises";
 import { TerminalError } from "@restatedev/restate-sdk";
 import { AISDKError, APICallError, type LanguageModelMiddleware } from "ai";
-import { giveOwnIds, isOutOfMoney, letCallsRun, messageOf, noDecision, withoutThoughts } from "./answers.ts";
+import { giveOwnIds, isOutOfMoney, letCallsRun, mendTexts, messageOf, noDecision, withoutThoughts } from "./answers.ts";
 import { servedBeside } from "./beside.ts";
 import { exact } from "./exact.ts";
 import { begin } from "./model_calls.ts";
@@ -131,6 +131,7 @@ async function lookAt(response: Response): Promise<Response> {
     text = await response.text();
     answer = JSON.parse(text, (_, value) => (typeof value === "string" ? value.toWellFormed() : value));
     giveOwnIds(answer);
+    mendTexts(answer);
     letCallsRun(answer);
     text = JSON.stringify(answer);
   } catch (error) {

@@ -2,7 +2,15 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { giveOwnIds, isOutOfMoney, letCallsRun, messageOf, noDecision, withoutThoughts } from "../shared/answers.ts";
+import {
+  giveOwnIds,
+  isOutOfMoney,
+  letCallsRun,
+  mendTexts,
+  messageOf,
+  noDecision,
+  withoutThoughts,
+} from "../shared/answers.ts";
 
 const calls = (...ids: unknown[]) =>
   ids.map((id) => ({ id, type: "function", function: { name: "f", arguments: "" } }));
@@ -13,6 +21,14 @@ const items = (...ids: unknown[]) => ids.map((call_id) => ({ type: "function_cal
 const says = (...content: object[]) => ({ type: "message", content });
 const text = (text: string) => ({ type: "output_text", text });
 const refusal = (refusal: unknown) => ({ type: "refusal", refusal });
+
+test("arguments that are an object, and a text in parts", () => {
+  const call = { id: "a", type: "function", function: { name: "f", arguments: { a: [1] } } };
+  const answer = chat({ content: [{ type: "text", text: "Appro" }, { text: "ved." }, {}], tool_calls: [call] });
+  mendTexts(answer);
+  assert.equal(call.function.arguments, '{"a":[1]}');
+  assert.deepEqual(answer.choices[0]?.message, { content: "Approved.", tool_calls: [call] });
+});
 
 const IDS: [unknown[], unknown[]][] = [
   [
