@@ -22,7 +22,7 @@ cli = typer.Typer(
     add_completion=False,
     no_args_is_help=False,
     pretty_exceptions_enable=False,
-    help="One agent on seven SDKs, made durable by Restate. Without a command: one claim to all of them, side by side.",
+    help="One agent, built seven times and made durable by Restate. Without a command: one claim to all, side by side.",
 )
 for command in sorted(entry_points(group="tour.commands")):  # of folders above this one: see pyproject.toml
     cli.add_typer(command.load(), name=command.name)

@@ -255,7 +255,8 @@ async def test_on_a_phone_the_results_come_first_on_a_round_axis(browser: Browse
     first = page.get_by_role("img", name="Timeline of").first
     await expect(first).to_be_in_viewport()
     ticks = [
-        float(tick.removesuffix(" s")) for tick in await first.get_by_text(re.compile(r"^[\d.]+ s$")).all_text_contents()
+        float(tick.removesuffix(" s"))
+        for tick in await first.get_by_text(re.compile(r"^[\d.]+ s$")).all_text_contents()
     ]
     assert 3 <= len(ticks) <= 5
     assert re.fullmatch(r"[125]0*", f"{ticks[1] * 10:.0f}"), ticks

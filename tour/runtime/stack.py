@@ -194,7 +194,7 @@ async def running(
             exits.push_async_callback(_stop_all, agents)
             for framework in able:
                 script = framework.script(pattern)
-                if framework.on_node and not script.exists():  # a pattern of Python's alone
+                if not script.exists():  # this framework has no agent of the pattern, or not yet
                     continue
                 usual = framework.port(pattern) if usual_ports and pattern in PATTERNS else None
                 port = free_port() if usual is None or who_listens(usual) else usual
