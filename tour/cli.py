@@ -13,7 +13,7 @@ from tour import boot, options, show
 from tour import chaos as chaos_
 from tour import compare as compare_
 from tour import upgrade as upgrade_
-from tour.options import ClaimFile, ModelLatency, Only, Sample, StepLatency, Svg
+from tour.options import ClaimFile, Model, ModelLatency, Only, Sample, StepLatency, Svg
 from tour.runtime import doctor as doctor_
 from tour.runtime.errors import TourError
 from tour.runtime.run import command_line, until_done
@@ -22,7 +22,7 @@ cli = typer.Typer(
     add_completion=False,
     no_args_is_help=False,
     pretty_exceptions_enable=False,
-    help="One agent on seven SDKs, made durable by Restate. Without a command: one claim to all of them, side by side.",
+    help="One agent, built seven times and made durable by Restate. Without a command: one claim to all, side by side.",
 )
 for command in sorted(entry_points(group="tour.commands")):  # of folders above this one: see pyproject.toml
     cli.add_typer(command.load(), name=command.name)
@@ -35,6 +35,7 @@ def tour(
     sample: Sample = "broken-leg",
     claim: ClaimFile = "",
     only: Only = "",
+    model: Model = None,
     model_latency: ModelLatency = 0.3,
     step_latency: StepLatency = 0.5,
     svg: Svg = None,
@@ -58,6 +59,7 @@ def compare(
     place_of_service: Annotated[str, typer.Option(help="Another place of service.")] = "",
     only: Only = "",
     repeat: Annotated[int, typer.Option(min=1, help="Send the claim this many times; shows medians.")] = 1,
+    model: Model = None,
     model_latency: ModelLatency = 0.3,
     step_latency: StepLatency = 0.5,
     fail: Annotated[list[str] | None, typer.Option(help="A check fails: once (`fraud`) or twice (`fraud=2`).")] = None,
@@ -139,19 +141,22 @@ def code(
 def chaos(
     claims: Annotated[int, typer.Option(min=10, help="The number of claims, spread over all agents.")] = 25,
     seed: Annotated[int, typer.Option(help="The seed of the plan: the same seed gives the same storm.")] = 1,
+    model: Model = None,
 ) -> None:
     """Let failing steps, model faults and `kill -9` loose on all agents, and judge: was the promise kept?"""
     until_done(chaos_.run(claims, seed, console))
 
 
 @cli.command()
-def upgrade(only: Only = "restate_loop") -> None:
+def upgrade(only: Only = "restate_loop", model: Model = None) -> None:
     """Change an agent's code while claims wait for a person: beside the old code, then in place of it, and back."""
     until_done(upgrade_.run(options.frameworks(only), console))
 
 
 @cli.command()
-def up(only: Only = "", model_latency: ModelLatency = 0.3, step_latency: StepLatency = 0.5) -> None:
+def up(
+    only: Only = "", model: Model = None, model_latency: ModelLatency = 0.3, step_latency: StepLatency = 0.5
+) -> None:
     """Run Restate (ports 8080 and 9070), the model and the agents until Ctrl-C; prints the curl lines."""
     until_done(boot.up(options.frameworks(only), model_latency, step_latency, console))
 
@@ -159,6 +164,7 @@ def up(only: Only = "", model_latency: ModelLatency = 0.3, step_latency: StepLat
 @cli.command()
 def web(
     port: Annotated[int, typer.Option(min=0, max=65535, help="The page's port, on loopback; 0: a free port.")] = 8070,
+    model: Model = None,
     model_latency: ModelLatency = 0.6,
     step_latency: StepLatency = 1.0,
     open_: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,

@@ -180,10 +180,15 @@ async def every_way(
             for pattern in PATTERNS:
                 say(console)(f"{pattern.title}: {pattern.file}")
                 await running.add(pattern)
-                runs[pattern.title] = await compare(running, running.frameworks, claim, 2, console, pattern)
+                able = [agent.framework for agent in running.agents_of(pattern).values()]
+                runs[pattern.title] = await compare(running, able, claim, 2, console, pattern)
     for framework in running.frameworks:
         console.print(f"\n{framework.title}", style="bold")
-        console.print(show.timelines({title: made[framework][-1] for title, made in runs.items()}, console.width))
+        console.print(
+            show.timelines(
+                {title: made[framework][-1] for title, made in runs.items() if framework in made}, console.width
+            )
+        )
 
 
 async def compare(

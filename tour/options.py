@@ -12,12 +12,21 @@ from pydantic import ValidationError
 from shared.claims import InsuranceClaim, invalid, sample_claims
 from tour.runtime.errors import TourError
 from tour.runtime.frameworks import BY_NAME, Framework
+from tour.runtime.provider import Provider, choose
 
 Only = Annotated[str, typer.Option(help="Only these frameworks: folder names, separated by commas.")]
 Sample = Annotated[str, typer.Option(help="A claim of shared/samples, by name.")]
 ClaimFile = Annotated[str, typer.Option(help="A file with a claim as JSON; `-` reads standard input.")]
 ModelLatency = Annotated[float, typer.Option(min=0, help="Seconds that the offline model takes for an answer.")]
 StepLatency = Annotated[float, typer.Option(min=0, help="Seconds that are added to each check.")]
+Model = Annotated[
+    Provider | None,
+    typer.Option(
+        help="Whose model answers; without it, the provider whose key is exported, and else the offline model.",
+        callback=lambda chosen: choose(chosen) if chosen else None,
+    ),
+]
+"""It acts where it is read: no command needs its value."""
 Svg = Annotated[Path | None, typer.Option(help="Save the output as a picture in this SVG file.")]
 
 

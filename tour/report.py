@@ -173,7 +173,14 @@ def lanes(steps: Iterable[Step]) -> list[tuple[Step, int]]:
     return placed
 
 
-TEMPLATES.filters["lanes"] = lanes
+def ticks(longest: float) -> list[float]:
+    """The times of an axis of this length, from 0 in equal steps of 1, 2 or 5 times a power of ten: five at most."""
+    power = 10 ** math.floor(math.log10(longest / 4))
+    step = next(times * power for times in (1, 2, 5, 10) if longest <= 4.999 * times * power)
+    return [step * number for number in range(math.floor(longest / step) + 1)]
+
+
+TEMPLATES.filters |= {"lanes": lanes, "ticks": ticks}
 
 
 def _step(step: journal.Step, invocation: Invocation) -> Step:

@@ -137,10 +137,14 @@ class Lane:
 def views(frameworks: Sequence[Framework]) -> dict[str, list[Lane]]:
     """The lanes of each view, by its title: all frameworks in one pattern, or one framework in all of them."""
     return {
-        f"All agents: {pattern.title}": [Lane(framework, pattern, framework.title) for framework in frameworks]
+        f"All agents: {pattern.title}": [
+            Lane(framework, pattern, framework.title) for framework in frameworks if framework.script(pattern).exists()
+        ]
         for pattern in PATTERNS
     } | {
-        f"{framework.title}, every way": [Lane(framework, pattern, pattern.title) for pattern in PATTERNS]
+        f"{framework.title}, every way": [
+            Lane(framework, pattern, pattern.title) for pattern in PATTERNS if framework.script(pattern).exists()
+        ]
         for framework in frameworks
     }
 

@@ -111,10 +111,10 @@ def times(number: int) -> str:
 
 
 def ledger_lines(entries: Sequence[Entry]) -> list[str]:
-    """The ledger's lines, with times in seconds since the first."""
+    """The ledger's lines, with times in seconds since the first; those of the checks name the agent's process."""
     return [
         f"ledger {entry.at - entries[0].at:5.2f} s  {_name(entry)} {entry.event}"
-        + (f" ({entry.detail})" if entry.detail and entry.step != MODEL else f", pid {entry.pid}")
+        + ("" if entry.step == MODEL else f" ({entry.detail})" if entry.detail else f", pid {entry.pid}")
         for entry in entries
     ]
 

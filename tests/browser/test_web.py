@@ -242,3 +242,22 @@ async def test_every_sample_can_be_chosen(browser: Browser, url: str) -> None:
         await choose(page, "Sample", name)
         await expect(page.get_by_label("Reason")).to_have_value(claim.reason)
         await expect(page.get_by_label("Amount in US dollars")).to_have_value(f"{claim.amount:.2f}")
+
+
+async def test_on_a_phone_the_results_come_first_on_a_round_axis(browser: Browser, url: str) -> None:
+    context = await browser.new_context(viewport=ViewportSize(width=390, height=844))
+    page = await context.new_page()
+    await page.goto(url)
+    button = page.get_by_role("button", name="Send to all agents")
+    await expect(button).to_be_in_viewport()
+    await button.click()
+    await answered(page)
+    first = page.get_by_role("img", name="Timeline of").first
+    await expect(first).to_be_in_viewport()
+    ticks = [
+        float(tick.removesuffix(" s"))
+        for tick in await first.get_by_text(re.compile(r"^[\d.]+ s$")).all_text_contents()
+    ]
+    assert 3 <= len(ticks) <= 5
+    assert re.fullmatch(r"[125]0*", f"{ticks[1] * 10:.0f}"), ticks
+    assert not await page.evaluate("document.documentElement.scrollWidth > innerWidth")

@@ -3,6 +3,7 @@
 import ast
 import re
 import subprocess
+import tomllib
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -11,19 +12,17 @@ import pytest
 from tour.runtime.frameworks import FRAMEWORKS, PYTHON, ROOT, Framework
 
 AGENTS = [framework.name for framework in PYTHON]
-BELOW: dict[str, set[str]] = {
-    "lab": set(),
-    "durable": set(),
-    "offline_model": {"lab"},
-    "tracing": {"lab"},
-    "shared": {"durable", "lab", "offline_model", "tracing"},
-    **{agent: {"durable", "shared"} for agent in sorted(AGENTS)},
-    "tour": {"durable", "lab", "offline_model", "shared"},
-    "bench": {"durable", "lab", "shared", "tour", *AGENTS},
-    "deploy": {"bench", "durable", "shared", "tour", *AGENTS},
-    "workshop": {"durable", "lab", "offline_model", "shared", "tour"},
-}
-"""The folders that each folder may import: those below it."""
+
+
+def _table() -> dict[str, set[str]]:
+    page = (ROOT / "docs" / "architecture.md").read_text().partition("| folder | imports |")[2].partition("\n\n")[0]
+    rows = re.findall(r"^\| (`.+) \| (.+) \|$", page, re.MULTILINE)
+    names = [(re.findall(r"`(\w+)`", folders), set(re.findall(r"`(\w+)`", imports))) for folders, imports in rows]
+    return {folder: imports for folders, imports in names for folder in folders if folder != "tests"}
+
+
+BELOW = _table()
+"""The folders that each folder may import: those below it, by the page's table."""
 
 LONGEST = 400
 """Lines of a file that is written by hand."""
@@ -63,6 +62,21 @@ def test_a_folder_imports_only_those_below_it(folder: str) -> None:
         if other.partition(".")[0] not in BELOW[folder] | {folder}
     }
     assert upwards == set()
+
+
+def test_the_table_has_each_folder_and_nothing_that_is_not_imported() -> None:
+    roots = ROOT / "pyproject.toml"
+    assert BELOW.keys() == set(
+        tomllib.loads(roots.read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
+    )
+    for folder, below in BELOW.items():
+        found = {
+            other.partition(".")[0]
+            for name, path in MODULES.items()
+            if name.partition(".")[0] == folder
+            for other in imported(path)
+        }
+        assert below <= found or folder in AGENTS, f"{folder} does not import {below - found}"
 
 
 def test_no_two_modules_import_each_other() -> None:

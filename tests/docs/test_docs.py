@@ -9,7 +9,8 @@ import pytest
 
 from tests.docs import figures
 from tests.docs.pages import PAGES
-from tour.runtime.frameworks import ROOT
+from tour import code
+from tour.runtime.frameworks import BY_NAME, ROOT
 
 LINK = re.compile(r"\[([^\]]*)\]\(([^)#\s]+)")
 
@@ -25,6 +26,12 @@ def test_every_link_leads_to_a_file_and_every_named_test_is_in_it(page: Path) ->
         assert target.exists(), f"{page}: {target}"
         if text.startswith("`test_"):
             assert f"def {text.strip('`')}(" in target.read_text(), f"{page}: {text} is not in {target}"
+
+
+def test_the_code_of_the_readme_is_the_tool_of_the_agent() -> None:
+    [shown] = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    agent = BY_NAME["openai_agents"]
+    assert shown.splitlines() == [line.text for line in code.regions([agent])["the tool"]["openai_agents"]]
 
 
 def test_the_page_on_guarantees_shows_each_statement() -> None:

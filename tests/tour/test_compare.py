@@ -1,6 +1,7 @@
 """The options of `tour compare`, its report as JSON and HTML, and the code by region."""
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -9,8 +10,9 @@ from shared.claims import sample_claims
 from tour import code, compare, report
 from tour.report import Report
 from tour.runtime.errors import TourError
-from tour.runtime.frameworks import FRAMEWORKS, ROOT
+from tour.runtime.frameworks import FAN_OUT, FRAMEWORKS, ROOT, Framework
 from tour.runtime.journal import Failure, Invocation, Step
+from tour.web import Lane, views
 
 
 def test_options_become_faults() -> None:
@@ -131,3 +133,12 @@ def test_a_file_without_a_region_is_said_so(tmp_path: object, monkeypatch: pytes
     monkeypatch.setattr("tour.runtime.frameworks.Framework.entrypoint", ROOT / "shared" / "checks.py")
     with pytest.raises(TourError, match="has not all of its regions"):
         code.regions()
+
+
+def test_an_sdk_with_one_agent_so_far_has_one_lane(tmp_path: Path) -> None:
+    (tmp_path / "parallel_tools_agent.py").touch()
+    new = Framework("acme_agent", "Acme", "OpenAI Chat", folder=str(tmp_path))
+    assert {title: lanes for title, lanes in views([new]).items() if lanes} == {
+        f"All agents: {FAN_OUT.title}": [Lane(new, FAN_OUT, "Acme")],
+        "Acme, every way": [Lane(new, FAN_OUT, FAN_OUT.title)],
+    }

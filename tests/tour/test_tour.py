@@ -84,6 +84,8 @@ async def test_ctrl_c_at_any_moment_leaves_no_process(tmp_path: Path, after: flo
         (["compare", "--patterns", "--json", "x.json"], {}, "--patterns", "Leave out"),
         (["compare", "--findings", "x.md"], {}, "warm and undisturbed", "--repeat 5"),
         ([], {"RESTATE_ADMIN_URL": f"http://127.0.0.1:{free_port()}"}, "does not answer", "unset"),
+        (["--model", "openai"], {"OPENAI_API_KEY": " "}, "needs OPENAI_API_KEY", "--model offline"),
+        (["compare", "--model", "google"], {"OPENAI_API_KEY": "x"}, "needs GOOGLE_API_KEY", "--model offline"),
         ([], {"OPENAI_API_KEY": "sk-“x”"}, "OPENAI_API_KEY has a character that no HTTP header can have", "Copy it"),
         (
             ["register", "http://127.0.0.1:9"],
@@ -130,6 +132,26 @@ async def test_the_page_s_port_is_taken(tmp_path: Path) -> None:
     assert f"pid {os.getpid()}" in said
     assert "--port 8071" in said
     assert "Starting" not in said
+
+
+@pytest.mark.server
+async def test_the_model_that_answers_is_named_and_chosen(tmp_path: Path) -> None:
+    url = f"http://127.0.0.1:{free_port()}"
+    env = {"OPENAI_API_KEY": "sk-secret", "OPENAI_BASE_URL": url, "GOOGLE_API_KEY": "secret"}
+    process = await tour("--only", "restate_loop,google_adk", "--model", "offline", home=tmp_path, env=env)
+    said = (await process.communicate())[0].decode()
+    assert process.returncode == 0, said
+    assert "Model: the offline model" in said
+    assert "_KEY" not in said
+    process = await tour("--only", "restate_loop", "--model", "openai", home=tmp_path, env=env)
+    assert process.stdout
+    said = (await process.stdout.readuntil(b"Claim: ")).decode()
+    process.send_signal(signal.SIGINT)
+    await process.communicate()
+    assert "OPENAI_API_KEY, OPENAI_BASE_URL in the environment" in said
+    assert "Model: OpenAI and the offline model" in said
+    assert "secret" not in said
+    assert "GOOGLE_API_KEY" not in said
 
 
 async def test_the_doctor_shows_no_key(tmp_path: Path) -> None:

@@ -1,7 +1,9 @@
 """The doctor: the parts of the tour that this machine has, those that it lacks, and how to get them."""
 
 import os
+import re
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -57,9 +59,24 @@ def examine() -> Iterator[Finding]:
             f"{' and '.join(is_set)} is set" if is_set else f"{key} is not set",
             "Optional: without it, the offline model answers. Set it to use the real provider.",
         )
+    found = curl_version()
+    yield Finding(
+        True if found >= (7, 82) else None,
+        "curl " + ".".join(map(str, found)) if found else "no curl on the PATH",
+        "The pages use `--json`, which curl has since 7.82: write -H 'content-type: application/json' -d instead.",
+    )
     browser = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     yield Finding(
         True if browser else None,
         f"browser: {browser or 'none on the PATH'}",
         "Needed only to look at the Restate UI; any browser will do.",
     )
+
+
+def curl_version() -> tuple[int, ...]:
+    """The version of the curl on the PATH, such as (7, 81, 0); empty where there is none."""
+    if not (program := shutil.which("curl")):
+        return ()
+    said = subprocess.run([program, "--version"], capture_output=True, text=True, check=False).stdout
+    found = re.match(r"curl (\d+)\.(\d+)\.(\d+)", said)
+    return tuple(map(int, found.groups())) if found else ()

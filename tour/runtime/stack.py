@@ -17,7 +17,7 @@ import httpx
 from lab.ledger import Fault, Lab
 from shared.claims import InsuranceClaim
 from shared.variables import google_at, openai_at, trim
-from tour.runtime import journal, named, node, restate_server
+from tour.runtime import journal, named, node, provider, restate_server
 from tour.runtime.agents import Agent, Say, quiet
 from tour.runtime.errors import TourError
 from tour.runtime.frameworks import FAN_OUT, FRAMEWORKS, PATTERNS, Framework, Pattern
@@ -182,6 +182,9 @@ async def running(
             )
 
         model, urls, model_ready = await _start_model(exits, folder, model_latency, lab_env, frameworks)
+        if variables := provider.named():
+            say(f"A real model answers, which may cost money: {', '.join(variables)} in the environment.")
+            say("Without it: --model offline")
 
         def env_of(name: str) -> dict[str, str]:
             return {"TOUR_SERVICE_PREFIX": name, **lab_env, **urls(name)}
@@ -191,7 +194,7 @@ async def running(
             exits.push_async_callback(_stop_all, agents)
             for framework in able:
                 script = framework.script(pattern)
-                if framework.on_node and not script.exists():  # a pattern of Python's alone
+                if not script.exists():  # this framework has no agent of the pattern, or not yet
                     continue
                 usual = framework.port(pattern) if usual_ports and pattern in PATTERNS else None
                 port = free_port() if usual is None or who_listens(usual) else usual

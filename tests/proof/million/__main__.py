@@ -1,4 +1,4 @@
-"""Runs steps by the million, and says whether one of them was repeated or redone.
+"""Runs steps by the million, and says whether one of them was redone or repeated.
 
     uv run python -m tests.proof.million --steps 3000000 --out docs/million.json
 
@@ -41,11 +41,11 @@ def main(
     plain: Annotated[bool, typer.Option(help="Without `hold_failures`: this must fail.")] = False,
     storm: Annotated[Path | None, typer.Option(help="Run this storm alone, which a failure has left.")] = None,
 ) -> None:
-    """Prove that steps are neither repeated nor redone; exit with 1 when one is."""
+    """Prove that steps are neither redone nor repeated; exit with 1 when one is."""
     console = Console(soft_wrap=True, highlight=False)
     if storm:
         raged = asyncio.run(raging(Storm.model_validate_json(storm.read_text()), plain))
-        console.print(*raged.verdict.repeated, *raged.verdict.redone, *raged.verdict.wrong, sep="\n")
+        console.print(*raged.verdict.redone, *raged.verdict.repeated, *raged.verdict.wrong, sep="\n")
         raise typer.Exit(0 if raged.verdict.kept else 1)
     proof, file = Proof.of(seed, round_steps, plain)
     asyncio.run(prove(proof, file, console, steps=steps, round_steps=round_steps, seconds=seconds, plain=plain))
@@ -123,7 +123,7 @@ def described(proof: Proof) -> str:
     """The state of the proof, beside the bar."""
     rate = f"{proof.steps / proof.seconds:.0f} steps/s, " if proof.rounds else ""
     kills = proof.sum("agent_kills") + proof.sum("server_kills")
-    broken = f"{proof.sum('repeated')} repeated, {proof.sum('redone')} redone"
+    broken = f"{proof.sum('redone')} redone, {proof.sum('repeated')} repeated"
     return f"{rate}{len(proof.rounds)} rounds, {kills} kills, {broken}"
 
 
@@ -132,7 +132,7 @@ def line(done: Round) -> str:
     return (
         f"round {done.seed}: {done.steps} steps in {done.seconds:.0f} s ({done.steps / done.seconds:.0f}/s), "
         f"{done.starts} starts, {done.failures} failed, {done.lost} lost in {done.agent_kills} kills of agents and "
-        f"{done.server_kills} of the server; {done.repeated} repeated, {done.redone} redone, {done.wrong} wrong"
+        f"{done.server_kills} of the server; {done.redone} redone, {done.repeated} repeated, {done.wrong} wrong"
     )
 
 
@@ -149,8 +149,8 @@ def table(proof: Proof) -> Table:
         "failures planned, struck": f"{proof.sum('failures_planned'):,}, {proof.sum('failures'):,}",
         "kills of agents, of the server": f"{proof.sum('agent_kills'):,}, {proof.sum('server_kills'):,}",
         "starts lost in kills": f"{proof.sum('lost'):,}",
-        "repeated: started after its completion was received": str(proof.sum("repeated")),
-        "redone: started again with neither a failure nor a kill": str(proof.sum("redone")),
+        "redone: started after its completion was received": str(proof.sum("redone")),
+        "repeated: started again with neither a failure nor a kill": str(proof.sum("repeated")),
         "wrong: lost or wrong answers and results": str(proof.sum("wrong")),
         "so the rate is below, at 95 % (3/n)": "" if broken else f"{proof.bound:.1e}",
         "time": str(timedelta(seconds=round(proof.seconds))),

@@ -91,16 +91,16 @@ class Verdict:
     failures: int = 0
     lost: int = 0
     """Starts whose result a kill has kept from the journal, so that the step had to start again."""
-    repeated: list[str] = field(default_factory=list)
-    """Started after their completion was received."""
     redone: list[str] = field(default_factory=list)
+    """Started after their completion was received."""
+    repeated: list[str] = field(default_factory=list)
     """Started again, although the last start had not failed, and neither its agent nor the server had been killed."""
     wrong: list[str] = field(default_factory=list)
     """Invocations without an answer or with a wrong one; steps that have two results, or none."""
 
     @property
     def kept(self) -> bool:
-        return not (self.repeated or self.redone or self.wrong)
+        return not (self.redone or self.repeated or self.wrong)
 
 
 def judge(storm: Storm, evidence: Path, answers: Mapping[int, object]) -> Verdict:
@@ -117,14 +117,14 @@ def judge(storm: Storm, evidence: Path, answers: Mapping[int, object]) -> Verdic
             case Kind.STARTED:
                 verdict.starts += 1
                 if about in completed:
-                    verdict.repeated.append(f"{about}: started in {record}, after its completion was received")
+                    verdict.redone.append(f"{about}: started in {record}, after its completion was received")
                 elif (before := last.get(about)) and before not in failed:
                     if before.life == record.life:
-                        verdict.redone.append(f"{about}: started in {before} and in {record}, with no kill between")
+                        verdict.repeated.append(f"{about}: started in {before} and in {record}, with no kill between")
                     elif before in returned and before.life.server_start < record.life.server_start:
                         verdict.lost += 1  # the server was killed before it had written the result
                     elif (before.life, before.attempt) in ended:
-                        verdict.redone.append(f"{about}: in flight when its attempt ended itself: {before}, {record}")
+                        verdict.repeated.append(f"{about}: in flight when its attempt ended itself: {before}, {record}")
                     else:
                         verdict.lost += 1
                 last[about] = record

@@ -35,8 +35,8 @@ class Round(BaseModel):
     lost: int
     agent_kills: int
     server_kills: int
-    repeated: int
     redone: int
+    repeated: int
     wrong: int
     seconds: float
     violations: list[str] = []
@@ -56,16 +56,16 @@ class Round(BaseModel):
             lost=said.lost,
             agent_kills=raged.kills.agents,
             server_kills=raged.kills.server,
-            repeated=len(said.repeated),
             redone=len(said.redone),
+            repeated=len(said.repeated),
             wrong=len(said.wrong),
             seconds=round(raged.seconds, 1),
-            violations=[*said.repeated[:5], *said.redone[:5], *said.wrong[:5]],
+            violations=[*said.redone[:5], *said.repeated[:5], *said.wrong[:5]],
         )
 
     @property
     def kept(self) -> bool:
-        return not (self.repeated or self.redone or self.wrong)
+        return not (self.redone or self.repeated or self.wrong)
 
 
 class Proof(BaseModel):

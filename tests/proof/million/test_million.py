@@ -55,15 +55,15 @@ NEXT_SERVER = LIFE._replace(server_start=1)
     ("written", "found"),
     [
         ([FIRST, OTHER, completed(OTHER), *RETRIED, completed(RETRIED[1])], []),
-        ([FIRST, OTHER, completed(OTHER), *RETRIED, started(1, 4, attempt=1)], ["repeated"]),
-        ([FIRST, OTHER, completed(OTHER), started(1, 4, NEXT_LIFE)], ["repeated"]),
-        ([FIRST, OTHER, *RETRIED, started(1, 4, attempt=1)], ["redone"]),
+        ([FIRST, OTHER, completed(OTHER), *RETRIED, started(1, 4, attempt=1)], ["redone"]),
+        ([FIRST, OTHER, completed(OTHER), started(1, 4, NEXT_LIFE)], ["redone"]),
+        ([FIRST, OTHER, *RETRIED, started(1, 4, attempt=1)], ["repeated"]),
         ([FIRST, OTHER, started(0, 3, NEXT_LIFE), started(1, 4, NEXT_LIFE)], []),
         ([FIRST, OTHER, started(1, 4, NEXT_SERVER)], []),
-        ([FIRST, OTHER, failed(FIRST), ended(FIRST), started(1, 4, NEXT_SERVER)], ["redone"]),
+        ([FIRST, OTHER, failed(FIRST), ended(FIRST), started(1, 4, NEXT_SERVER)], ["repeated"]),
         ([FIRST, OTHER, failed(FIRST), returned(OTHER), ended(FIRST), started(1, 4, NEXT_SERVER)], []),
-        ([FIRST, OTHER, failed(FIRST), returned(OTHER), ended(FIRST), started(1, 4, NEXT_LIFE)], ["redone"]),
-        ([FIRST, OTHER, failed(FIRST), ended(FIRST), started(1, 4, NEXT_LIFE)], ["redone"]),
+        ([FIRST, OTHER, failed(FIRST), returned(OTHER), ended(FIRST), started(1, 4, NEXT_LIFE)], ["repeated"]),
+        ([FIRST, OTHER, failed(FIRST), ended(FIRST), started(1, 4, NEXT_LIFE)], ["repeated"]),
     ],
 )
 def test_the_judge_finds_what_ran_again(written: list[Record], found: list[str], tmp_path: Path) -> None:
@@ -71,7 +71,7 @@ def test_the_judge_finds_what_ran_again(written: list[Record], found: list[str],
     file.write_bytes(b"".join(record.bytes() for record in written))
     assert list(records(file)) == written
     verdict = judge(STORM, file, {})
-    assert ["repeated"] * len(verdict.repeated) + ["redone"] * len(verdict.redone) == found
+    assert ["redone"] * len(verdict.redone) + ["repeated"] * len(verdict.repeated) == found
 
 
 @pytest.mark.parametrize(
@@ -134,14 +134,14 @@ def test_the_page_has_the_figures_of_the_run() -> None:
         f"{run['steps']:,} steps under {run['agent_kills'] + run['server_kills']} kills: none repeated, none redone",
     ):
         assert said in page
-    assert run["repeated"] == run["redone"] == run["wrong"] == 0
+    assert run["redone"] == run["repeated"] == run["wrong"] == 0
     assert run["upper_bound_95"] < 1e-6, "below one in a million"
 
 
 @pytest.mark.server
 async def test_without_hold_failures_it_is_found(tmp_path: Path) -> None:
     storm = plan(1000, "plain", 2).model_copy(update={"kills": []})
-    assert (await rage(storm, tmp_path, plain=True)).verdict.redone
+    assert (await rage(storm, tmp_path, plain=True)).verdict.repeated
 
 
 @pytest.mark.server
