@@ -31,6 +31,7 @@ def pytest_report_header() -> str | None:
 def pytest_configure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):  # pytest-xdist's workers have it: they inherit the variables
         nightly.set_day()
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # each program that starts would compile all that it imports
         os.environ[forking.HOME] = tempfile.mkdtemp(prefix=f"{os.getpid()}-")
 
 
