@@ -1,8 +1,8 @@
 """`tour upgrade`: the code of an agent changes while claims wait for a person.
 
 Version 2 is a copy of the agent's file with one change. It is deployed beside version 1, as it should be, and then in
-place of it, as it should not be: the replay of a claim that waits meets another journal, error 570. The ways out are
-tried one by one. Whatever is printed is read from Restate, the lab's ledger or the bank's.
+place of it, as it should not be: the replay of a claim that waits ends in a journal mismatch, error 570. The command
+tries the ways out one by one. Whatever is printed is read from Restate, the lab's ledger or the bank's.
 """
 
 import asyncio
@@ -145,7 +145,7 @@ class Upgrade:
             await self.approve(id)
         failures = [await self.until_paused(id) for id in others]
         self.quote(failures[0])
-        self.verdict["in place, each replay meets another journal: 570"] = all(
+        self.verdict["in place, each replay ends in a journal mismatch: 570"] = all(
             failure.startswith("[570]") for failure in failures
         )
 

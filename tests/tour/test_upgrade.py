@@ -41,7 +41,7 @@ async def test_the_code_changes_beside_and_in_place(tmp_path: Path) -> None:
     lines = said.splitlines()
     assert [line for line in lines if line.startswith(("holds", "violated"))] == [
         "holds     a claim finishes on the code that began it",
-        "holds     in place, each replay meets another journal: 570",
+        "holds     in place, each replay ends in a journal mismatch: 570",
         "holds     a cancel does not end it; a restart asks and checks again",
         "holds     what is registered last gets the new claims",
         "holds     with the old code they finish, and nothing is repeated",
