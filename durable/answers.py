@@ -45,6 +45,20 @@ def mend_calls(answer: Any) -> bool:
     return changed
 
 
+def join_parts(answer: Any) -> bool:
+    """Let the content of OpenAI Chat be a text where a server sends a list of parts; returns whether one was changed.
+
+    Two clients refuse such a list. Of the parts, those with text are kept: thoughts are no answer.
+    """
+    changed = False
+    for choice in _objects(_object(answer).get("choices")):
+        message = _object(choice.get("message"))
+        if isinstance(parts := message.get("content"), list):
+            message["content"] = "".join(str(part.get("text") or "") for part in _objects(parts)) or None
+            changed = True
+    return changed
+
+
 def no_decision(answer: Any) -> str | None:
     """Why the model's last word is no decision: it is cut off, or a refusal. None for any other answer.
 

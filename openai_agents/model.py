@@ -12,4 +12,5 @@ def openai_model(role: str = "") -> str:
     name = llm.openai_model(role)
     set_default_openai_client(AsyncOpenAI(http_client=llm.http_client()))
     set_default_openai_api("chat_completions" if llm.openai_wire() == "chat" else "responses")
-    return name
+    # The SDK takes what is before a slash for the name of a provider, and asks the provider without it.
+    return f"openai/{name}" if "/" in name else name

@@ -74,7 +74,7 @@ class Agent(Generic[Given]):
             completion = await ctx.run_typed("call LLM", call_model, DURABLE, messages)
             answer = completion.choices[0].message
             if not answer.tool_calls:
-                return llm.answer(_text(answer.content))
+                return llm.answer(answer.content)
             messages.append(answer.model_dump(exclude_none=True))
             calls = ToolCalls(ctx, [call.id for call in answer.tool_calls], self.tools_at_once)
             messages += await asyncio.gather(*(self._run_tool(calls, call, given) for call in answer.tool_calls))
@@ -97,10 +97,3 @@ class Agent(Generic[Given]):
         if not (function and tool):
             raise ValueError(f"there is no tool {function.name if function else call.type}")
         return tool, tool.arguments.model_validate_json(function.arguments)
-
-
-def _text(content: Any) -> str:
-    """The text of a message; some servers send it in parts."""
-    if not isinstance(content, list):
-        return content or ""
-    return "".join(part.get("text") or "" for part in content if isinstance(part, dict))

@@ -64,7 +64,7 @@ def answer(text: str | None, problem: str = "") -> str:
 
     Raises: TerminalError (500) when nothing is left.
     """
-    if decision := _THOUGHTS.sub("", text or "", count=1):
+    if decision := _THOUGHTS.sub("", text or "", count=1).strip():
         return decision
     raise TerminalError(f"the model gave no answer: {problem or 'its text is empty'}")
 
@@ -130,8 +130,8 @@ async def _look_at(response: httpx2.Response) -> None:
         return
     try:
         answer = json.loads(body)
-        changed = answers.mend_calls(answer)
-        if changed or rb"\u" in body or b"\xed" in body:
+        changed = [answers.mend_calls(answer), answers.join_parts(answer)]
+        if any(changed) or rb"\u" in body or b"\xed" in body:
             response._content = mended(json.dumps(answer, ensure_ascii=False)).encode()
     except (ValueError, RecursionError) as error:
         raise BadAnswer(one_line(f"the model's answer is not JSON ({error}): {response.text}", 300)) from None

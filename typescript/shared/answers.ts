@@ -24,32 +24,31 @@ const THOUGHTS = /^\s*<think>.*?(?:<\/think>\s*|$)|^.*?\n<\/think>\s*\n\s*/s;
 
 /** Let each tool call of a turn have an id of its own: the AI SDK and `ToolCalls` find a call and its result by it.
  *
- * A call keeps its id if that is a text that no earlier call of the turn has. Else it gets a new one.
+ * A call keeps its id if that is a text that no earlier call of the turn has. Else it gets a new one. Arguments become
+ * text: some compatible servers send them as an object.
  */
-export function giveOwnIds(answer: unknown): void {
+export function mendCalls(answer: unknown): void {
   for (const { calls, key } of turns(answer)) {
     const taken = new Set<string>();
     for (const call of calls) {
       const id = call[key];
       if (typeof id === "string" && id && !taken.has(id)) taken.add(id);
       else call[key] = `call_${randomUUID().replaceAll("-", "")}`;
+      const asked = "function" in call ? fields(call.function) : call;
+      if (typeof asked.arguments === "object" && asked.arguments) asked.arguments = JSON.stringify(asked.arguments);
     }
   }
 }
 
-/** Let arguments and texts be what OpenAI's API says they are: some compatible servers send objects, and parts.
- *
- * The AI SDK would refuse the whole answer.
- */
-export function mendTexts(answer: unknown): void {
-  for (const { calls } of turns(answer)) {
-    for (const asked of calls.map((call) => fields(call.function ?? call))) {
-      if (typeof asked.arguments === "object" && asked.arguments) asked.arguments = JSON.stringify(asked.arguments);
+/** Let the content of OpenAI Chat be a text where a server sends a list of parts, of which those with text are kept. */
+export function joinParts(answer: unknown): void {
+  for (const choice of objects(fields(answer).choices)) {
+    const message = fields(choice.message);
+    if (Array.isArray(message.content)) {
+      message.content = objects(message.content)
+        .map(({ text }) => (typeof text === "string" ? text : ""))
+        .join("");
     }
-  }
-  for (const message of objects(fields(answer).choices).map((choice) => fields(choice.message))) {
-    const parts = objects(message.content).map(({ text }) => text);
-    if (Array.isArray(message.content)) message.content = parts.filter((text) => typeof text === "string").join("");
   }
 }
 

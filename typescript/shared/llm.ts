@@ -3,7 +3,7 @@
 import { setTimeout } from "node:timers/promises";
 import { TerminalError } from "@restatedev/restate-sdk";
 import { AISDKError, APICallError, type LanguageModelMiddleware } from "ai";
-import { giveOwnIds, isOutOfMoney, letCallsRun, mendTexts, messageOf, noDecision, withoutThoughts } from "./answers.ts";
+import { isOutOfMoney, joinParts, letCallsRun, mendCalls, messageOf, noDecision, withoutThoughts } from "./answers.ts";
 import { servedBeside } from "./beside.ts";
 import { exact } from "./exact.ts";
 import { begin } from "./model_calls.ts";
@@ -42,7 +42,7 @@ export const THREE_TOOLS_INSTRUCTIONS = instructions(
 
 /** The model's answer, without thoughts. Throws: TerminalError (500) when nothing is left. */
 export function answer(text: string): string {
-  const decision = withoutThoughts(text);
+  const decision = withoutThoughts(text).trim();
   if (decision) return decision;
   throw new TerminalError("the model gave no answer: its text is empty");
 }
@@ -130,8 +130,8 @@ async function lookAt(response: Response): Promise<Response> {
   try {
     text = await response.text();
     answer = JSON.parse(text, (_, value) => (typeof value === "string" ? value.toWellFormed() : value));
-    giveOwnIds(answer);
-    mendTexts(answer);
+    mendCalls(answer);
+    joinParts(answer);
     letCallsRun(answer);
     text = JSON.stringify(answer);
   } catch (error) {

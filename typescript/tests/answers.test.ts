@@ -3,10 +3,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import {
-  giveOwnIds,
   isOutOfMoney,
+  joinParts,
   letCallsRun,
-  mendTexts,
+  mendCalls,
   messageOf,
   noDecision,
   withoutThoughts,
@@ -21,14 +21,6 @@ const items = (...ids: unknown[]) => ids.map((call_id) => ({ type: "function_cal
 const says = (...content: object[]) => ({ type: "message", content });
 const text = (text: string) => ({ type: "output_text", text });
 const refusal = (refusal: unknown) => ({ type: "refusal", refusal });
-
-test("arguments that are an object, and a text in parts", () => {
-  const call = { id: "a", type: "function", function: { name: "f", arguments: { a: [1] } } };
-  const answer = chat({ content: [{ type: "text", text: "Appro" }, { text: "ved." }, {}], tool_calls: [call] });
-  mendTexts(answer);
-  assert.equal(call.function.arguments, '{"a":[1]}');
-  assert.deepEqual(answer.choices[0]?.message, { content: "Approved.", tool_calls: [call] });
-});
 
 const IDS: [unknown[], unknown[]][] = [
   [
@@ -52,7 +44,7 @@ const IDS: [unknown[], unknown[]][] = [
 for (const [given, kept] of IDS) {
   test(`each call has an id of its own: ${JSON.stringify(given)}`, () => {
     const answer = { ...chat({ tool_calls: calls(...given) }), output: items(...given) };
-    giveOwnIds(answer);
+    mendCalls(answer);
     const turns = [answer.choices[0]?.message as { tool_calls: { id: unknown }[] }, answer.output] as const;
     for (const ids of [turns[0].tool_calls.map(({ id }) => id), turns[1].map(({ call_id }) => call_id)]) {
       assert.equal(new Set(ids).size, given.length);
@@ -69,8 +61,22 @@ test("calls of other turns, and items of other types, keep their ids", () => {
     output: [{ type: "function_call_output", call_id: "a" }, ...items("a"), { type: "custom_tool_call", call_id: "b" }],
   };
   const before = structuredClone(answer);
-  giveOwnIds(answer);
+  mendCalls(answer);
   assert.deepEqual(answer, before);
+});
+
+test("arguments are a text", () => {
+  const [call, said] = [{ function: { arguments: { a: [1] } } }, { type: "function_call", arguments: { a: [1] } }];
+  mendCalls({ ...chat({ tool_calls: [call] }), output: [said] });
+  assert.deepEqual([call.function.arguments, said.arguments], ['{"a":[1]}', '{"a":[1]}']);
+});
+
+test("content is a text", () => {
+  const answer = chat({
+    content: [{ type: "thinking", thinking: [] }, text("App"), text("roved."), null, { text: 1 }],
+  });
+  joinParts(answer);
+  assert.deepEqual(answer.choices[0]?.message, { content: "Approved." });
 });
 
 test("calls run however their turn ended", () => {
