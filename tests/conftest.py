@@ -1,15 +1,19 @@
 """How the tests start programs, and which are left out where packages are missing that the tour does without."""
 
 import importlib.util
+import itertools
 import os
 import shutil
 import tempfile
+from collections import defaultdict
 from collections.abc import Generator
+from datetime import date
+from operator import itemgetter
 from typing import Any
 
 import pytest
 
-from tests import forking, scheduling
+from tests import forking, nightly, scheduling
 
 NEEDS = {
     "bench/test_bench.py": "dbos",
@@ -28,6 +32,9 @@ def pytest_report_header() -> str | None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if "TOUR_AGENT" in os.environ:  # an agent is graded by all cases
+        config.option.markexpr = config.option.markexpr.replace("not nightly", "")
+    os.environ.setdefault(nightly.DAY, date.today().isoformat())
     if not hasattr(config, "workerinput"):  # pytest-xdist's workers have it: they inherit the variable
         os.environ[forking.HOME] = tempfile.mkdtemp(prefix=f"{os.getpid()}-")
 
@@ -38,11 +45,22 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Every test is quick, unless it starts a server."""
+    """Every test is quick, unless it starts a server or is for the night."""
     for item in items:
-        if not item.get_closest_marker("server"):
+        if not item.get_closest_marker("server") and not item.get_closest_marker("nightly"):
             item.add_marker("quick")
     items.sort(key=lambda item: scheduling.rank(item.nodeid.partition("::")[0]))
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Show which files take longest: the suite has to stay within minutes."""
+    seconds = defaultdict[str, float](float)
+    for report in itertools.chain.from_iterable(terminalreporter.stats.values()):
+        if isinstance(report, pytest.TestReport):
+            seconds[report.nodeid.partition("::")[0]] += report.duration
+    terminalreporter.section("slowest files")
+    for file, took in sorted(seconds.items(), key=itemgetter(1), reverse=True)[:10]:
+        terminalreporter.write_line(f"{took:7.1f} s {file}")
 
 
 @pytest.hookimpl(optionalhook=True)
