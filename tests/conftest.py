@@ -1,11 +1,14 @@
 """How the tests start programs, and which are left out where packages are missing that the tour does without."""
 
 import importlib.util
+import itertools
 import os
 import shutil
 import tempfile
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Generator
+from datetime import date
+from operator import itemgetter
 from typing import Any
 
 import pytest
@@ -29,9 +32,11 @@ def pytest_report_header() -> str | None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    if not hasattr(config, "workerinput"):  # pytest-xdist's workers have it: they inherit the variables
-        nightly.set_day()
-        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # each program that starts would compile all that it imports
+    if "TOUR_AGENT" in os.environ:  # an agent is graded by all cases
+        config.option.markexpr = config.option.markexpr.replace("not nightly", "")
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # each program that starts would compile all that it imports
+    os.environ.setdefault(nightly.DAY, date.today().isoformat())
+    if not hasattr(config, "workerinput"):  # pytest-xdist's workers have it: they inherit the variable
         os.environ[forking.HOME] = tempfile.mkdtemp(prefix=f"{os.getpid()}-")
 
 
@@ -41,11 +46,22 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Every test is quick, unless it starts a server."""
+    """Every test is quick, unless it starts a server or is for the night."""
     for item in items:
-        if not item.get_closest_marker("server"):
+        if not item.get_closest_marker("server") and not item.get_closest_marker("nightly"):
             item.add_marker("quick")
     items.sort(key=lambda item: scheduling.rank(item.nodeid.partition("::")[0]))
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Show which files take longest: the suite has to stay within minutes."""
+    seconds = defaultdict[str, float](float)
+    for report in itertools.chain.from_iterable(terminalreporter.stats.values()):
+        if isinstance(report, pytest.TestReport):
+            seconds[report.nodeid.partition("::")[0]] += report.duration
+    terminalreporter.section("slowest files")
+    for file, took in sorted(seconds.items(), key=itemgetter(1), reverse=True)[:10]:
+        terminalreporter.write_line(f"{took:7.1f} s {file}")
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -57,18 +73,6 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
     return scheduling.ByStack(config, log)
-
-
-def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """Print where the time goes: the ten slowest files, in seconds of all workers together."""
-    seconds = Counter[str]()
-    for reports in terminalreporter.stats.values():
-        for report in reports:
-            seconds[getattr(report, "nodeid", "").partition("::")[0]] += getattr(report, "duration", 0)
-    if seconds.total():
-        terminalreporter.section("the slowest files")
-    for file, took in seconds.most_common(10):
-        terminalreporter.write_line(f"{took:7.1f} s  {file}")
 
 
 @pytest.hookimpl(wrapper=True)

@@ -1,53 +1,47 @@
-"""What a run by day leaves to the night: cases of the conformance suite that differ little from those that it runs.
+"""What a day's run leaves to the night, by the marker `nightly`, and what it takes in turn, by the date.
 
-A day runs each case on the live server on every framework, and on the one that replays on two frameworks, in turn. Of a
-case with two parameters or more, each value of one meets one value of the other. `-m ''` runs all of them.
+`uv run pytest` leaves out what is marked; `-m nightly` runs it, and `-m ''` runs everything.
 """
 
-import datetime
 import os
-import zlib
-from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from datetime import date
+from typing import TypeVar
 
 import pytest
 
-DAY = "TOUR_TESTS_DAY"
-"""The number of the day, the same in all workers: `pytest_configure` sets it."""
+DAY = "TEST_DAY"
+"""The variable with the day whose run it is, as 2026-11-28: one for all workers, even at midnight."""
 
-FRAMEWORKS_A_DAY = 2
+AT_A_TIME = 2
+"""How many of the columns of a row, or points of a journal, a day takes."""
 
-SERVERS = ("running", "programs")
-"""The parameters that name a server."""
-
-
-def set_day() -> None:
-    """Settle which day this is."""
-    os.environ.setdefault(DAY, str(datetime.date.today().toordinal()))
+T = TypeVar("T")
 
 
-def mark(items: list[pytest.Item], frameworks: int) -> None:
-    """Mark the cases that are left to the night; there are so many frameworks."""
-    cases = [item for item in items if isinstance(item, pytest.Function) and hasattr(item, "callspec")]
-    sizes: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
-    for item in cases:
-        for name, index in item.callspec.indices.items():
-            size = sizes[item.nodeid.partition("[")[0]]
-            size[name] = max(size[name], index + 1)
-    for item in cases:
-        if _is_left(item, sizes[item.nodeid.partition("[")[0]], frameworks):
-            item.add_marker("nightly")
+def today() -> int:
+    """The number of the day."""
+    return date.fromisoformat(os.environ.get(DAY) or date.today().isoformat()).toordinal()
 
 
-def _is_left(item: pytest.Function, sizes: dict[str, int], frameworks: int) -> bool:
-    indices, values = item.callspec.indices, item.callspec.params
-    if "framework" not in indices:
-        return False
-    others = sorted(name for name in indices if name not in ("framework", *SERVERS) and sizes[name] > 1)
-    case = zlib.crc32(f"{item.originalname} {[indices[name] for name in others]}".encode())
-    turn = indices["framework"] + int(os.environ[DAY])
-    if "replaying" in [values.get(server) for server in SERVERS]:
-        return (turn + case) % frameworks >= FRAMEWORKS_A_DAY
-    if len(others) < 2:
-        return False
-    least = min(sizes[name] for name in others)
-    return (sum(indices[name] for name in others) + turn) % least != 0
+def by_night(values: Iterable[object]) -> list[object]:
+    """These values of a parameter, for the night alone."""
+    return [pytest.param(value, marks=pytest.mark.nightly) for value in values]
+
+
+def in_turn(columns: Sequence[T], turn: int) -> list[T]:
+    """Those whose turn it is. The next turn goes on behind the last of them, and after the end at the beginning."""
+    return [columns[(turn * AT_A_TIME + at) % len(columns)] for at in range(min(AT_A_TIME, len(columns)))]
+
+
+def some(points: range) -> list[object]:
+    """All these points of a journal. A day takes two of them, and the next day the two behind them."""
+    step = -(-len(points) // AT_A_TIME)
+    chosen = points[today() % step :: step]
+    return [*chosen, *by_night(point for point in points if point not in chosen)]
+
+
+def selected(request: pytest.FixtureRequest, *names: str) -> set[tuple[object, ...]]:
+    """The values of these parameters in the tests of a file that run: what its fixtures have to start or send."""
+    run = [getattr(item, "callspec", None) for item in request.session.items if item.path == request.path]
+    return {tuple(call.params[name] for name in names) for call in run if call and {*names} <= {*call.params}}

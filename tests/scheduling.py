@@ -30,6 +30,12 @@ LONGEST = (
 """The files that take longest, in this order; a worker that begins with one of them at the end keeps all waiting."""
 
 
+ONE_STACK = {
+    f"tests/conformance/test_{name}.py" for name in ("claims", "field_reports", "model", "promise", "sessions")
+}
+"""The files whose cases on the server that replays are few in a day: they share its stack."""
+
+
 class ByStack(LoadScopeScheduling):  # type: ignore[misc]
     """Hands out a file at a time; of the pages a reader, of the conformance suite the cases on one of its servers."""
 
@@ -40,7 +46,8 @@ class ByStack(LoadScopeScheduling):  # type: ignore[misc]
         if file.startswith("tests/conformance/"):
             if self.config.option.markexpr == "quick":
                 return "conformance"  # they are few: one stack
-            return f"{file} {'replaying' if 'replaying' in case else 'live'}"
+            server = "replaying" if "replaying" in case else "live"
+            return server if file in ONE_STACK and server == "replaying" else f"{file} {server}"
         return file
 
 

@@ -50,15 +50,6 @@ LIMIT = 25.0 if STRANGE else 150.0
 IN_TIME = 20.0 if STRANGE else 30.0
 """Seconds in which a claim must be answered whose agent goes on running; one that hangs is retried after a minute."""
 
-EVERY = "EVERY_POINT" in os.environ
-"""A run by hand: kills at every point of a journal, and all cases on both servers. CI takes some of them."""
-
-
-def some(points: range) -> range:
-    """These points, or two of them."""
-    return points if EVERY else points[len(points) // 4 :: len(points) // 2]
-
-
 promise = pytest.mark.promise
 """What a case shows: one of the names in grading.py."""
 

@@ -15,10 +15,10 @@ import pytest
 import pytest_asyncio
 from _pytest._code.code import ExceptionRepr
 
-from tests import nightly
-from tests.conformance import cases, grading
-from tests.conformance.cases import AGENTS, EVERY, LIMIT, PATTERN, PATTERNS, STRANGE, Tagged
+from tests.conformance import cases, grading, turns
+from tests.conformance.cases import AGENTS, LIMIT, PATTERN, PATTERNS, Tagged
 from tests.conformance.grading import pytest_addoption, pytest_terminal_summary  # noqa: F401 - pytest looks here
+from tests.nightly import today
 from tour.runtime import stack
 from tour.runtime.approvals import approving_all
 from tour.runtime.frameworks import APPROVAL, FAN_OUT, Framework
@@ -31,11 +31,13 @@ SERVERS = {"live": {}, "replaying": {"RESTATE_WORKER__INVOKER__INACTIVITY_TIMEOU
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """All need a server; the first case of a `sample` on the live one, for each framework, is quick nevertheless."""
+    """All need a server; the first case of a `sample` on the live one, for each framework, is quick nevertheless.
+
+    What is not in turn today is for the night, and never quick.
+    """
     quick = set[object]()
     ours = [item for item in items if Path(__file__).parent in item.path.parents]
-    if not (STRANGE or EVERY):
-        nightly.mark(ours, len(AGENTS))
+    turns.leave_to_the_night(ours, today())
     for item in ours:
         item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
         item.add_marker(pytest.mark.server)
@@ -45,7 +47,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         assert isinstance(item, pytest.Function)
         chosen = item.callspec.params if hasattr(item, "callspec") else {}
         case = (item.originalname, chosen.get("framework"))
-        if item.get_closest_marker("sample") and chosen.get("running") == "live" and case not in quick:
+        sample = item.get_closest_marker("sample") and not item.get_closest_marker("nightly")
+        if sample and chosen.get("running") == "live" and case not in quick:
             quick.add(case)
             item.add_marker(pytest.mark.quick)
 

@@ -34,15 +34,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--json", metavar="FILE", help="write the outcome of each case of the conformance suite")
 
 
+def case(item: pytest.Item) -> str:
+    """The name of an item, without its framework's: what the frameworks have in common."""
+    params: dict[str, Any] = item.callspec.params if hasattr(item, "callspec") else {}
+    if "framework" not in params:
+        return item.name
+    framework = params["framework"].name
+    return item.name.replace(f"-{framework}", "").replace(f"{framework}-", "").replace(f"[{framework}]", "")
+
+
 def mark(item: pytest.Item) -> None:
-    """Send the promise of a case along with its report, and its name, without the framework's."""
+    """Send the promise of a case along with its report, and its name."""
     if marker := item.get_closest_marker("promise"):
-        params: dict[str, Any] = item.callspec.params if hasattr(item, "callspec") else {}
-        name = item.name
-        if "framework" in params:
-            framework = params["framework"].name
-            name = name.replace(f"-{framework}", "").replace(f"{framework}-", "").replace(f"[{framework}]", "")
-        item.user_properties += [("promise", marker.args[0]), ("case", name)]
+        item.user_properties += [("promise", marker.args[0]), ("case", case(item))]
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from lab.ledger import Fault
 from shared.claims import InsuranceClaim
 from tests.conformance.cases import AGENTS, IN_TIME, asked, live, promise, send, tagged
+from tests.nightly import selected
 from tour.runtime import journal
 from tour.runtime.frameworks import Framework
 from tour.runtime.stack import Stack
@@ -112,8 +113,8 @@ REFUSALS = {f"a refusal with status {status}": status for status in (400, 401, 4
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def answers(running: Stack) -> dict[tuple[str, str], tuple[str, InsuranceClaim]]:
-    """The answers to the claims of all named cases and frameworks, with the claims."""
+async def answers(request: pytest.FixtureRequest, running: Stack) -> dict[tuple[str, str], tuple[str, InsuranceClaim]]:
+    """The answers to the claims of all named cases and frameworks that run, with the claims."""
     room = asyncio.Semaphore(AT_ONCE)
     planned: list[tuple[str, Fault, int, int | None]] = [
         *((case, fault, 999, None) for case, fault in ALWAYS.items()),
@@ -126,7 +127,9 @@ async def answers(running: Stack) -> dict[tuple[str, str], tuple[str, InsuranceC
         async with room:
             return (case, framework.name), (await ended(running, framework, claim, fault, times, turn), claim)
 
-    return dict(await asyncio.gather(*(one(*plan, framework) for plan in planned for framework in AGENTS)))
+    run = selected(request, "case", "framework")
+    chosen = [(plan, framework) for plan in planned for framework in AGENTS if (plan[0], framework) in run]
+    return dict(await asyncio.gather(*(one(*plan, framework) for plan, framework in chosen)))
 
 
 Answers = dict[tuple[str, str], tuple[str, InsuranceClaim]]

@@ -24,9 +24,9 @@ from tests.conformance.approvals import (
     until,
     until_waiting,
 )
-from tests.conformance.cases import EVERY, Tagged, decide, live, send
-from tests.conformance.conftest import SERVERS
+from tests.conformance.cases import Tagged, decide, live, send
 from tests.conformance.test_promise import outcome
+from tests.nightly import by_night
 from tour.runtime import journal
 from tour.runtime.frameworks import APPROVAL, Framework
 from tour.runtime.stack import Stack
@@ -35,7 +35,7 @@ HURRIED = replace(APPROVAL, name="hurried", variant="hurried", env={"APPROVAL_DE
 """Its requests are refused after a second."""
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="session", params=list(SERVERS) if EVERY else ["live"])
+@pytest_asyncio.fixture(scope="module", loop_scope="session", params=["live", *by_night(["replaying"])])
 async def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
     async with approving(tmp_path_factory.mktemp(request.param), request.param) as running:
         yield running

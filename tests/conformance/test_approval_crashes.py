@@ -14,9 +14,10 @@ import pytest_asyncio
 from lab.ledger import Fault, Kind
 from shared.claims import InsuranceClaim
 from tests.conformance.approvals import approving, requests, say, settled
-from tests.conformance.cases import Tagged, send, some
+from tests.conformance.cases import Tagged, send
 from tests.conformance.storms import CLAIMS, SECONDS, SEEDS, patiently, storm
 from tests.conformance.test_promise import everywhere, kept, model_calls, reached
+from tests.nightly import some
 from tour.runtime import evidence, journal
 from tour.runtime.approvals import decide, service, waiting
 from tour.runtime.frameworks import FRAMEWORKS, Framework

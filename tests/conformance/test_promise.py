@@ -11,6 +11,7 @@ import pytest
 from lab.ledger import Fault, Kind
 from shared.claims import InsuranceClaim
 from tests.conformance.cases import PATTERN, Tagged, asked, live, promise, send
+from tests.nightly import some
 from tour.runtime import evidence, journal
 from tour.runtime.evidence import Runs
 from tour.runtime.frameworks import SPECIALISTS, Framework
@@ -157,7 +158,7 @@ ENTRIES = 12
 
 @promise("crashes")
 @live
-@pytest.mark.parametrize("entries", range(1, ENTRIES))
+@pytest.mark.parametrize("entries", some(range(1, ENTRIES)))
 async def test_killed_at_every_point_of_the_journal(running: Stack, tagged: Tagged, entries: int) -> None:
     async def case(framework: Framework) -> None:
         claim = tagged()

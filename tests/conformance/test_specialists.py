@@ -18,11 +18,12 @@ from lab.ledger import Fault
 from offline_model.faults import digest
 from shared.claims import InsuranceClaim
 from shared.specialists import TOPICS, question
-from tests.conformance.cases import EVERY, Tagged, live, send, some
+from tests.conformance.cases import Tagged, live, send
 from tests.conformance.conftest import SERVERS
 from tests.conformance.storms import CLAIMS, SECONDS, SEEDS, patiently, storm
 from tests.conformance.test_model import TOO_MANY_TURNS, call, ends
 from tests.conformance.test_promise import everywhere, kept, outcome, reached
+from tests.nightly import by_night, some
 from tour.runtime import journal, stack
 from tour.runtime.frameworks import FRAMEWORKS, SPECIALISTS, Framework, Pattern
 from tour.runtime.stack import CHECKS, Stack
@@ -35,7 +36,7 @@ ALL_ASKED = 6
 """Entries of a journal in which the specialists' first calls have begun: input, the first call, its result, three."""
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="session", params=list(SERVERS) if EVERY else ["live"])
+@pytest_asyncio.fixture(scope="module", loop_scope="session", params=["live", *by_night(["replaying"])])
 async def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
     async with stack.running(
         tmp_path_factory.mktemp(request.param),
@@ -100,7 +101,7 @@ async def test_three_specialists_work_at_the_same_time(running: Stack, framework
     assert invocation.failures == ()
 
 
-@pytest.mark.parametrize("bad", ALL if EVERY else ["fraud"])
+@pytest.mark.parametrize("bad", ["fraud", *by_night(["medical", "cost"])])
 async def test_only_the_specialist_whose_model_fails_asks_again(
     running: Stack, framework: Framework, tagged: Tagged, bad: str
 ) -> None:
@@ -223,7 +224,7 @@ async def decide(running: Stack, framework: Framework, claim: InsuranceClaim, pa
     return await running.answer(id)
 
 
-@pytest.mark.parametrize("calls", [1, 6, 7, 8] if EVERY else [6])
+@pytest.mark.parametrize("calls", [6, *by_night([1, 7, 8])])
 async def test_the_calls_of_a_claim_do_not_exceed_its_budget(
     running: Stack, framework: Framework, tagged: Tagged, calls: int
 ) -> None:

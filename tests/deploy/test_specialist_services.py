@@ -13,8 +13,9 @@ import pytest_asyncio
 from lab.ledger import Fault
 from shared.claims import InsuranceClaim
 from shared.specialists import TOPICS
-from tests.conformance.cases import EVERY, tagged
+from tests.conformance.cases import tagged
 from tests.conformance.test_specialists import USUAL, about, model_calls, say
+from tests.nightly import by_night, selected
 from tests.tracing.collector import Collector, collecting
 from tour.runtime import journal, stack
 from tour.runtime.frameworks import FRAMEWORKS, ROOT, SPECIALISTS, Framework
@@ -34,8 +35,6 @@ TEAMS = {
     "openai": ("openai_agents",) * 3,
 }
 """The prefixes of the specialists for medical necessity, cost and fraud."""
-BUDGETS = (6, 8) if EVERY else (6,)
-"""Model calls that a claim may cost, of two more claim agents with the mixed team."""
 
 
 @dataclass
@@ -54,7 +53,7 @@ class Running:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def teams(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Running]:
+async def teams(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Running]:
     folder = tmp_path_factory.mktemp("teams")
     await install(print, dev=True)  # with the packages for tracing
     async with AsyncExitStack() as exits:
@@ -63,10 +62,11 @@ async def teams(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Runni
         specialists = await exits.enter_async_context(
             stack.running(folder, frameworks=FRAMEWORKS, pattern=SPECIALISTS, server_env=env, agent_env=env)
         )
-        budgets = {f"with_{calls}_calls": {"CLAIM_CALLS": str(calls)} for calls in BUDGETS}
-        for team in (*(TEAMS if EVERY else ["mixed"]), *budgets):
+        budgets = {f"with_{calls}_calls": {"CLAIM_CALLS": str(calls)} for (calls,) in selected(request, "calls")}
+        chosen = {"mixed", *(str(team) for (team,) in selected(request, "team"))}
+        for team in (*sorted(chosen), *budgets):
             members = zip(TOPICS, TEAMS.get(team, TEAMS["mixed"]), strict=True)
-            chosen = {f"{topic.upper()}_SPECIALIST": member for topic, member in members}
+            assigned = {f"{topic.upper()}_SPECIALIST": member for topic, member in members}
             port = str(free_port())
             command: list[str | Path] = stack.command(ROOT / "deploy/specialist_services.py")
             lead = await exits.enter_async_context(
@@ -74,7 +74,7 @@ async def teams(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Runni
                     f"The team {team}",
                     command,
                     folder / f"{team}.log",
-                    env | specialists.env(team) | chosen | budgets.get(team, {}) | {"PORT": port},
+                    env | specialists.env(team) | assigned | budgets.get(team, {}) | {"PORT": port},
                 )
             )
             await lead.until(f"http://127.0.0.1:{port}/health")
@@ -82,7 +82,7 @@ async def teams(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Runni
         yield Running(specialists, collector)
 
 
-every_team = pytest.mark.parametrize("team", TEAMS if EVERY else ["mixed"])
+every_team = pytest.mark.parametrize("team", ["mixed", *by_night(["typescript", "openai"])])
 
 
 @every_team
@@ -146,7 +146,7 @@ async def test_a_report_that_is_none_is_not_asked_for_again(teams: Running, team
     assert len(await invoked(teams, id)) == 3
 
 
-@pytest.mark.parametrize("calls", BUDGETS)
+@pytest.mark.parametrize("calls", [6, *by_night([8])])
 async def test_their_shares_keep_the_claim_s_budget(teams: Running, calls: int) -> None:
     claim = tagged()
     answer = await teams.stack.answer(await teams.send(f"with_{calls}_calls", claim))

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from tests.conformance.cases import EVERY
 from tests.journals import corpus
 from tests.journals.corpus import HOME, RELEASE, Entry, Journal
 from tests.journals.replaying import Diverged, agent_of, replay
@@ -34,10 +33,17 @@ async def model(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
 @pytest.mark.server
 @pytest.mark.parametrize("journal", JOURNALS.values(), ids=str)
 async def test_a_recorded_journal_replays(journal: Journal, model: str, tmp_path: Path) -> None:
-    """From the input, from results in the middle, and whole; with EVERY_POINT from each result."""
-    points = journal.points if EVERY else [1, *journal.points[1:-1:2], *journal.points[-2:]]
+    """From the input, from results in the middle, and whole."""
     async with agent_of(journal, tmp_path, model) as agent:
-        await replay(journal, agent, points)
+        await replay(journal, agent, [1, *journal.points[1:-1:2], *journal.points[-2:]])
+
+
+@pytest.mark.server
+@pytest.mark.nightly
+@pytest.mark.parametrize("journal", JOURNALS.values(), ids=str)
+async def test_a_recorded_journal_replays_from_each_result(journal: Journal, model: str, tmp_path: Path) -> None:
+    async with agent_of(journal, tmp_path, model) as agent:
+        await replay(journal, agent, journal.points)
 
 
 def renamed(entries: list[Entry]) -> None:

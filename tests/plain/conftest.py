@@ -4,7 +4,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import httpx
@@ -28,8 +28,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.server)
 
 
-AT_ONCE = 30
-"""Claims in flight at the same time."""
+AT_ONCE = 60
+"""Claims of all agents in flight at the same time: most of a claim's time is a wait."""
 
 Outcome: TypeAlias = tuple[str, Case]
 """An answer, or an error that begins with a status; and the requests of the model."""
@@ -44,6 +44,7 @@ class Both:
     model: ScriptedModel
     running: Stack
     plain: dict[str, httpx.AsyncClient]
+    room: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
 
     async def to_plain(self, framework: Framework, script: Sequence[object]) -> Outcome:
         """The plain agent's outcome of a claim with this script, and its requests."""
@@ -70,10 +71,9 @@ class Both:
 
     async def outcomes(self, to: To, framework: Framework, scripts: Sequence[Sequence[object]]) -> list[Outcome]:
         """The outcomes of these scripts, in their order, of one of the two agents."""
-        room = asyncio.Semaphore(AT_ONCE)
 
         async def one(script: Sequence[object]) -> Outcome:
-            async with room:
+            async with self.room:
                 return await to(framework, script)
 
         return await asyncio.gather(*map(one, scripts))

@@ -44,7 +44,8 @@ def message(turn: Turn) -> Turn:
 
 
 def calls(turn: Turn) -> list[Turn]:
-    return message(turn).get("tool_calls", [])
+    asked: list[Turn] = message(turn).get("tool_calls", [])
+    return asked
 
 
 def ollama(turn: Turn) -> None:

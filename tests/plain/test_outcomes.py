@@ -16,6 +16,7 @@ from offline_model.changes import changed
 from offline_model.faults import Raw
 from tests import wires
 from tests.conformance.test_answers import ALWAYS, HELLO, changes
+from tests.conformance.test_promise import everywhere
 from tests.plain import generated
 from tests.plain.conftest import Both, is_an_answer
 from tests.plain.examples import examples_of
@@ -56,11 +57,13 @@ def test_the_page_gives_the_reason_of_an_exception(exception: str) -> None:
     assert f"| {exception} | " in (ROOT / "docs/comparison.md").read_text()
 
 
-@pytest.mark.parametrize("framework", FRAMEWORKS, ids=lambda framework: framework.name)
-async def test_each_named_odd_answer(both: Both, framework: Framework) -> None:
-    named: list[object] = [Raw(**json.loads(fault.detail)) for fault in ALWAYS.values()]
-    named += [HELLO[framework.wire]]
-    await judged(both, framework, [script(framework, odd, turn) for odd in named for turn in (0, 1)])
+async def test_each_named_odd_answer(both: Both) -> None:
+    async def of(framework: Framework) -> None:
+        named: list[object] = [Raw(**json.loads(fault.detail)) for fault in ALWAYS.values()]
+        named += [HELLO[framework.wire]]
+        await judged(both, framework, [script(framework, odd, turn) for odd in named for turn in (0, 1)])
+
+    await everywhere(both.running, of)
 
 
 def odd_answers(framework: Framework) -> st.SearchStrategy[tuple[str, int]]:
@@ -73,7 +76,10 @@ def odd_answers(framework: Framework) -> st.SearchStrategy[tuple[str, int]]:
 
 
 @pytest.mark.timeout(0 if "EXAMPLES" in os.environ else 180)
-@pytest.mark.parametrize("framework", FRAMEWORKS, ids=lambda framework: framework.name)
-async def test_any_odd_answer(both: Both, framework: Framework) -> None:
-    drawn = examples_of(odd_answers(framework))
-    await judged(both, framework, [script(framework, odd, turn) for odd, turn in drawn])
+async def test_any_odd_answer(both: Both) -> None:
+    drawn = {framework.name: examples_of(odd_answers(framework)) for framework in FRAMEWORKS}
+
+    async def of(framework: Framework) -> None:
+        await judged(both, framework, [script(framework, odd, turn) for odd, turn in drawn[framework.name]])
+
+    await everywhere(both.running, of)

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import strategies as st
 
 from tests import wires
+from tests.conformance.test_promise import everywhere
 from tests.plain import generated
 from tests.plain.conftest import Both, is_an_answer
 from tests.plain.examples import examples_of
@@ -27,9 +28,17 @@ def scripts(framework: Framework) -> st.SearchStrategy[list[Any]]:
 
 
 @pytest.mark.timeout(0 if "EXAMPLES" in os.environ else 180)
-@pytest.mark.parametrize("framework", FRAMEWORKS, ids=lambda framework: framework.name)
-async def test_the_requests_are_those_of_the_plain_agent(both: Both, framework: Framework) -> None:
-    drawn = examples_of(scripts(framework))
+async def test_the_requests_are_those_of_the_plain_agent(both: Both) -> None:
+    drawn = {framework.name: examples_of(scripts(framework)) for framework in FRAMEWORKS}
+
+    async def of(framework: Framework) -> None:
+        await judged(both, framework, drawn[framework.name])
+
+    await everywhere(both.running, of)
+
+
+async def judged(both: Both, framework: Framework, drawn: list[list[Any]]) -> None:
+    """Where the plain agent answers, the durable one must ask and answer alike, on both kinds of server."""
     plain = await both.outcomes(both.to_plain, framework, drawn)
     for timeout in ("1m", "0s"):
         await both.suspend_after(framework, timeout)

@@ -40,7 +40,21 @@ def find(fault: Fault) -> Found | None:
     with copied() as copy:
         place(fault, copy)
         cases = ["-k", fault.only] if fault.only else []
-        command = [sys.executable, "-m", "pytest", "-x", "-n", "0", "-q", "-p", "no:cacheprovider", fault.tests, *cases]
+        command = [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-x",
+            "-n",
+            "0",
+            "-q",
+            "-m",
+            "",
+            "-p",
+            "no:cacheprovider",
+            fault.tests,
+            *cases,
+        ]
         env = os.environ | {"PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"}
         run = subprocess.run(command, cwd=copy, env=env, capture_output=True, text=True, timeout=900)
     failed = re.search(r"^FAILED (\S+::\w+)", run.stdout, re.MULTILINE)
