@@ -59,7 +59,8 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     for report in itertools.chain.from_iterable(terminalreporter.stats.values()):
         if isinstance(report, pytest.TestReport):
             seconds[report.nodeid.partition("::")[0]] += report.duration
-    terminalreporter.section("slowest files")
+    if seconds:
+        terminalreporter.section("slowest files")
     for file, took in sorted(seconds.items(), key=itemgetter(1), reverse=True)[:10]:
         terminalreporter.write_line(f"{took:7.1f} s {file}")
 

@@ -1,7 +1,6 @@
 """The peers are what the benchmark takes them for: the same agent, durable in their own way."""
 
 import asyncio
-import os
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -18,12 +17,14 @@ from lab.ledger import Entry, Event, Fault, Lab
 from offline_model.faults import digest
 from shared.checks import check_eligibility, check_fraud, compare_to_standard_rates
 from shared.claims import sample_claims
+from tests.nightly import by_night
 from tour.runtime import processes, stack
 from tour.runtime.frameworks import PYTHON
 from tour.runtime.processes import free_port
 
-TRIED = PEERS if "EVERY_PEER" in os.environ else [peer for peer in PEERS if peer.name.endswith(".sqlite")]
-"""CI leaves out those whose servers take long to start."""
+QUICK_TO_START = [peer for peer in PEERS if peer.name.endswith(".sqlite")]
+TRIED = [*QUICK_TO_START, *by_night(peer for peer in PEERS if peer not in QUICK_TO_START)]
+"""The servers of the others take long to start."""
 
 QUICK = replace(MIDDLE, faults=(Fault(crashes.SLOW, "delay", 1.0),), settle=0.3)
 

@@ -4,7 +4,7 @@ import json
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,21 +16,28 @@ from shared.claims import InsuranceClaim
 from tests.conformance.approvals import until
 from tests.conformance.cases import asked
 from tests.faults.proxy import Proxy, before_the_agents
+from tests.nightly import by_night, selected
 from tour.runtime import evidence, journal, processes, stack
 from tour.runtime.agents import Agent
 from tour.runtime.evidence import CLOCK, Runs
-from tour.runtime.frameworks import BY_NAME, FAN_OUT, Framework, Pattern
+from tour.runtime.frameworks import BY_NAME, FAN_OUT, FRAMEWORKS, Framework, Pattern
 from tour.runtime.journal import Invocation
 from tour.runtime.processes import Process, free_port
 from tour.runtime.stack import CHECKS, Stack
 
-EVERY = "EVERY_FAULT" in os.environ
-"""A run by hand: all faults, in both languages. CI takes the quick ones, in Python."""
-
-by_hand = pytest.mark.skipif(not EVERY, reason="it takes long, or needs a right or a program: EVERY_FAULT=1 runs it")
-
-LANGUAGES = [BY_NAME["pydantic_ai_agent"], *([BY_NAME["typescript_loop"]] if EVERY else [])]
+LANGUAGES = [BY_NAME["pydantic_ai_agent"], BY_NAME["typescript_loop"]]
 """One agent in each language: what a fault does depends on the SDK of Restate, not on that of the agent."""
+
+each_language = pytest.mark.parametrize(
+    "framework", [LANGUAGES[0], *by_night(LANGUAGES[1:])], ids=lambda framework: framework.name
+)
+
+
+def run_of(request: pytest.FixtureRequest) -> list[Framework]:
+    """The frameworks whose cases of a file run."""
+    named = selected(request, "framework")
+    return [framework for framework in FRAMEWORKS if (framework,) in named]
+
 
 IN_FLIGHT = 1.5
 """Seconds that a check takes which a fault is to hit."""
@@ -48,13 +55,17 @@ Behind = tuple[Stack, dict[str, Proxy]]
 
 @asynccontextmanager
 async def behind_proxies(
-    folder: Path, server_env: Mapping[str, str], pattern: Pattern = FAN_OUT, agent_env: Mapping[str, str] | None = None
+    folder: Path,
+    frameworks: Sequence[Framework],
+    server_env: Mapping[str, str],
+    pattern: Pattern = FAN_OUT,
+    agent_env: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Behind]:
-    """Agents in both languages, each behind a proxy."""
+    """Their agents, each behind a proxy."""
     async with (
         stack.running(
             folder,
-            frameworks=LANGUAGES,
+            frameworks=frameworks,
             pattern=pattern,
             server_env=server_env,
             agent_env={"MODEL_TIMEOUT": "3", **(agent_env or {})},

@@ -17,17 +17,17 @@ from deploy import identity
 from lab.ledger import Fault
 from tests.conformance.approvals import say, until, until_waiting
 from tests.conformance.cases import tagged
-from tests.faults.claims import EVERY, IN_FLIGHT, LANGUAGES, assert_journal, by_hand, entries, figure, half_done, submit
+from tests.faults.claims import IN_FLIGHT, LANGUAGES, assert_journal, each_language, entries, figure, half_done, submit
 from tour.runtime import journal, stack
 from tour.runtime.frameworks import APPROVAL, Framework
 from tour.runtime.stack import CHECKS, Stack
 
 pytestmark = [
-    by_hand,
+    pytest.mark.nightly,
     pytest.mark.asyncio(loop_scope="module"),
     pytest.mark.server,
     pytest.mark.real_starts,  # the library is loaded when a process starts
-    pytest.mark.parametrize("framework", LANGUAGES, ids=lambda framework: framework.name),
+    each_language,
 ]
 
 HOUR = 3600
@@ -79,7 +79,7 @@ async def running(faked: tuple[Path, dict[str, str]], tmp_path_factory: pytest.T
         yield running
 
 
-jumps = pytest.mark.parametrize("offset", [-HOUR, HOUR] if EVERY else [-HOUR])
+jumps = pytest.mark.parametrize("offset", [-HOUR, HOUR])
 
 
 @jumps

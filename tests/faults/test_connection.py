@@ -9,15 +9,15 @@ import pytest_asyncio
 
 from tests.conformance.cases import tagged
 from tests.faults.claims import (
-    LANGUAGES,
     QUICK,
     Behind,
     behind_proxies,
-    by_hand,
+    each_language,
     figure,
     half_done,
     judged,
     recovered,
+    run_of,
     submit,
 )
 from tests.faults.proxy import Direction
@@ -27,13 +27,11 @@ from tour.runtime.stack import CHECKS
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.server]
 
-for_each_language = pytest.mark.parametrize("framework", LANGUAGES, ids=lambda framework: framework.name)
-
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module", params=["quick", "as it comes"])
 async def behind(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Behind]:
     env = QUICK if request.param == "quick" else {}
-    async with behind_proxies(tmp_path_factory.mktemp("behind"), env) as behind:
+    async with behind_proxies(tmp_path_factory.mktemp("behind"), run_of(request), env) as behind:
         yield behind
 
 
@@ -41,7 +39,7 @@ quick = pytest.mark.parametrize("behind", ["quick"], indirect=True)
 
 
 @quick
-@for_each_language
+@each_language
 async def test_cut(behind: Behind, framework: Framework) -> None:
     running, proxies = behind
     claim = tagged()
@@ -52,7 +50,7 @@ async def test_cut(behind: Behind, framework: Framework) -> None:
 
 
 @quick
-@for_each_language
+@each_language
 async def test_slowed(behind: Behind, framework: Framework) -> None:
     running, proxies = behind
     claim, proxy, since = tagged(), proxies[framework.name], time.time()
@@ -71,9 +69,9 @@ async def test_slowed(behind: Behind, framework: Framework) -> None:
     assert slow < 20
 
 
-@by_hand
+@pytest.mark.nightly
 @quick
-@for_each_language
+@each_language
 async def test_held_and_healed(behind: Behind, framework: Framework) -> None:
     """Longer than Restate takes a connection for alive. What arrives late is of attempts that it has given up.
 
@@ -112,15 +110,15 @@ async def half_open(behind: Behind, framework: Framework, direction: Direction) 
 
 
 @quick
-@for_each_language
+@each_language
 @pytest.mark.parametrize("direction", ["there", "back"])
 async def test_half_open(behind: Behind, framework: Framework, direction: Direction) -> None:
     assert await half_open(behind, framework, direction) < 20
 
 
-@by_hand
+@pytest.mark.nightly
 @pytest.mark.parametrize("behind", ["as it comes"], indirect=True)
-@for_each_language
+@each_language
 @pytest.mark.parametrize("direction", ["there", "back"])
 async def test_half_open_with_the_timeouts_as_they_come(
     behind: Behind, framework: Framework, direction: Direction

@@ -20,7 +20,7 @@ from lab.ledger import Fault, Lab
 from shared.claims import InsuranceClaim
 from tests.conformance.cases import tagged
 from tests.deploy.test_cluster import UNAVAILABLE, Running, asked, settled
-from tests.faults.claims import LANGUAGES, assert_journal, by_hand, figure
+from tests.faults.claims import LANGUAGES, assert_journal, figure
 from tests.faults.proxy import Connection, Proxy, proxying
 from tour.runtime import evidence, journal, restate_server
 from tour.runtime.frameworks import FAN_OUT
@@ -87,7 +87,7 @@ def cut_off(victim: Node, proxies: Mapping[str, Proxy]) -> None:
             proxy.hold(of_the_victim)
 
 
-@by_hand
+@pytest.mark.nightly
 @pytest.mark.timeout(300)
 async def test_a_node_is_cut_off_and_healed(running: Running, proxies: dict[str, Proxy]) -> None:
     rows = await asyncio.to_thread(lambda: asyncio.run(settled(running)))  # it would block the proxies' loop

@@ -14,20 +14,21 @@ from shared.claims import InsuranceClaim
 from tests.conformance.approvals import until
 from tests.conformance.cases import asked, tagged
 from tests.conformance.test_promise import ONCE, model_calls
-from tests.faults.claims import EVERY, figure, submit
+from tests.faults.claims import figure, run_of, submit
+from tests.nightly import by_night
 from tour.runtime import stack
-from tour.runtime.frameworks import BY_NAME, PYTHON, Framework
+from tour.runtime.frameworks import PYTHON, Framework
 from tour.runtime.stack import Stack
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.server]
 
-AGENTS = list(PYTHON) if EVERY else [BY_NAME["openai_agents"]]
-each_agent = pytest.mark.parametrize("framework", AGENTS, ids=lambda framework: framework.name)
+FIRST, *OTHERS = PYTHON
+each_agent = pytest.mark.parametrize("framework", [FIRST, *by_night(OTHERS)], ids=lambda framework: framework.name)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
-    async with stack.running(tmp_path_factory.mktemp("draining"), frameworks=AGENTS) as running:
+async def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
+    async with stack.running(tmp_path_factory.mktemp("draining"), frameworks=run_of(request) or [FIRST]) as running:
         yield running
 
 
@@ -77,7 +78,7 @@ async def test_the_call_ends_and_is_not_made_again(running: Stack, framework: Fr
     ids=["after DRAIN", "at a second SIGTERM", "at Ctrl-C"],
 )
 async def test_a_call_that_hangs_is_cut_off(running: Stack, drain: str, signals: list[signal.Signals]) -> None:
-    [framework, *_], claim = AGENTS, tagged()
+    framework, claim = FIRST, tagged()
     agent = running.agents[framework.name]
     agent.process.env = {**agent.process.env, "DRAIN": drain}
     await agent.restart()

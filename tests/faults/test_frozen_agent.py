@@ -15,7 +15,8 @@ from lab.ledger import Fault
 from tests.conformance.approvals import until
 from tests.conformance.cases import tagged
 from tests.conformance.test_promise import assert_recovered, outcome
-from tests.faults.claims import EVERY, figure, stopped, submit
+from tests.faults.claims import figure, run_of, stopped, submit
+from tests.nightly import by_night
 from tour.runtime import stack
 from tour.runtime.evidence import Runs
 from tour.runtime.frameworks import BY_NAME, PYTHON, Framework
@@ -23,21 +24,20 @@ from tour.runtime.stack import CHECKS, Stack
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.server]
 
-AGENTS = list(PYTHON) if EVERY else [BY_NAME["openai_agents"]]
+FIRST, *REST = PYTHON
 WATCHDOG = 2.0
 OTHERS = 5
-STOPPED = [AGENTS[0], *([BY_NAME["typescript_loop"]] if EVERY else [])]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
+async def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("WATCHDOG", str(WATCHDOG))
-        async with stack.running(tmp_path_factory.mktemp("frozen"), frameworks=[*AGENTS, *STOPPED[1:]]) as running:
+        async with stack.running(tmp_path_factory.mktemp("frozen"), frameworks=run_of(request) or [FIRST]) as running:
             yield running
 
 
-@pytest.mark.parametrize("framework", AGENTS, ids=lambda framework: framework.name)
+@pytest.mark.parametrize("framework", [FIRST, *by_night(REST)], ids=lambda framework: framework.name)
 async def test_a_step_freezes_the_process_and_all_claims_in_it_are_decided(
     running: Stack, framework: Framework
 ) -> None:
@@ -75,7 +75,9 @@ async def test_a_step_freezes_the_process_and_all_claims_in_it_are_decided(
     assert restart.at - froze > WATCHDOG * 0.9
 
 
-@pytest.mark.parametrize("framework", STOPPED, ids=lambda framework: framework.name)
+@pytest.mark.parametrize(
+    "framework", [FIRST, *by_night([BY_NAME["typescript_loop"]])], ids=lambda framework: framework.name
+)
 async def test_an_agent_that_cannot_notice_it_is_asked_killed_and_started_again(
     running: Stack, framework: Framework
 ) -> None:
@@ -94,7 +96,7 @@ async def test_an_agent_that_cannot_notice_it_is_asked_killed_and_started_again(
 
 async def test_a_process_that_was_stopped_goes_on(running: Stack) -> None:
     """It has not turned its loop for long, and has not been able to."""
-    framework = AGENTS[0]
+    framework = FIRST
     agent, claim = running.agents[framework.name], tagged()
     with stopped(agent.process):
         await asyncio.sleep(2 * WATCHDOG)

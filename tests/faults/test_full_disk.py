@@ -13,13 +13,13 @@ import httpx
 import pytest
 
 from tests.conformance.cases import tagged
-from tests.faults.claims import LANGUAGES, by_hand, figure, half_done, judged, submit
+from tests.faults.claims import LANGUAGES, figure, half_done, judged, submit
 from tour.runtime import stack
 from tour.runtime.errors import TourError
 from tour.runtime.evidence import Runs
 from tour.runtime.stack import Stack
 
-pytestmark = [pytest.mark.server, by_hand]
+pytestmark = [pytest.mark.server, pytest.mark.nightly]
 
 PYTHON = LANGUAGES[0]
 

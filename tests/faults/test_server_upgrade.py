@@ -10,14 +10,14 @@ import pytest
 from shared.claims import InsuranceClaim
 from tests.conformance.approvals import say, until_waiting
 from tests.conformance.cases import tagged
-from tests.faults.claims import LANGUAGES, assert_journal, by_hand, figure, half_done, judged, submit
+from tests.faults.claims import LANGUAGES, assert_journal, figure, half_done, judged, submit
 from tour.runtime import journal, restate_server, stack
 from tour.runtime.evidence import Runs
 from tour.runtime.frameworks import APPROVAL, FAN_OUT, Framework, Pattern
 from tour.runtime.restate_server import SERVER, Program
 from tour.runtime.stack import CHECKS, Stack
 
-pytestmark = [pytest.mark.server, by_hand]
+pytestmark = [pytest.mark.server, pytest.mark.nightly]
 
 
 class OneBinary(Program):

@@ -15,16 +15,16 @@ from tests.conformance.approvals import until
 from tests.conformance.cases import tagged
 from tests.faults.claims import (
     IN_FLIGHT,
-    LANGUAGES,
     QUICK,
     Behind,
     another_process,
     behind_proxies,
-    by_hand,
+    each_language,
     entries,
     figure,
     half_done,
     judged,
+    run_of,
     stopped,
     submit,
 )
@@ -46,7 +46,7 @@ ABORTING = {
 async def behind(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Behind]:
     """A server that gives up the connection to an agent that says nothing, or each attempt on it."""
     env = ABORTING | (QUICK if request.param == "connection" else {})
-    async with behind_proxies(tmp_path_factory.mktemp(request.param), env) as behind:
+    async with behind_proxies(tmp_path_factory.mktemp(request.param), run_of(request), env) as behind:
         yield behind
 
 
@@ -60,7 +60,7 @@ def late(running: Stack, id: str, pid: int, since: float) -> list[Entry]:
 
 
 @pytest.mark.parametrize("behind", ["connection"], indirect=True)
-@pytest.mark.parametrize("framework", LANGUAGES, ids=lambda framework: framework.name)
+@each_language
 async def test_another_process_takes_over_and_the_zombie_is_not_heard(behind: Behind, framework: Framework) -> None:
     running, proxies = behind
     zombie, proxy, claim = running.agents[framework.name], proxies[framework.name], tagged()
@@ -89,9 +89,9 @@ async def test_another_process_takes_over_and_the_zombie_is_not_heard(behind: Be
     assert waited < 20
 
 
-@by_hand
+@pytest.mark.nightly
 @pytest.mark.parametrize("behind", ["attempt"], indirect=True)
-@pytest.mark.parametrize("framework", LANGUAGES, ids=lambda framework: framework.name)
+@each_language
 async def test_a_late_result_of_an_attempt_that_was_ended_does_not_count(behind: Behind, framework: Framework) -> None:
     """The connection lives on, so the zombie's result does reach Restate, while the claim is open."""
     running, _ = behind

@@ -8,19 +8,19 @@ import pytest
 import pytest_asyncio
 
 from tests.conformance.cases import tagged
-from tests.faults.claims import LANGUAGES, QUICK, Behind, behind_proxies, by_hand, half_done, recovered, stopped
+from tests.faults.claims import QUICK, Behind, behind_proxies, each_language, half_done, recovered, run_of, stopped
 from tour.runtime.frameworks import Framework
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
     pytest.mark.server,
-    pytest.mark.parametrize("framework", LANGUAGES, ids=lambda framework: framework.name),
+    each_language,
 ]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def behind(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Behind]:
-    async with behind_proxies(tmp_path_factory.mktemp("behind"), QUICK) as behind:
+async def behind(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Behind]:
+    async with behind_proxies(tmp_path_factory.mktemp("behind"), run_of(request), QUICK) as behind:
         yield behind
 
 
@@ -37,7 +37,7 @@ async def test_the_server_is_killed_while_the_agent_is_stopped(behind: Behind, f
     await recovered(running, framework, claim, id, since, fault, within=20)
 
 
-@by_hand
+@pytest.mark.nightly
 async def test_the_agent_is_killed_while_the_connection_is_half_open(behind: Behind, framework: Framework) -> None:
     """Restate does not hear of the kill: the connection stays, and nothing comes."""
     running, proxies = behind

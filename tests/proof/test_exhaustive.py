@@ -1,13 +1,13 @@
 """Every order of completions, and every crash (exhaustive.py): the counts are those of docs/verification.md.
 
-CI leaves out three cases that take minutes: `EVERY_ORDER=1 uv run pytest tests/proof/test_exhaustive.py` has them.
+Three cases, which take minutes, are for the night: `uv run pytest tests/proof/test_exhaustive.py -m nightly`.
 """
 
-import os
 from math import factorial
 
 import pytest
 
+from tests.nightly import by_night
 from tests.proof.exhaustive import CASES, Case, explore, row
 from tour.runtime.frameworks import ROOT
 
@@ -23,11 +23,16 @@ ORDERS = {
 MINUTE = ("a fan-out of 5", "3 tools of 3 steps", "4 tools of 2 steps")
 """Cases that take a processor about a minute each."""
 
-TRIED = [case for case in CASES if "EVERY_ORDER" in os.environ or not case.title.startswith(MINUTE)]
-
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("case", TRIED, ids=lambda case: case.title)
+@pytest.mark.parametrize(
+    "case",
+    [
+        *(case for case in CASES if not case.title.startswith(MINUTE)),
+        *by_night(case for case in CASES if case.title.startswith(MINUTE)),
+    ],
+    ids=lambda case: case.title,
+)
 def test_every_order_and_every_crash(case: Case) -> None:
     tried = explore(case)
     assert tried.orders == ORDERS.get(case.title, tried.orders)
