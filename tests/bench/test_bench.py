@@ -24,6 +24,7 @@ SMALL = Extent(
 )
 
 
+@pytest.mark.nightly
 @pytest.mark.server
 @pytest.mark.timeout(400)
 async def test_every_part_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ import pytest
 from playwright.async_api import Browser, Page, Request, ViewportSize, expect
 
 from shared.claims import sample_claims
+from tests.nightly import by_night
 from tour.runtime.frameworks import FRAMEWORKS
 from tour.runtime.stack import CHECKS
 
@@ -183,7 +184,7 @@ async def test_with_the_keyboard_alone(browser: Browser, url: str) -> None:
     assert f"{2 * ALL} faults injected into them" in await answered(page)
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", ["light", *by_night(["dark"])])
 async def test_it_fits(browser: Browser, url: str, scheme: str) -> None:
     page = await opened(browser, url, scheme)
     await send(page)

@@ -31,6 +31,8 @@ from tour.runtime import journal
 from tour.runtime.frameworks import APPROVAL, Framework
 from tour.runtime.stack import Stack
 
+pytestmark = pytest.mark.costly
+
 HURRIED = replace(APPROVAL, name="hurried", variant="hurried", env={"APPROVAL_DEADLINE": "1"})
 """Its requests are refused after a second."""
 

@@ -167,6 +167,7 @@ async def test_a_refusal(running: Stack, framework: Framework, tagged: Tagged) -
 
 
 @promise("odd answers")
+@pytest.mark.costly
 async def test_an_answer_of_10_mb(running: Stack, framework: Framework, tagged: Tagged) -> None:
     claim = tagged()
     running.lab.plan(script(claim, turn=1, text="long " * 2_000_000))
@@ -176,6 +177,7 @@ async def test_an_answer_of_10_mb(running: Stack, framework: Framework, tagged: 
 
 
 @promise("bounded turns")
+@pytest.mark.costly
 async def test_tool_calls_without_end(running: Stack, framework: Framework, tagged: Tagged, flat: bool) -> None:
     claim = tagged()
     running.lab.plan(script(claim, turn=None, times=99, calls=[call(claim, flat=flat)]))
@@ -208,6 +210,7 @@ async def test_the_model_cannot_change_the_claim(
 
 
 @promise("lies")
+@pytest.mark.costly
 async def test_a_model_that_lies_to_the_end_gets_no_check(
     running: Stack, framework: Framework, tagged: Tagged, flat: bool
 ) -> None:

@@ -28,6 +28,8 @@ from tour.runtime import journal, stack
 from tour.runtime.frameworks import FRAMEWORKS, SPECIALISTS, Framework, Pattern
 from tour.runtime.stack import CHECKS, Stack
 
+pytestmark = pytest.mark.costly
+
 ALL = list(TOPICS)
 USUAL = {"claim agent": 2, "medical": 2, "cost": 2, "fraud": 2}
 """The model calls of a claim, by agent."""

@@ -16,7 +16,8 @@ from tests.nightly import in_turn
 def leave_to_the_night(items: Iterable[pytest.Item], day: int) -> None:
     """Mark the items that this day does without.
 
-    On the server as it comes, a function with one case runs on all frameworks; all other cases run on two.
+    On the server as it comes, a function with one case runs on all frameworks, and so does one that is marked
+    `everywhere`. All other cases run on two; those that are `costly`, on the loop of our own and on two others.
     """
     rows: dict[tuple[str, object], dict[str, list[pytest.Item]]] = defaultdict(lambda: defaultdict(list))
     for item in items:
@@ -25,7 +26,11 @@ def leave_to_the_night(items: Iterable[pytest.Item], day: int) -> None:
             function, server = item.nodeid.partition("[")[0], params.get("running") or params.get("programs")
             rows[function, server][grading.case(item)].append(item)
     for (_, server), cases in rows.items():
-        if server == "replaying" or len(cases) > 1:
-            for row, columns in enumerate(cases.values()):
-                for item in {*columns} - {*in_turn(columns, day + row)}:
+        for row, columns in enumerate(cases.values()):
+            costly = columns[0].get_closest_marker("costly")
+            everywhere = columns[0].get_closest_marker("everywhere") or (len(cases) == 1 and not costly)
+            if server == "replaying" or not everywhere:
+                always = [item for item in columns if costly and "restate_loop" in item.name]
+                others = [item for item in columns if item not in always]
+                for item in {*others} - {*in_turn(others, day + row)}:
                     item.add_marker(pytest.mark.nightly)

@@ -139,7 +139,7 @@ INSTEAD = {
         "it takes a quarter of an hour", test="tests/proof/test_faults.py::test_a_plain_gather_is_found"
     ),
     "uv run python -m tests.proof.million --steps 3000000 --out docs/million.json": Instead(
-        "it takes hours", test="tests/proof/million/test_million.py::test_a_minute_of_today_s_storm"
+        "it takes hours", test="tests/proof/million/test_million.py::test_a_part_of_today_s_storm"
     ),
     "uv run python -m tests.conformance.page": Instead("an hour", run="uv run python -m tests.conformance.page none"),
     "TOUR_AGENT=openai_agents=tests/conformance/reference/openai_agents_reference.py "

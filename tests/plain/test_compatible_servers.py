@@ -5,6 +5,7 @@ Each server has Chat alone, under the path of Azure's; it wants a key and knows 
 
 import asyncio
 import json
+import os
 import re
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
@@ -13,6 +14,7 @@ from typing import Any, TypeAlias
 
 import pytest
 import pytest_asyncio
+from openai import AsyncOpenAI, NotFoundError
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -190,6 +192,13 @@ async def test_all_decide(running: Stack, server: CompatibleServer, changed: Cal
     assert not any(wrong), "\n".join(filter(None, wrong))
 
 
+async def test_a_base_url_must_have_no_query(server: CompatibleServer) -> None:
+    async with AsyncOpenAI(base_url=f"{os.environ['OPENAI_BASE_URL']}?api-version=preview") as client:
+        with pytest.raises(NotFoundError):
+            await client.chat.completions.create(model=MODEL, messages=[])
+
+
+@pytest.mark.quick
 def test_the_page_has_these_servers() -> None:
     page = (ROOT / "docs" / "models.md").read_text()
     assert re.findall(r"^\| \*\*(.+?)\*\*", page, re.MULTILINE) == list(PROFILES)
