@@ -27,8 +27,6 @@ from tour.runtime import stack
 from tour.runtime.frameworks import FAN_OUT, FRAMEWORKS, ROOT, TOOL_CALLS, Framework, Pattern
 from tour.runtime.stack import CHECKS, Stack
 
-pytestmark = [pytest.mark.server, pytest.mark.asyncio(loop_scope="module")]
-
 Turn: TypeAlias = dict[str, Any]
 
 KEY, MODEL = "key-of-the-test", "openai/gpt-oss-20b"
@@ -170,6 +168,8 @@ def in_parts(turn: Turn) -> None:
     message(turn)["content"] = [{"type": "text", "text": text[:3]}, {"type": "text", "text": text[3:]}]
 
 
+@pytest.mark.server
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("changed", [*PROFILES.values(), in_parts], ids=[*PROFILES, "in parts"])
 async def test_all_decide(running: Stack, server: CompatibleServer, changed: Callable[[Turn], None]) -> None:
     async def decided(framework: Framework, pattern: Pattern) -> str:
@@ -192,13 +192,14 @@ async def test_all_decide(running: Stack, server: CompatibleServer, changed: Cal
     assert not any(wrong), "\n".join(filter(None, wrong))
 
 
+@pytest.mark.server
+@pytest.mark.asyncio(loop_scope="module")
 async def test_a_base_url_must_have_no_query(server: CompatibleServer) -> None:
     async with AsyncOpenAI(base_url=f"{os.environ['OPENAI_BASE_URL']}?api-version=preview") as client:
         with pytest.raises(NotFoundError):
             await client.chat.completions.create(model=MODEL, messages=[])
 
 
-@pytest.mark.quick
 def test_the_page_has_these_servers() -> None:
     page = (ROOT / "docs" / "models.md").read_text()
     assert re.findall(r"^\| \*\*(.+?)\*\*", page, re.MULTILINE) == list(PROFILES)
