@@ -23,7 +23,7 @@ from tests.plain.examples import examples_of
 from tour.runtime.frameworks import FRAMEWORKS, ROOT, Framework
 
 EXCEPTIONS = {
-    "half a decision is none": r"500: the model's answer is cut off: .*",
+    "half a decision is refused": r"500: the model's answer is cut off: .*",
     "a refusal is no decision": r"500: the model refuses: .*",
     "thoughts are no decision": r"500: the model gave no answer: its text is empty",
 }
