@@ -1,8 +1,6 @@
 """A comparison as data: figures from the journal and the ledger, and facts from the agents' code.
 
-`tour compare` shows it in the terminal, and writes it as JSON, HTML and Markdown. This prints its JSON schema:
-
-uv run python -m tour.report > docs/comparison.schema.json
+`tour compare` shows it in the terminal, and writes it as JSON, HTML and Markdown.
 """
 
 import datetime
@@ -27,7 +25,7 @@ from tour.code import Facts
 from tour.needs import Needs
 from tour.runtime import evidence, journal, node, restate_server
 from tour.runtime.evidence import Runs
-from tour.runtime.frameworks import BY_NAME, PYTHON, ROOT, Framework
+from tour.runtime.frameworks import BY_NAME, PYTHON, Framework
 from tour.runtime.journal import Invocation
 
 PACKAGES = (
@@ -259,11 +257,6 @@ def describe(fault: Fault) -> str:
     return f"the model's answer: {fault.kind}{times}"
 
 
-def schema() -> str:
-    """The JSON schema of a report: the content of docs/comparison.schema.json."""
-    return json.dumps(Report.model_json_schema(mode="serialization"), indent=2) + "\n"
-
-
 def html(report: Report) -> str:
     """The report as one self-contained HTML page. Nothing from a claim becomes markup."""
     longest = max((run.total for framework in report.frameworks for run in framework.runs), default=0) or 1
@@ -274,30 +267,6 @@ def html(report: Report) -> str:
         regions=code.regions(),
         json=report.model_dump_json(indent=1),
     )
-
-
-CONFORMANCE = ROOT / "docs/conformance.json"
-"""The outcomes of the conformance suite (tests/conformance/page.py), of the documented pattern and of the tour's agent:
-`agents.<framework>.documented|tour.<promise>.<case>` is the error, or null for a case that passes."""
-
-
-def _graded() -> dict[str, Any]:
-    agents: dict[str, Any] = json.loads(CONFORMANCE.read_text())["agents"]
-    return agents
-
-
-def promises_kept() -> dict[str, list[str]]:
-    """By promise, for each framework: `11 → 17 of 17`, the cases passed as documented and by the tour's agent."""
-    agents = _graded()
-    kept: dict[str, list[str]] = {}
-    for kinds in agents.values():
-        for promise in kinds["tour"]:
-            kept.setdefault(promise, [])
-    for promise, cells in kept.items():
-        for kinds in agents.values():
-            documented, tour = (list(kinds[kind].get(promise, {}).values()) for kind in ("documented", "tour"))
-            cells.append(f"{documented.count(None)} → {tour.count(None)} of {len(tour)}" if tour else "")
-    return kept
 
 
 def findings(report: Report, needs: Sequence[Needs], whole_journal: int) -> str:
@@ -330,11 +299,5 @@ def findings(report: Report, needs: Sequence[Needs], whole_journal: int) -> str:
         whole_journal=whole_journal,
         heaviest=max(rows, key=lambda row: row["last"].journal_bytes),
         lightest=min(rows, key=lambda row: row["last"].journal_bytes),
-        promises_kept=promises_kept(),
-        graded=[BY_NAME[name].title for name in _graded()],
         frugal=min(rows, key=lambda row: row["last"].tokens_read),
     )
-
-
-if __name__ == "__main__":
-    print(schema(), end="")

@@ -141,7 +141,9 @@ INSTEAD = {
     "uv run python -m tests.proof.million --steps 3000000 --out docs/million.json": Instead(
         "it takes hours", test="tests/proof/million/test_million.py::test_a_part_of_today_s_storm"
     ),
-    "uv run python -m tests.conformance.page": Instead("an hour", run="uv run python -m tests.conformance.page none"),
+    "uv run python -m tests.conformance.documented": Instead(
+        "an hour", run="uv run python -m tests.conformance.documented none"
+    ),
     "TOUR_AGENT=openai_agents=tests/conformance/reference/openai_agents_reference.py "
     "uv run pytest tests/conformance -k live": Instead(
         "many of its cases hang", test="tests/test_grading.py::test_an_agent_is_graded_by_promise"
