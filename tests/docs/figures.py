@@ -112,11 +112,10 @@ def _durability(bench: Bench) -> str:
                 spread(alone.ratios_as_it_comes(p50)) if alone.as_it_comes else "",
                 " + ".join(f"{median(alone.durable, of):.1f}" for of in (agent_cpu_of, server_cpu_of)),
                 f"{statistics.median(alone.ratios(cpu)):.2f}",
-                *(f"{median(cost.durable, rate):.0f}" for cost in (alone, loaded)),
-                f"{statistics.median(loaded.ratios(rate)):.2f}",
+                f"{median(loaded.durable, rate):.0f} ({statistics.median(loaded.ratios(rate)):.2f})",
             ]
         )
-    return _table("framework", [*columns, "claims/s", f"{LOADED} at a time", "ratio"], rows)
+    return _table("framework", [*columns, f"claims/s, {LOADED} at a time"], rows)
 
 
 LOADED = 32
