@@ -17,14 +17,13 @@ from bench.crashes import DELAY, MIDDLE
 from bench.growth import STEP, around
 from bench.measuring import agent_cpu_of, cpu, median, p50, p95, rate, server_cpu_of, spread
 from bench.run import Bench
-from deploy import cost as deploy_cost
 from deploy.cluster import NODES
 from deploy.cost import Cost
 from tests.conformance import documented
 from tests.conformance.grading import PROMISES
 from tests.proof.exhaustive import COUNTS
 from tests.proof.seeded import FAULTS
-from tour.runtime.frameworks import BY_NAME, FAN_OUT, FRAMEWORKS, REMOTE_CHECKS, ROOT, Pattern
+from tour.runtime.frameworks import BY_NAME, FAN_OUT, REMOTE_CHECKS, ROOT, Pattern
 from tour.tables import FittedTable
 
 DOCS = ROOT / "docs"
@@ -267,12 +266,25 @@ def _measured() -> tuple[dict[str, Any], dict[tuple[Pattern, int], Cost]]:
 
 def _cost(_: Bench) -> str:
     measured, costs = _measured()
-    [framework] = (each for each in FRAMEWORKS if each.title == measured["agent"])
-    table, *lines = deploy_cost.results(framework, costs, measured["claims"])
-    assert isinstance(table, FittedTable)
+    figures: dict[str, Callable[[Cost], str]] = {
+        "Restate's CPU, ms": lambda cost: f"{cost.restate:.1f}",
+        "agent's CPU, ms": lambda cost: f"{cost.agent:.1f}",
+        "checks' CPU, ms": lambda cost: f"{cost.checks:.1f}",
+        "Envoy's CPU, ms": lambda cost: f"{cost.envoy:.1f}",
+        "latency, ms": lambda cost: f"{cost.alone * 1000:.0f}",
+        "written to disk, kB": lambda cost: f"{cost.written / 1000:.0f}",
+        "journal, kB": lambda cost: f"{cost.journal / 1000:.1f}",
+        "Restate's memory, MB": lambda cost: f"{cost.memory / 1e6:.0f}",
+    }
+    names = {FAN_OUT: "steps", REMOTE_CHECKS: "services"}
+    columns = [f"{names[pattern]}, {nodes} node{'s' * (nodes > 1)}" for pattern, nodes in costs]
+    rows = ([name, *(figure(cost) for cost in costs.values())] for name, figure in figures.items())
     opened = measured["open"]
-    lines.append(deploy_cost.of_open_claims(opened["claims"], opened["agent"], opened["restate"]))
-    return f"{markdown(table)}\n\n{_bullets(map(str, lines))}"
+    return (
+        f"{_table('a claim, by where its checks are', columns, rows)}\n\n"
+        f"This is the average of {measured['claims']} claims on {measured['agent']}. An open claim needs "
+        f"{opened['agent'] / 1000:.0f} kB in the agent and {opened['restate'] / 1000:.0f} kB in Restate."
+    )
 
 
 BUSY = 0.6
