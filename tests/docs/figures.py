@@ -227,6 +227,11 @@ def _start(bench: Bench) -> str:
     return _table("framework", ("import, s", "memory after it, MiB"), rows)
 
 
+def _tracing(bench: Bench) -> str:
+    rows = ((cost.title, spread(cost.ratios(p50)), spread(cost.ratios(cpu))) for cost in bench.tracing)
+    return _table("framework", ("latency, with traces over without", "CPU"), rows)
+
+
 def _documented(_: Bench) -> str:
     titles = [BY_NAME[name].title for name in documented.grades()["agents"]]
     kept = documented.promises_kept().items()
@@ -315,7 +320,7 @@ FIGURES: dict[str, Callable[[Bench], str]] = {
     "recovery": _recovery,
     "growth": _growth,
     "start": _start,
-    "tracing": lambda bench: markdown(show.tracing(bench.tracing)),
+    "tracing": _tracing,
     "cost": _cost,
     "cores": _cores,
     "documented": _documented,
