@@ -286,7 +286,6 @@ def findings(report: Report, needs: Sequence[Needs], whole_journal: int) -> str:
                 "total": total,
                 "added": total - (later[-1].model_calls * report.model_latency + report.step_latency) * 1000,
                 "first": first.total,
-                "parallelism": statistics.median(run.parallelism for run in later),
                 "last": later[-1],
             }
         )
