@@ -93,8 +93,7 @@ def _is_ours(title: str) -> bool:
 
 
 def _listed(titles: Sequence[str]) -> str:
-    *most, last = [title.replace(", ", " on ") for title in titles]
-    return f"{', '.join(most)} and {last}" if most else last
+    return _in_words([title.replace(", ", " on ") for title in titles])
 
 
 def _durability(bench: Bench) -> str:
@@ -153,10 +152,14 @@ def _peers(bench: Bench) -> str:
 
 def _recovery(bench: Bench) -> str:
     assert bench.peers
+    middle = [each for each in bench.peers.recoveries if each.point == MIDDLE.name]
+    ours = [each for each in middle if _is_ours(each.title)]
     rows = [
-        (each.title, f"{each.ready:.1f}", f"{each.answered:.1f}")
-        for each in bench.peers.recoveries
-        if each.point == MIDDLE.name
+        *((each.title, f"{each.ready:.1f}", f"{each.answered:.1f}") for each in middle if each not in ours),
+        (
+            f"Restate, {len(ours)} agents",
+            *(_span([getattr(each, of) for each in ours], "{:.1f}") for of in ("ready", "answered")),
+        ),
     ]
     points = len({each.point for each in bench.peers.recoveries})
     repeated = Counter(
@@ -176,24 +179,20 @@ def _recovery(bench: Bench) -> str:
 
 def _languages(bench: Bench) -> str:
     assert bench.languages
-    rows = [
-        (
-            loops.concurrency,
-            *(
-                f"{median(python, of):{format}}, {median(typescript, of):{format}}"
-                for of, format, python, typescript in (
-                    (p50, ".0f", loops.python_plain, loops.typescript_plain),
-                    (p50, ".0f", loops.python, loops.typescript),
-                    (cpu, ".1f", loops.python, loops.typescript),
-                    (rate, ".0f", loops.python, loops.typescript),
-                )
-            ),
-            spread(loops.durable_ratios(p50)),
-        )
-        for loops in bench.languages.loops
-    ]
-    columns = "plain, ms", "durable, ms", "durable: CPU, ms", "claims/s", "ratio of durable p50"
-    return _table("at a time", columns, rows)
+    loops = bench.languages.loops
+    numbers = _in_words([str(each.concurrency) for each in loops])
+    ratios, cpus = (
+        _in_words([f"{statistics.median(each.durable_ratios(of)):.1f}" for each in loops]) for of in (p50, cpu)
+    )
+    return (
+        f"With {numbers} claims at a time, the durable loop in Python takes {ratios} times as long as the one in\n"
+        f"TypeScript, and {cpus} times the CPU."
+    )
+
+
+def _in_words(figures: Sequence[str]) -> str:
+    *most, last = figures
+    return f"{', '.join(most)} and {last}" if most else last
 
 
 def _growth(bench: Bench) -> str:
@@ -220,11 +219,12 @@ def _growth(bench: Bench) -> str:
 
 
 def _start(bench: Bench) -> str:
-    rows = [
-        (start.title, f"{statistics.median(start.imports):.2f}", f"{statistics.median(start.memory):.0f}")
-        for start in bench.start
-    ]
-    return _table("framework", ("import, s", "memory after it, MiB"), rows)
+    memory = {start.title: statistics.median(start.memory) for start in bench.start}
+    least, *_, most = sorted(memory, key=lambda title: memory[title])
+    return (
+        f"An agent takes {memory[least]:.0f} MiB ({least}) to {memory[most]:.0f} MiB ({most}) once it is imported. "
+        "[The comparison](comparison.md#code-and-footprint)\nhas the time until it answers."
+    )
 
 
 def _tracing(bench: Bench) -> str:
