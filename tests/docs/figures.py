@@ -234,8 +234,15 @@ def _tracing(bench: Bench) -> str:
 
 def _documented(_: Bench) -> str:
     titles = [BY_NAME[name].title for name in documented.grades()["agents"]]
-    kept = documented.promises_kept().items()
-    return _table("promise", ["meaning", *titles], ([promise, PROMISES[promise], *cells] for promise, cells in kept))
+    kept = documented.promises_kept()
+    all_pass = [promise for promise, cells in kept.items() if all(_whole(cell) for cell in cells)]
+    rows = ([f"{promise}: {PROMISES[promise]}", *cells] for promise, cells in kept.items() if promise not in all_pass)
+    return f"{_table('promise', titles, rows)}\n\nIt passes all cases of {_in_words(all_pass)}."
+
+
+def _whole(cell: str) -> bool:
+    passed, _, cases = cell.partition("/")
+    return passed == cases
 
 
 def _orders(_: Bench) -> str:
