@@ -237,7 +237,7 @@ def _documented(_: Bench) -> str:
     kept = documented.promises_kept()
     all_pass = [promise for promise, cells in kept.items() if all(_whole(cell) for cell in cells)]
     rows = ([f"{promise}: {PROMISES[promise]}", *cells] for promise, cells in kept.items() if promise not in all_pass)
-    return f"{_table('promise', titles, rows)}\n\nIt passes all cases of {_in_words(all_pass)}."
+    return f"{_table('promise', titles, rows)}\n\nThe pattern passes all cases of {_in_words(all_pass)}."
 
 
 def _whole(cell: str) -> bool:
