@@ -13,10 +13,9 @@ from google.adk.sessions import InMemorySessionService
 from google.adk.tools.tool_context import ToolContext
 from google.genai import types
 
-from bench.serving import serve_plain
-from google_adk.tool_calls import refuse_unknown_tool
+from bench.serving import CHECKS, serve_plain
+from google_adk.sdk import refuse_unknown_tool
 from shared import llm
-from shared.checks import check_eligibility, check_fraud, compare_to_standard_rates
 from shared.claims import InsuranceClaim, SessionClaim
 
 
@@ -24,8 +23,7 @@ async def calculate_metrics(claim: InsuranceClaim, tool_context: ToolContext) ->
     """Check a claim: eligibility, cost against standard rates, fraud risk."""
     if mismatch := InsuranceClaim.model_validate(tool_context.state["claim"]).mismatch_with(claim):
         return [mismatch]
-    checks = (check_eligibility(claim), compare_to_standard_rates(claim), check_fraud(claim))
-    return list(await asyncio.gather(*checks))
+    return list(await asyncio.gather(*(check(claim) for check in CHECKS.values())))
 
 
 agent = LlmAgent(

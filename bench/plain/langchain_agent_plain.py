@@ -9,9 +9,8 @@ from langchain.agents import create_agent
 from langchain.tools import ToolRuntime, tool
 from langchain_openai import ChatOpenAI
 
-from bench.serving import serve_plain
+from bench.serving import CHECKS, serve_plain
 from shared import llm
-from shared.checks import check_eligibility, check_fraud, compare_to_standard_rates
 from shared.claims import InsuranceClaim
 
 
@@ -20,8 +19,7 @@ async def calculate_metrics(claim: InsuranceClaim, runtime: ToolRuntime[Insuranc
     """Check a claim: eligibility, cost against standard rates, fraud risk."""
     if mismatch := runtime.context.mismatch_with(claim):
         return [mismatch]
-    checks = (check_eligibility(claim), compare_to_standard_rates(claim), check_fraud(claim))
-    return list(await asyncio.gather(*checks))
+    return list(await asyncio.gather(*(check(claim) for check in CHECKS.values())))
 
 
 agent = create_agent(

@@ -8,9 +8,8 @@ import asyncio
 from agents import Agent, RunContextWrapper, Runner, function_tool, set_default_openai_client
 from openai import AsyncOpenAI
 
-from bench.serving import serve_plain
+from bench.serving import CHECKS, serve_plain
 from shared import llm
-from shared.checks import check_eligibility, check_fraud, compare_to_standard_rates
 from shared.claims import InsuranceClaim
 
 
@@ -19,8 +18,7 @@ async def calculate_metrics(tool_context: RunContextWrapper[InsuranceClaim], cla
     """Check a claim: eligibility, cost against standard rates, fraud risk."""
     if mismatch := tool_context.context.mismatch_with(claim):
         return [mismatch]
-    checks = (check_eligibility(claim), compare_to_standard_rates(claim), check_fraud(claim))
-    return list(await asyncio.gather(*checks))
+    return list(await asyncio.gather(*(check(claim) for check in CHECKS.values())))
 
 
 agent = Agent[InsuranceClaim](

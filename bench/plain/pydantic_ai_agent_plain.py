@@ -10,9 +10,8 @@ from pydantic_ai import Agent, RunContext, UsageLimits
 from pydantic_ai.models.openai import OpenAIResponsesModel
 from pydantic_ai.providers.openai import OpenAIProvider
 
-from bench.serving import serve_plain
+from bench.serving import CHECKS, serve_plain
 from shared import llm
-from shared.checks import check_eligibility, check_fraud, compare_to_standard_rates
 from shared.claims import InsuranceClaim
 
 
@@ -20,8 +19,7 @@ async def calculate_metrics(tool_context: RunContext[InsuranceClaim], claim: Ins
     """Check a claim: eligibility, cost against standard rates, fraud risk."""
     if mismatch := tool_context.deps.mismatch_with(claim):
         return [mismatch]
-    checks = (check_eligibility(claim), compare_to_standard_rates(claim), check_fraud(claim))
-    return list(await asyncio.gather(*checks))
+    return list(await asyncio.gather(*(check(claim) for check in CHECKS.values())))
 
 
 model_name = llm.openai_model()

@@ -9,9 +9,8 @@ from openai import AsyncOpenAI, pydantic_function_tool
 from openai.types.chat import ChatCompletionMessageParam
 from pydantic import BaseModel
 
-from bench.serving import serve_plain
+from bench.serving import CHECKS, serve_plain
 from shared import llm
-from shared.checks import check_eligibility, check_fraud, compare_to_standard_rates
 from shared.claims import InsuranceClaim
 
 
@@ -20,8 +19,7 @@ class Metrics(BaseModel):
 
 
 async def calculate_metrics(claim: InsuranceClaim) -> list[str]:
-    checks = (check_eligibility(claim), compare_to_standard_rates(claim), check_fraud(claim))
-    return list(await asyncio.gather(*checks))
+    return list(await asyncio.gather(*(check(claim) for check in CHECKS.values())))
 
 
 MODEL = llm.openai_model()

@@ -10,9 +10,8 @@ from langchain.agents import create_agent
 from langchain.tools import ToolRuntime, tool
 from restate.ext.langchain import RestateMiddleware, restate_context
 
-from deploy.check_services import cost, eligibility, fraud
-from langchain_agent.model import openai_model
-from langchain_agent.tool_calls import AskAgain
+from deploy.check_services import HANDLERS
+from langchain_agent.sdk import AskAgain, openai_model
 from shared import llm
 from shared.claims import InsuranceClaim
 from shared.serving import serve, service_name, terminal_errors
@@ -24,11 +23,7 @@ async def calculate_metrics(claim: InsuranceClaim, runtime: ToolRuntime[Insuranc
     if mismatch := runtime.context.mismatch_with(claim):
         return [mismatch]
     ctx = restate_context()
-    checks = await restate.gather(
-        ctx.service_call(eligibility, claim),
-        ctx.service_call(cost, claim),
-        ctx.service_call(fraud, claim),
-    )
+    checks = await restate.gather(*(ctx.service_call(handler, claim) for handler in HANDLERS.values()))
     return [await check for check in checks]
 
 

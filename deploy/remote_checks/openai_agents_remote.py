@@ -9,9 +9,8 @@ import restate
 from agents import Agent, RunContextWrapper
 from restate.ext.openai import DurableRunner, durable_function_tool, restate_context
 
-from deploy.check_services import cost, eligibility, fraud
-from openai_agents.model import openai_model
-from openai_agents.tool_calls import ONE_BY_ONE, keep_terminal_errors
+from deploy.check_services import HANDLERS
+from openai_agents.sdk import ONE_BY_ONE, keep_terminal_errors, openai_model
 from shared import llm
 from shared.claims import InsuranceClaim
 from shared.serving import serve, service_name, terminal_errors
@@ -23,11 +22,7 @@ async def calculate_metrics(tool_context: RunContextWrapper[InsuranceClaim], cla
     if mismatch := tool_context.context.mismatch_with(claim):
         return [mismatch]
     ctx = restate_context()
-    checks = await restate.gather(
-        ctx.service_call(eligibility, claim),
-        ctx.service_call(cost, claim),
-        ctx.service_call(fraud, claim),
-    )
+    checks = await restate.gather(*(ctx.service_call(handler, claim) for handler in HANDLERS.values()))
     return [await check for check in checks]
 
 

@@ -9,8 +9,8 @@ import restate
 from pydantic_ai import Agent, RunContext, UsageLimits
 from restate.ext.pydantic import RestateAgent, restate_context
 
-from deploy.check_services import cost, eligibility, fraud
-from pydantic_ai_agent.model import openai_model
+from deploy.check_services import HANDLERS
+from pydantic_ai_agent.sdk import openai_model
 from shared import llm
 from shared.claims import InsuranceClaim
 from shared.serving import serve, service_name, terminal_errors
@@ -21,11 +21,7 @@ async def calculate_metrics(tool_context: RunContext[InsuranceClaim], claim: Ins
     if mismatch := tool_context.deps.mismatch_with(claim):
         return [mismatch]
     ctx = restate_context()
-    checks = await restate.gather(
-        ctx.service_call(eligibility, claim),
-        ctx.service_call(cost, claim),
-        ctx.service_call(fraud, claim),
-    )
+    checks = await restate.gather(*(ctx.service_call(handler, claim) for handler in HANDLERS.values()))
     return [await check for check in checks]
 
 

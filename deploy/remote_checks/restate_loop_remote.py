@@ -8,7 +8,7 @@ uv run deploy/remote_checks/restate_loop_remote.py
 import restate
 from pydantic import BaseModel
 
-from deploy.check_services import cost, eligibility, fraud
+from deploy.check_services import HANDLERS
 from restate_loop.agent_loop import Agent, Call, Tool
 from shared import llm
 from shared.claims import InsuranceClaim
@@ -24,11 +24,7 @@ async def calculate_metrics(call: Call[InsuranceClaim], arguments: Metrics) -> l
     if mismatch := call.given.mismatch_with(claim):
         return [mismatch]
     ctx = call.ctx
-    checks = await restate.gather(
-        ctx.service_call(eligibility, claim),
-        ctx.service_call(cost, claim),
-        ctx.service_call(fraud, claim),
-    )
+    checks = await restate.gather(*(ctx.service_call(handler, claim) for handler in HANDLERS.values()))
     return [await check for check in checks]
 
 

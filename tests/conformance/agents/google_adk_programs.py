@@ -11,10 +11,9 @@ from google.adk.sessions import InMemorySessionService
 from google.genai import types
 
 from durable.adapters.google_adk import ParallelRestatePlugin
-from durable.held_steps import hold_failures
-from google_adk.tool_calls import refuse_unknown_tool
+from google_adk.sdk import refuse_unknown_tool
 from shared import llm
-from shared.serving import serve, service_name, terminal_errors
+from shared.serving import GUARDS, serve, service_name
 from tests.durable.programs import Request, elsewhere, perform
 
 
@@ -38,7 +37,7 @@ inner = LlmAgent(name="Inner", model=model, tools=[work], before_tool_callback=r
 agent = LlmAgent(name="Programs", model=model, tools=[work, delegate, refuse], before_tool_callback=refuse_unknown_tool)
 service = restate.VirtualObject(
     service_name("Programs"),
-    invocation_context_managers=[hold_failures, terminal_errors],
+    invocation_context_managers=GUARDS,
 )
 
 

@@ -13,9 +13,8 @@ from langchain_openai import ChatOpenAI
 from pydantic import BaseModel
 
 from durable.adapters.langchain import ParallelRestateMiddleware
-from durable.held_steps import hold_failures
 from shared import llm
-from shared.serving import serve, service_name, terminal_errors
+from shared.serving import GUARDS, serve, service_name
 from tests.durable.programs import Request, elsewhere, perform
 
 
@@ -56,10 +55,7 @@ middleware: Any = [ParallelRestateMiddleware(run_options=llm.RETRIES), TellTheMo
 inner: Any = create_agent(model=model, tools=[work], middleware=middleware)
 agent: Any = create_agent(model=model, tools=[work, delegate, refuse], middleware=middleware)
 asking: Any = create_agent(model=model, tools=[work], middleware=middleware, response_format=ToolStrategy(never))
-service = restate.Service(
-    service_name("Programs"),
-    invocation_context_managers=[hold_failures, terminal_errors],
-)
+service = restate.Service(service_name("Programs"), invocation_context_managers=GUARDS)
 
 
 async def ask(agent: Any, request: Request) -> str:

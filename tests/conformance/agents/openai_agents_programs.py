@@ -15,10 +15,9 @@ from agents import (
 from restate.ext.openai import durable_function_tool
 
 from durable.adapters.openai_agents import ParallelRunner
-from durable.held_steps import hold_failures
-from openai_agents.tool_calls import keep_terminal_errors
+from openai_agents.sdk import keep_terminal_errors
 from shared import llm
-from shared.serving import serve, service_name, terminal_errors
+from shared.serving import GUARDS, serve, service_name
 from tests.durable.programs import Request, elsewhere, perform
 
 
@@ -68,10 +67,7 @@ model = llm.openai_model()
 inner = Agent[None](name="Inner", model=model, tools=[work])
 agent = Agent[None](name="Programs", model=model, tools=[work, delegate, refuse])
 asking = Agent[None](name="Asking", model=model, tools=[work, never, perhaps])
-service = restate.Service(
-    service_name("Programs"),
-    invocation_context_managers=[hold_failures, terminal_errors],
-)
+service = restate.Service(service_name("Programs"), invocation_context_managers=GUARDS)
 
 
 async def ask(agent: Agent[None], request: Request) -> str:

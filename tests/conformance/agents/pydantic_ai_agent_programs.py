@@ -10,9 +10,8 @@ from restate.ext.pydantic import RestateAgent
 
 import durable.exact.pydantic_ai  # noqa: F401
 from durable.adapters.pydantic_ai import ParallelToolCalls
-from durable.held_steps import hold_failures
 from shared import llm
-from shared.serving import serve, service_name, terminal_errors
+from shared.serving import GUARDS, serve, service_name
 from tests.durable.programs import Request, elsewhere, perform
 
 
@@ -54,10 +53,7 @@ asking = RestateAgent(
     run_options=llm.RETRIES,
 )
 naive = RestateAgent(Agent(model, name="Naive", tools=[work]), run_options=llm.RETRIES)
-service = restate.Service(
-    service_name("Programs"),
-    invocation_context_managers=[hold_failures, terminal_errors],
-)
+service = restate.Service(service_name("Programs"), invocation_context_managers=GUARDS)
 
 
 async def ask(agent: RestateAgent[None, Any], request: Request) -> str:

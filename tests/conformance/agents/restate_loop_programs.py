@@ -5,9 +5,8 @@ import json
 import restate
 from pydantic import BaseModel
 
-from durable.held_steps import hold_failures
 from restate_loop.agent_loop import Agent, Call, Tool
-from shared.serving import serve, service_name, terminal_errors
+from shared.serving import GUARDS, serve, service_name
 from tests.durable.programs import Request, elsewhere, perform
 
 
@@ -39,10 +38,7 @@ tools = [
 ]
 inner = Agent("", tools[:1])
 agent = Agent("", tools)
-service = restate.Service(
-    service_name("Programs"),
-    invocation_context_managers=[hold_failures, terminal_errors],
-)
+service = restate.Service(service_name("Programs"), invocation_context_managers=GUARDS)
 
 
 @service.handler()

@@ -1,4 +1,4 @@
-"""The model is told of tool calls that cannot be parsed."""
+"""What the agents on LangChain share: the model, and a middleware that tells it of calls that cannot be parsed."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -6,8 +6,16 @@ from typing import Any
 from langchain.agents.middleware import AgentMiddleware
 from langchain.agents.middleware.types import ModelRequest, ModelResponse
 from langchain_core.messages import AIMessage, ToolMessage
+from langchain_openai import ChatOpenAI
 
+import durable.exact.langchain
+import durable.quick_spans  # noqa: F401 - a claim takes less time
 from shared import llm
+
+
+def openai_model(role: str = "") -> ChatOpenAI:
+    """The model, with a client that reaches it."""
+    return ChatOpenAI(model=llm.openai_model(role), timeout=llm.MODEL_TIMEOUT, http_async_client=llm.http_client())
 
 
 class AskAgain(AgentMiddleware[Any, Any]):
