@@ -1,6 +1,6 @@
 """No agent SDK, without Restate: the loop with which `tour bench` compares the durable one.
 
-uv run bench/plain/restate_loop_plain.py
+uv run restate_loop/twins/plain_agent.py
 """
 
 import asyncio

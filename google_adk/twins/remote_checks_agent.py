@@ -2,7 +2,7 @@
 
 Each call is an invocation of its own, which Restate retries alone, so no failure has to be held back.
 
-uv run deploy/remote_checks/google_adk_remote.py
+uv run google_adk/twins/remote_checks_agent.py
 """
 
 import restate

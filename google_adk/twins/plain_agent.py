@@ -1,6 +1,6 @@
 """Google ADK without Restate: the agent with which `tour bench` compares the durable one.
 
-uv run bench/plain/google_adk_plain.py
+uv run google_adk/twins/plain_agent.py
 """
 
 import asyncio

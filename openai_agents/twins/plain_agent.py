@@ -1,6 +1,6 @@
 """OpenAI Agents SDK without Restate: the agent with which `tour bench` compares the durable one.
 
-uv run bench/plain/openai_agents_plain.py
+uv run openai_agents/twins/plain_agent.py
 """
 
 import asyncio

@@ -2,7 +2,7 @@
 
 Each call is an invocation of its own, which Restate retries alone, so no failure has to be held back.
 
-uv run deploy/remote_checks/langchain_agent_remote.py
+uv run langchain_agent/twins/remote_checks_agent.py
 """
 
 import restate

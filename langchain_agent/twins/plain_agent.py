@@ -1,6 +1,6 @@
 """LangChain without Restate: the agent with which `tour bench` compares the durable one.
 
-uv run bench/plain/langchain_agent_plain.py
+uv run langchain_agent/twins/plain_agent.py
 """
 
 import asyncio

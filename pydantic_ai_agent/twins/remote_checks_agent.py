@@ -1,37 +1,38 @@
-"""OpenAI Agents SDK: one tool that calls three checks in a service of their own.
+"""Pydantic AI: one tool that calls three checks in a service of their own.
 
 Each call is an invocation of its own, which Restate retries alone, so no failure has to be held back.
 
-uv run deploy/remote_checks/openai_agents_remote.py
+uv run pydantic_ai_agent/twins/remote_checks_agent.py
 """
 
 import restate
-from agents import Agent, RunContextWrapper
-from restate.ext.openai import DurableRunner, durable_function_tool, restate_context
+from pydantic_ai import Agent, RunContext, UsageLimits
+from restate.ext.pydantic import RestateAgent, restate_context
 
 from deploy.check_services import HANDLERS
-from openai_agents.sdk import ONE_BY_ONE, keep_terminal_errors, openai_model
+from pydantic_ai_agent.sdk import openai_model
 from shared import llm
 from shared.claims import InsuranceClaim
 from shared.serving import serve, service_name, terminal_errors
 
 
-@durable_function_tool(failure_error_function=keep_terminal_errors)
-async def calculate_metrics(tool_context: RunContextWrapper[InsuranceClaim], claim: InsuranceClaim) -> list[str]:
+async def calculate_metrics(tool_context: RunContext[InsuranceClaim], claim: InsuranceClaim) -> list[str]:
     """Check a claim: eligibility, cost against standard rates, fraud risk."""
-    if mismatch := tool_context.context.mismatch_with(claim):
+    if mismatch := tool_context.deps.mismatch_with(claim):
         return [mismatch]
     ctx = restate_context()
     checks = await restate.gather(*(ctx.service_call(handler, claim) for handler in HANDLERS.values()))
     return [await check for check in checks]
 
 
-agent = Agent[InsuranceClaim](
+claim_agent = Agent(
+    openai_model(),
     name="RemoteChecksClaimAgent",
-    model=openai_model(),
     instructions=llm.INSTRUCTIONS,
+    deps_type=InsuranceClaim,
     tools=[calculate_metrics],
 )
+agent = RestateAgent(claim_agent, run_options=llm.RETRIES)
 
 claim_service = restate.Service(service_name("RemoteChecksClaimAgent"), invocation_context_managers=[terminal_errors])
 
@@ -39,15 +40,9 @@ claim_service = restate.Service(service_name("RemoteChecksClaimAgent"), invocati
 @claim_service.handler()
 async def run(ctx: restate.Context, claim: InsuranceClaim) -> str:
     prompt = f"Claim: {claim.model_dump_json()}"
-    result = await DurableRunner.run(
-        agent,
-        prompt,
-        context=claim,
-        max_turns=llm.MAX_TURNS,
-        run_config=ONE_BY_ONE,
-        run_options=llm.RETRIES,
-    )
-    return llm.answer(result.final_output)
+    with agent.parallel_tool_call_execution_mode("sequential"):  # the same order on every replay
+        result = await agent.run(prompt, deps=claim, usage_limits=UsageLimits(request_limit=llm.MAX_TURNS))
+    return llm.answer(result.output)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Pydantic AI without Restate: the agent with which `tour bench` compares the durable one.
 
-uv run bench/plain/pydantic_ai_agent_plain.py
+uv run pydantic_ai_agent/twins/plain_agent.py
 """
 
 import asyncio
