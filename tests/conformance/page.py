@@ -14,8 +14,9 @@ from typing import Any
 
 import jinja2
 
+from bench.findings import CONFORMANCE, promises_kept
 from tests.conformance.grading import PROMISES
-from tour.report import CONFORMANCE, promises_kept, versions
+from tour.report import versions
 from tour.runtime.frameworks import FRAMEWORKS, ROOT
 
 PAGE = ROOT / "docs/conformance.md"
