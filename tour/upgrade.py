@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
-from lab.funds import Funds
+from lab.bank import Bank
 from shared.claims import sample_claims
 from tour.boot import say
 from tour.runtime import journal, processes, stack
@@ -200,7 +200,7 @@ class Upgrade:
         self.line(f"claim 2  cancel: the replay that undoes things fails, too: {again[:5]}, and paused.")
         await self.running.admin.patch(f"/invocations/{id}/kill")
         answer = await self.running.answer(id)
-        money = Funds(self.running.folder / "funds.sqlite").all().get(id)
+        money = Bank(self.running.folder / "funds.sqlite").all().get(id)
         self.line(f"         kill: the answer is {answer!r}. The money is still {money}.")
         new = (await self.running.admin.patch(f"/invocations/{id}/restart-as-new")).json()["new_invocation_id"]
         await self.until(lambda: self.waits(new))

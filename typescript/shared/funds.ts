@@ -3,7 +3,7 @@
 import { TerminalError } from "@restatedev/restate-sdk";
 import { servedBeside } from "./beside.ts";
 
-const bank = process.env.FUNDS_URL || (await servedBeside("lab.funds"));
+const bank = process.env.FUNDS_URL || (await servedBeside("lab.bank"));
 
 /** `reserved`. Throws: TerminalError when this key has been released: what is undone stays undone. */
 export async function reserveFunds(key: string, amount: number): Promise<string> {
