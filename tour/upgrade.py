@@ -36,16 +36,10 @@ from tour.runtime.processes import POLL, free_port
 from tour.runtime.stack import CHECKS, Stack
 from tour.tables import FittedTable
 
-STEPS = """\
-        ctx.run_typed("eligibility", check_eligibility, claim=claim),
-        ctx.run_typed("cost", compare_to_standard_rates, claim=claim),
-        fraud := ctx.run_typed("fraud", check_fraud, claim=claim),
-"""
-"""The lines of version 1 that change."""
+STEPS = "in CHECKS.items()}"
+"""The end of the line of version 1 that changes."""
 
-ELIGIBILITY, COST, FRAUD = STEPS.splitlines(keepends=True)
-
-BEGUN = (("eligibility", "cost", "fraud"), ("fraud", "eligibility", "cost"))
+BEGUN = (CHECKS, CHECKS[::-1])
 """The order in which the code of each version begins the checks."""
 
 SETTINGS = {
@@ -65,8 +59,8 @@ T = TypeVar("T")
 def version_2(source: str) -> str:
     """Version 2 of an agent's file: it begins with the fraud check. Raises: ValueError when that cannot be edited."""
     if source.count(STEPS) != 1:
-        raise ValueError(f"these lines are there {source.count(STEPS)} times, not once:\n{STEPS}")
-    return source.replace(STEPS, FRAUD + ELIGIBILITY + COST)
+        raise ValueError(f"this is there {source.count(STEPS)} times, not once: {STEPS}")
+    return source.replace(STEPS, "in reversed(CHECKS.items())}")
 
 
 async def run(frameworks: Sequence[Framework], console: Console) -> None:
