@@ -20,17 +20,6 @@ from tour.runtime.processes import free_port
 SERVED = ("restate-sdk[serde]", "hypercorn", "pydantic")
 """The packages that every agent in Python is served with."""
 
-PACKAGES: dict[str, tuple[str, ...]] = {
-    "openai_agents": (*SERVED, "openai-agents"),
-    "google_adk": (*SERVED, "google-adk", "google-genai"),
-    "pydantic_ai_agent": (*SERVED, "pydantic-ai-slim[openai,mcp]"),
-    "langchain_agent": (*SERVED, "langchain", "langchain-openai"),
-    "restate_loop": (*SERVED, "openai"),
-    "vercel_ai": ("@restatedev/restate-sdk", "@restatedev/vercel-ai-middleware", "ai", "@ai-sdk/openai", "zod"),
-    "typescript_loop": ("@restatedev/restate-sdk", "ai", "@ai-sdk/openai", "zod"),
-}
-"""The packages that an agent needs, by the name of its framework. What these need is found."""
-
 WHOLE_JOURNAL = Pattern(
     "whole-journal", "Restate's middleware alone", "../bench/whole_journal.py", FAN_OUT.service, "whole_journal"
 )
@@ -85,7 +74,7 @@ async def whole_journal(folder: Path, claim: InsuranceClaim) -> int:
 
 def sizes_of(framework: Framework) -> dict[str, int]:
     """The bytes of each package that a framework's agent needs, directly or through another one."""
-    return (_of_npm if framework.on_node else _of_python)(PACKAGES[framework.name])
+    return _of_npm(framework.packages) if framework.on_node else _of_python((*SERVED, *framework.packages))
 
 
 def _of_python(names: Sequence[str]) -> dict[str, int]:

@@ -18,6 +18,7 @@ from typing import Any, Literal
 
 import jinja2
 import psutil
+from packaging.requirements import Requirement
 from pydantic import BaseModel, ConfigDict
 
 from lab.ledger import Entry, Fault
@@ -30,16 +31,6 @@ from tour.runtime.evidence import Runs
 from tour.runtime.frameworks import BY_NAME, PYTHON, ROOT, Framework
 from tour.runtime.journal import Invocation
 
-PACKAGES = (
-    "restate-sdk",
-    "openai-agents",
-    "google-adk",
-    "google-genai",
-    "pydantic-ai-slim",
-    "langchain",
-    "langchain-openai",
-    "openai",
-)
 TERMS = (
     "retried: after a failure. interrupted: in flight when its process was killed. repeated: for another reason, "
     "such as a sibling's failure; must be 0. recovery: from the first fault until the step was done."
@@ -226,7 +217,8 @@ def report_of(
 def versions() -> dict[str, str]:
     """The installed versions of the SDKs and of the Restate server, by package name."""
     of_npm: dict[str, str] = json.loads((node.TYPESCRIPT / "package.json").read_text())["dependencies"]
-    of_python = {name: metadata.version(name) for name in PACKAGES}
+    names = ["restate-sdk", *(Requirement(each).name for framework in PYTHON for each in framework.packages)]
+    of_python = {name: metadata.version(name) for name in names}
     return of_python | {"restate-server": restate_server.VERSION} | of_npm
 
 

@@ -142,8 +142,7 @@ INSTEAD = {
         "it takes hours", test="tests/proof/million/test_million.py::test_a_part_of_today_s_storm"
     ),
     "uv run python -m tests.conformance.page": Instead("an hour", run="uv run python -m tests.conformance.page none"),
-    "TOUR_AGENT=openai_agents=tests/conformance/reference/openai_agents_reference.py "
-    "uv run pytest tests/conformance -k live": Instead(
+    "TOUR_AGENT=openai_agents=openai_agents/twins/documented_agent.py uv run pytest tests/conformance -k live": Instead(
         "many of its cases hang", test="tests/test_grading.py::test_an_agent_is_graded_by_promise"
     ),
     "uv run --group deploy python -m deploy.cluster": Instead(
@@ -156,7 +155,7 @@ INSTEAD = {
     "uv run --all-groups pytest tests/deploy/test_cluster.py -n0 -rP": Instead(
         "it would run these tests, too", test="tests/deploy/test_cluster.py::test_a_node_is_killed_under_load"
     ),
-    "diff openai_agents/parallel_tools_agent.py deploy/remote_checks/openai_agents_remote.py": Instead(
+    "diff openai_agents/parallel_tools_agent.py openai_agents/twins/remote_checks_agent.py": Instead(
         "the files differ", exit=1
     ),
     "uv run tour web --port 8071": Instead(

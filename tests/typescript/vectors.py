@@ -175,11 +175,11 @@ async def vectors() -> dict[str, Any]:
         ],
         "instructions": [llm.INSTRUCTIONS, llm.THREE_TOOLS_INSTRUCTIONS, llm.APPROVAL_INSTRUCTIONS],
         "specialists": {
-            "instructions": [specialists.MEDICAL, specialists.COST, specialists.FRAUD],
+            "instructions": [each.instructions for each in specialists.TEAM.values()],
             "claim": VALID | {"amount": 3000.5},  # a whole amount is written in another way
             "questions": {
                 topic: specialists.question(topic, submitted.model_copy(update={"amount": 3000.5}))
-                for topic in specialists.TOPICS
+                for topic in specialists.TEAM
             },
         },
         "usages": [[each, sum(usage(each))] for each in USAGES],
