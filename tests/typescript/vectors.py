@@ -13,13 +13,7 @@ from pydantic import ValidationError
 from durable.budget import Budget, usage
 from offline_model.schema import not_a_number
 from shared import llm, specialists
-from shared.checks import (
-    PLACES,
-    STANDARD_RATES,
-    check_eligibility,
-    check_fraud,
-    compare_to_standard_rates,
-)
+from shared.checks import CHECKS, PLACES, STANDARD_RATES
 from shared.claims import InsuranceClaim, sample_claims
 from shared.weather import WEATHER, get_weather
 
@@ -123,7 +117,7 @@ async def judge(body: str) -> dict[str, Any]:
         return {"refused": sorted({".".join(map(str, each["loc"])) or "body" for each in error.errors()})}
     except UnicodeEncodeError:
         return {"refused": ["body"]}
-    checks = [await check(claim) for check in (check_eligibility, compare_to_standard_rates, check_fraud)]
+    checks = [await check.function(claim) for check in CHECKS.values()]
     return {"claim": claim.model_dump(mode="json"), "checks": checks}
 
 
@@ -164,6 +158,7 @@ async def vectors() -> dict[str, Any]:
     submitted = InsuranceClaim.model_validate(VALID)
     return {
         "claims": {name: {"body": body, "expected": await judge(body)} for name, body in bodies().items()},
+        "checks": [[name, check.tool, check.description] for name, check in CHECKS.items()],
         "schema": {"fields": fields, "required": schema["required"]},
         "mismatches": [
             {

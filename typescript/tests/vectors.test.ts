@@ -6,6 +6,7 @@ import { test } from "node:test";
 import type { Context } from "@restatedev/restate-sdk";
 import { z } from "zod";
 import { type Budget, counted, limit } from "../shared/budget.ts";
+import { CHECKS } from "../shared/checks.ts";
 import { InsuranceClaim, mismatchWith } from "../shared/claims.ts";
 import { instructionsOf, question, SPECIALTIES } from "../shared/specialists.ts";
 import { getWeather } from "../shared/weather.ts";
@@ -20,6 +21,12 @@ const vectors = JSON.parse(printed.toString());
 for (const [name, { body, expected }] of Object.entries<{ body: string; expected: unknown }>(vectors.claims)) {
   test(`a claim: ${name}`, async () => assert.deepEqual(await judge(body), expected));
 }
+
+test("the checks", () =>
+  assert.deepEqual(
+    Object.entries(CHECKS).map(([name, { tool, description }]) => [name, tool, description]),
+    vectors.checks,
+  ));
 
 test("the schema that a model is shown", () => {
   const { properties, required } = z.toJSONSchema(InsuranceClaim);
