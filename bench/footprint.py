@@ -21,7 +21,7 @@ SERVED = ("restate-sdk[serde]", "hypercorn", "pydantic")
 """The packages that every agent in Python is served with."""
 
 WHOLE_JOURNAL = Pattern(
-    "whole-journal", "Restate's middleware alone", "../bench/whole_journal.py", FAN_OUT.service, "whole_journal"
+    "whole-journal", "Restate's middleware alone", "twins/whole_journal_agent.py", FAN_OUT.service, "whole_journal"
 )
 """The agent on Vercel AI without the middleware of ours, which spares the journal."""
 

@@ -1,13 +1,13 @@
 // Vercel AI SDK, without Restate: the agent with which `tour bench` compares the durable one.
 //
-// node typescript/bench/plain/vercel_ai_plain.ts
+// node typescript/vercel_ai/twins/plain_agent.ts
 
 import { generateText, isStepCount, tool } from "ai";
 import { z } from "zod";
-import { checkEligibility, checkFraud, compareToStandardRates } from "../../shared/checks.ts";
+import { servePlain } from "../../bench/serving.ts";
+import { CHECKS } from "../../shared/checks.ts";
 import { InsuranceClaim, mismatchWith } from "../../shared/claims.ts";
 import * as llm from "../../shared/llm.ts";
-import { servePlain } from "../serving.ts";
 
 const calculateMetrics = (submitted: InsuranceClaim) =>
   tool({
@@ -16,7 +16,7 @@ const calculateMetrics = (submitted: InsuranceClaim) =>
     execute: async ({ claim }) => {
       const mismatch = mismatchWith(submitted, claim);
       if (mismatch) return [mismatch];
-      return await Promise.all([checkEligibility(claim), compareToStandardRates(claim), checkFraud(claim)]);
+      return await Promise.all(Object.values(CHECKS).map(({ work }) => work(claim)));
     },
   });
 

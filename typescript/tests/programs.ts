@@ -1,10 +1,10 @@
-// Tools that are programs, as tests/durable/programs.py has them.
+// Tools that are programs: tests/durable/programs.py for the agents in `*/twins/programs.ts`.
 
 import * as restate from "@restatedev/restate-sdk";
 import { z } from "zod";
-import { inputOf } from "../../../shared/claims.ts";
-import { options, serve, serviceName } from "../../../shared/serving.ts";
-import type { Wait } from "../../../shared/tool_calls.ts";
+import { inputOf } from "../shared/claims.ts";
+import { options, serve, serviceName } from "../shared/serving.ts";
+import type { Wait } from "../shared/tool_calls.ts";
 
 type Command =
   | ["step", string]

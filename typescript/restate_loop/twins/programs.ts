@@ -1,8 +1,8 @@
 // No agent SDK: an agent whose tools are programs.
 
 import { RestatePromise } from "@restatedev/restate-sdk";
-import { defineTool, runAgent } from "../../../restate_loop/agent_loop.ts";
-import { perform, serveAgent, Tag, Work } from "./programs.ts";
+import { perform, serveAgent, Tag, Work } from "../../tests/programs.ts";
+import { defineTool, runAgent } from "../agent_loop.ts";
 
 const work = defineTool<undefined, typeof Work>({
   description: "Run a program.",

@@ -1,16 +1,17 @@
-// No agent SDK: one tool that calls three checks in a service of their own, in Python or in TypeScript.
+// No agent SDK: one tool that calls the checks in a service of their own, in Python or in TypeScript.
 //
 // Each call is an invocation of its own, which Restate retries alone.
 //
-// node typescript/deploy/remote_checks/typescript_loop_remote.ts
+// node typescript/restate_loop/twins/remote_checks_agent.ts
 
 import * as restate from "@restatedev/restate-sdk";
 import { z } from "zod";
-import { defineTool, runAgent } from "../../restate_loop/agent_loop.ts";
+import type { ClaimChecks } from "../../deploy/check_services.ts";
+import { CHECK_NAMES } from "../../shared/checks.ts";
 import { InsuranceClaim, inputOf, mismatchWith } from "../../shared/claims.ts";
 import * as llm from "../../shared/llm.ts";
 import { options, serve, serviceName } from "../../shared/serving.ts";
-import type { ClaimChecks } from "../check_services.ts";
+import { defineTool, runAgent } from "../agent_loop.ts";
 
 const Metrics = z.object({ claim: InsuranceClaim });
 
@@ -21,7 +22,7 @@ const calculate_metrics = defineTool<InsuranceClaim, typeof Metrics>({
     const mismatch = mismatchWith(submitted, claim);
     if (mismatch) return restate.RestatePromise.resolve([mismatch]);
     const checks = ctx.serviceClient<ClaimChecks>({ name: "ClaimChecks" });
-    return restate.RestatePromise.all([checks.eligibility(claim), checks.cost(claim), checks.fraud(claim)]);
+    return restate.RestatePromise.all(CHECK_NAMES.map((name) => checks[name](claim)));
   },
 });
 

@@ -1,13 +1,13 @@
 // No agent SDK, without Restate: the loop with which `tour bench` compares the durable one.
 //
-// node typescript/bench/plain/typescript_loop_plain.ts
+// node typescript/restate_loop/twins/plain_agent.ts
 
 import { generateText, type ModelMessage, type ToolSet, tool } from "ai";
 import { z } from "zod";
-import { checkEligibility, checkFraud, compareToStandardRates } from "../../shared/checks.ts";
+import { servePlain } from "../../bench/serving.ts";
+import { CHECKS } from "../../shared/checks.ts";
 import { InsuranceClaim, mismatchWith } from "../../shared/claims.ts";
 import * as llm from "../../shared/llm.ts";
-import { servePlain } from "../serving.ts";
 
 const Metrics: z.ZodType = z.object({ claim: InsuranceClaim });
 const tools: ToolSet = {
@@ -20,7 +20,7 @@ const tools: ToolSet = {
 async function calculateMetrics(claim: InsuranceClaim, submitted: InsuranceClaim): Promise<string[]> {
   const mismatch = mismatchWith(submitted, claim);
   if (mismatch) return [mismatch];
-  return await Promise.all([checkEligibility(claim), compareToStandardRates(claim), checkFraud(claim)]);
+  return await Promise.all(Object.values(CHECKS).map(({ work }) => work(claim)));
 }
 
 async function run(submitted: InsuranceClaim): Promise<string> {
