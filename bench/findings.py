@@ -4,7 +4,6 @@ uv run python -m bench.findings --repeat 5
 """
 
 import asyncio
-import json
 import statistics
 import tempfile
 from collections.abc import Sequence
@@ -30,29 +29,6 @@ TEMPLATES = jinja2.Environment(
 )
 MODEL_LATENCY, STEP_LATENCY = 0.3, 0.5
 
-CONFORMANCE = ROOT / "docs/conformance.json"
-"""The outcomes of the conformance suite (tests/conformance/page.py), of the documented pattern and of the tour's agent:
-`agents.<framework>.documented|tour.<promise>.<case>` is the error, or null for a case that passes."""
-
-
-def _graded() -> dict[str, Any]:
-    agents: dict[str, Any] = json.loads(CONFORMANCE.read_text())["agents"]
-    return agents
-
-
-def promises_kept() -> dict[str, list[str]]:
-    """By promise, for each framework: `11 → 17 of 17`, the cases passed as documented and by the tour's agent."""
-    agents = _graded()
-    kept: dict[str, list[str]] = {}
-    for kinds in agents.values():
-        for promise in kinds["tour"]:
-            kept.setdefault(promise, [])
-    for promise, cells in kept.items():
-        for kinds in agents.values():
-            documented, tour = (list(kinds[kind].get(promise, {}).values()) for kind in ("documented", "tour"))
-            cells.append(f"{documented.count(None)} → {tour.count(None)} of {len(tour)}" if tour else "")
-    return kept
-
 
 def findings(made: Report, needs: Sequence[Footprint], whole_journal: int) -> str:
     """The findings as Markdown: the content of docs/comparison.md. Takes two or more runs of each framework.
@@ -71,7 +47,6 @@ def findings(made: Report, needs: Sequence[Footprint], whole_journal: int) -> st
                 "total": total,
                 "added": total - (later[-1].model_calls * made.model_latency + made.step_latency) * 1000,
                 "first": first.total,
-                "parallelism": statistics.median(run.parallelism for run in later),
                 "last": later[-1],
             }
         )
@@ -83,8 +58,6 @@ def findings(made: Report, needs: Sequence[Footprint], whole_journal: int) -> st
         whole_journal=whole_journal,
         heaviest=max(rows, key=lambda row: row["last"].journal_bytes),
         lightest=min(rows, key=lambda row: row["last"].journal_bytes),
-        promises_kept=promises_kept(),
-        graded=[BY_NAME[name].title for name in _graded()],
         frugal=min(rows, key=lambda row: row["last"].tokens_read),
     )
 
