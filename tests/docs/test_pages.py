@@ -108,8 +108,9 @@ INSTEAD = {
         "thirty-five agents take long",
         run="COLUMNS=100 uv run tour compare --patterns --only openai_agents --svg docs/patterns.svg",
     ),
-    "uv run tour compare --repeat 5 --findings docs/comparison.md": Instead(
-        "it is compared with what it wrote there", test="tests/tour/test_tour.py::test_the_findings_have_not_drifted"
+    "uv run python -m bench.findings --repeat 5": Instead(
+        "it is compared with what it wrote there",
+        test="tests/bench/test_findings.py::test_the_findings_have_not_drifted",
     ),
     "uv run tour chaos --claims 200 --seed 1": Instead(
         "it takes minutes", test="tests/tour/test_chaos_live.py::test_a_small_storm_passes"
