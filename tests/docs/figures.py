@@ -78,8 +78,8 @@ def _answer(bench: Bench) -> str:
     faster = [each.title for each in peers if statistics.median(each.ratios_as_it_comes(p50)) < 0.95]
     return _bullets(
         [
-            f"Durability adds {_span(added)} ms to the median claim, which has five durable steps. A claim needs "
-            f"{_span(times, '{:.1f}')} times the CPU.",
+            f"Durability adds {_span(added)} ms to the median claim, which has five durable steps. It needs "
+            f"{_span(times, '{:.1f}')} times the CPU of the plain agent.",
             f"With one claim at a time, {_listed(slower)} take longer than Restate. On the SDK as it comes, Restate "
             f"takes longer than {_listed(faster)}.",
             f"A claim whose agent is killed and started again is answered {_span(restate, '{:.1f}')} s after the kill. "
@@ -237,7 +237,7 @@ def _documented(_: Bench) -> str:
     kept = documented.promises_kept()
     all_pass = [promise for promise, cells in kept.items() if all(_whole(cell) for cell in cells)]
     rows = ([f"{promise}: {PROMISES[promise]}", *cells] for promise, cells in kept.items() if promise not in all_pass)
-    return f"{_table('promise', titles, rows)}\n\nIt passes all cases of {_in_words(all_pass)}."
+    return f"{_table('promise', titles, rows)}\n\nThe pattern passes all cases of {_in_words(all_pass)}."
 
 
 def _whole(cell: str) -> bool:
