@@ -15,14 +15,12 @@ from bench.measuring import Block, Extent, Side, alternate, block, ratios
 from shared.claims import sample_claims
 from tour.runtime import processes, stack
 from tour.runtime.errors import TourError
-from tour.runtime.frameworks import FAN_OUT, Framework, Pattern
+from tour.runtime.frameworks import FAN_OUT, PLAIN, Framework, Pattern
 from tour.runtime.processes import free_port
 from tour.runtime.stack import Stack
 
 WARM_UP = 10
 """The number of claims that each side is sent before it is measured."""
-
-PLAIN = Pattern("plain", "without Restate", "../bench/plain/{name}_plain.py", "")
 
 
 class Cost(BaseModel):

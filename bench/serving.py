@@ -17,10 +17,15 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
+from lab.observed import observed
+from shared import checks
 from shared.claims import InsuranceClaim, invalid
 from shared.serving import serve_app
 
 Claim = TypeVar("Claim", bound=InsuranceClaim)
+
+CHECKS = {name: observed(name)(check.function) for name, check in checks.CHECKS.items()}
+"""The checks, watched by the lab: an agent on Restate has this from `shared.serving`."""
 
 
 def serve_http(

@@ -3,9 +3,11 @@
 uv run deploy/check_services.py
 """
 
+from collections.abc import Awaitable, Callable
+
 import restate
 
-from shared.checks import check_eligibility, check_fraud, compare_to_standard_rates
+from shared.checks import CHECKS, Check
 from shared.claims import InsuranceClaim
 from shared.serving import serve, terminal_errors
 
@@ -13,19 +15,15 @@ from shared.serving import serve, terminal_errors
 claim_checks = restate.Service("ClaimChecks", invocation_context_managers=[terminal_errors])
 
 
-@claim_checks.handler()
-async def eligibility(ctx: restate.Context, claim: InsuranceClaim) -> str:
-    return await ctx.run_typed("eligibility", check_eligibility, claim=claim)
+def handler(check: Check) -> Callable[[restate.Context, InsuranceClaim], Awaitable[str]]:
+    @claim_checks.handler(check.name)
+    async def run(ctx: restate.Context, claim: InsuranceClaim) -> str:
+        return await ctx.run_typed(check.name, check.function, claim=claim)
+
+    return run
 
 
-@claim_checks.handler()
-async def cost(ctx: restate.Context, claim: InsuranceClaim) -> str:
-    return await ctx.run_typed("cost", compare_to_standard_rates, claim=claim)
-
-
-@claim_checks.handler()
-async def fraud(ctx: restate.Context, claim: InsuranceClaim) -> str:
-    return await ctx.run_typed("fraud", check_fraud, claim=claim)
+HANDLERS = {name: handler(check) for name, check in CHECKS.items()}
 
 
 if __name__ == "__main__":

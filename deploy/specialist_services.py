@@ -14,12 +14,10 @@ import restate
 from agents import Agent, RunContextWrapper
 from restate.ext.openai import DurableRunner, durable_function_tool, restate_context
 
-from durable.held_steps import hold_failures
-from openai_agents.model import openai_model
-from openai_agents.tool_calls import ONE_BY_ONE, keep_terminal_errors
+from openai_agents.sdk import ONE_BY_ONE, keep_terminal_errors, openai_model
 from shared import llm
 from shared.claims import InsuranceClaim
-from shared.serving import serve, service_name, terminal_errors
+from shared.serving import GUARDS, serve, service_name
 from shared.specialists import Specialty, reports_of, within_budget
 
 SERVICES: dict[Specialty, str] = {
@@ -46,7 +44,7 @@ agent = Agent[InsuranceClaim](
 
 claim_service = restate.Service(
     service_name("SpecialistServicesClaimAgent"),
-    invocation_context_managers=[hold_failures, within_budget, terminal_errors],
+    invocation_context_managers=[*GUARDS, within_budget],
 )
 
 

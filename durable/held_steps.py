@@ -27,7 +27,6 @@ from restate.serde import BytesSerde, Serde
 from restate.server_context import DisconnectedException, ServerDurableFuture, ServerInvocationContext
 from restate.vm import UnresolvedFuture
 
-import durable.quick_gather
 import durable.turnstile  # noqa: F401 - ids that repeat would freeze the process
 from durable.budget import MODEL_CALLS, Budget, usage
 from durable.draining import MODEL_CALLS_IN_FLIGHT

@@ -11,19 +11,17 @@ from google.adk.tools.tool_context import ToolContext
 from google.genai import types
 from restate.ext.adk import RestatePlugin, restate_context
 
-from durable.held_steps import hold_failures
-from google_adk.model import GeminiAskedAgain, answer_of
+from google_adk.sdk import answer_of, gemini, refuse_unknown_tool, submitted
 from google_adk.sessions import CompactedSessionService, compaction
-from google_adk.tool_calls import refuse_unknown_tool
 from shared import llm
 from shared.checks import check_eligibility, check_fraud, compare_to_standard_rates
 from shared.claims import InsuranceClaim, SessionClaim
-from shared.serving import serve, service_name, terminal_errors
+from shared.serving import GUARDS, serve, service_name
 
 
 async def calculate_metrics(claim: InsuranceClaim, tool_context: ToolContext) -> list[str]:
     """Check a claim: eligibility, cost against standard rates, fraud risk."""
-    if mismatch := InsuranceClaim.model_validate(tool_context.state["claim"]).mismatch_with(claim):
+    if mismatch := submitted(tool_context).mismatch_with(claim):
         return [mismatch]
     ctx = restate_context()
     checks = await restate.gather(
@@ -34,7 +32,7 @@ async def calculate_metrics(claim: InsuranceClaim, tool_context: ToolContext) ->
     return [await check for check in checks]
 
 
-model = GeminiAskedAgain(model=llm.gemini_model(), client_kwargs=llm.gemini_client())
+model = gemini()
 agent = LlmAgent(
     name="ParallelToolClaimAgent",
     model=model,
@@ -52,7 +50,7 @@ runner = Runner(app=app, session_service=CompactedSessionService())
 
 claim_service = restate.VirtualObject(
     service_name("ParallelToolClaimAgent"),
-    invocation_context_managers=[hold_failures, terminal_errors],
+    invocation_context_managers=GUARDS,
     state_preload=False,
 )
 

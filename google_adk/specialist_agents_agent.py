@@ -3,7 +3,6 @@
 uv run google_adk/specialist_agents_agent.py
 """
 
-from collections.abc import Awaitable, Callable
 from functools import partial
 
 import restate
@@ -16,68 +15,26 @@ from google.genai import types
 from restate.ext.adk import RestatePlugin, restate_context
 
 from durable.branches import branches
-from durable.held_steps import hold_failures
-from google_adk.model import GeminiAskedAgain, answer_of
-from google_adk.sessions import CompactedSessionService, compaction
-from google_adk.tool_calls import refuse_unknown_tool
-from shared import checks, llm
+from google_adk.check_tools import CHECK_TOOLS
+from google_adk.sdk import answer_of, claim_runner, decide, gemini, refuse_unknown_tool, submitted
+from shared import llm
 from shared.claims import InsuranceClaim, SessionClaim
-from shared.serving import serve, service_name, terminal_errors
-from shared.specialists import (
-    COST,
-    FRAUD,
-    MEDICAL,
-    REPORTS,
-    Assignment,
-    Report,
-    Specialty,
-    question,
-    reported,
-    within_budget,
-)
+from shared.serving import GUARDS, serve, service_name
+from shared.specialists import REPORTS, TEAM, Specialist, Specialty, question, specialist_service, within_budget
 
 
-async def check_eligibility(claim: InsuranceClaim, tool_context: ToolContext) -> str:
-    """Is the treatment covered, at this place, on this day?"""
-    if mismatch := InsuranceClaim.model_validate(tool_context.state["claim"]).mismatch_with(claim):
-        return mismatch
-    return await restate_context().run_typed("eligibility", checks.check_eligibility, claim=claim)
-
-
-async def compare_to_standard_rates(claim: InsuranceClaim, tool_context: ToolContext) -> str:
-    """Is the amount reasonable?"""
-    if mismatch := InsuranceClaim.model_validate(tool_context.state["claim"]).mismatch_with(claim):
-        return mismatch
-    return await restate_context().run_typed("cost", checks.compare_to_standard_rates, claim=claim)
-
-
-async def check_fraud(claim: InsuranceClaim, tool_context: ToolContext) -> str:
-    """How high is the risk of fraud?"""
-    if mismatch := InsuranceClaim.model_validate(tool_context.state["claim"]).mismatch_with(claim):
-        return mismatch
-    return await restate_context().run_typed("fraud", checks.check_fraud, claim=claim)
-
-
-def gemini(role: str = "") -> GeminiAskedAgain:
-    return GeminiAskedAgain(model=llm.gemini_model(role), client_kwargs=llm.gemini_client())
-
-
-def specialist(specialty: Specialty, instructions: str, tool: Callable[..., Awaitable[str]]) -> App:
+def app(specialty: Specialty, specialist: Specialist) -> App:
     agent = LlmAgent(
         name=specialty,
         model=gemini(specialty),
-        instruction=instructions,
-        tools=[tool],
+        instruction=specialist.instructions,
+        tools=[CHECK_TOOLS[specialist.check]],
         before_tool_callback=refuse_unknown_tool,
     )
     return App(name="specialists", root_agent=agent, plugins=[RestatePlugin(run_options=llm.RETRIES)])
 
 
-SPECIALISTS: dict[Specialty, App] = {
-    "medical": specialist("medical", MEDICAL, check_eligibility),
-    "cost": specialist("cost", COST, compare_to_standard_rates),
-    "fraud": specialist("fraud", FRAUD, check_fraud),
-}
+specialists = {specialty: app(specialty, specialist) for specialty, specialist in TEAM.items()}
 
 
 async def ask(specialty: Specialty, claim: InsuranceClaim) -> str:
@@ -85,7 +42,7 @@ async def ask(specialty: Specialty, claim: InsuranceClaim) -> str:
     session = await sessions.create_session(
         app_name="specialists", user_id="claim agent", state={"claim": claim.model_dump(mode="json")}
     )
-    events = Runner(app=SPECIALISTS[specialty], session_service=sessions).run_async(
+    events = Runner(app=specialists[specialty], session_service=sessions).run_async(
         user_id=session.user_id,
         session_id=session.id,
         new_message=types.Content(role="user", parts=[types.Part(text=question(specialty, claim))]),
@@ -95,9 +52,9 @@ async def ask(specialty: Specialty, claim: InsuranceClaim) -> str:
 
 async def calculate_metrics(claim: InsuranceClaim, tool_context: ToolContext) -> list[str]:
     """Ask the specialists about a claim: medical necessity, cost, fraud risk."""
-    if mismatch := InsuranceClaim.model_validate(tool_context.state["claim"]).mismatch_with(claim):
+    if mismatch := submitted(tool_context).mismatch_with(claim):
         return [mismatch]
-    work = {specialty: partial(ask, specialty, claim) for specialty in SPECIALISTS}
+    work = {specialty: partial(ask, specialty, claim) for specialty in specialists}
     return await branches(restate_context(), work, key=REPORTS)
 
 
@@ -109,41 +66,19 @@ agent = LlmAgent(
     tools=[calculate_metrics],
     before_tool_callback=refuse_unknown_tool,
 )
-app = App(
-    name="claims",
-    root_agent=agent,
-    plugins=[RestatePlugin(run_options=llm.RETRIES)],
-    events_compaction_config=compaction(model),
-)
-runner = Runner(app=app, session_service=CompactedSessionService())
+runner = claim_runner(agent, model, RestatePlugin(run_options=llm.RETRIES))
 
 claim_service = restate.VirtualObject(
     service_name("SpecialistAgentsClaimAgent"),
-    invocation_context_managers=[hold_failures, within_budget, terminal_errors],
+    invocation_context_managers=[*GUARDS, within_budget],
     state_preload=False,
-)
-specialist_service = restate.Service(
-    service_name("ClaimSpecialists"),
-    invocation_context_managers=[hold_failures, terminal_errors],
 )
 
 
 @claim_service.handler()
 async def run(ctx: restate.ObjectContext, claim: SessionClaim) -> str:
-    prompt = f"Claim: {claim.claim.model_dump_json()}"
-    events = runner.run_async(
-        user_id=ctx.key(),
-        session_id=claim.session_id,
-        state_delta={"claim": claim.claim.model_dump(mode="json")},
-        new_message=types.Content(role="user", parts=[types.Part(text=prompt)]),
-    )
-    return await answer_of(events)
-
-
-@specialist_service.handler()
-async def report(ctx: restate.Context, assignment: Assignment) -> Report:
-    return await reported(ctx, assignment, ask(assignment.specialty, assignment.claim))
+    return await decide(runner, ctx, claim)
 
 
 if __name__ == "__main__":
-    serve(claim_service, specialist_service)
+    serve(claim_service, specialist_service(ask))

@@ -5,55 +5,24 @@ uv run langchain_agent/parallel_tool_calls_agent.py
 
 import restate
 from langchain.agents import create_agent
-from langchain.tools import ToolRuntime, tool
-from restate.ext.langchain import restate_context
 
 from durable.adapters.langchain import ParallelRestateMiddleware
-from durable.held_steps import hold_failures
-from langchain_agent.model import openai_model
-from langchain_agent.tool_calls import AskAgain
-from shared import checks, llm
+from langchain_agent.check_tools import CHECK_TOOLS
+from langchain_agent.sdk import AskAgain, openai_model
+from shared import llm
 from shared.claims import InsuranceClaim
-from shared.serving import serve, service_name, terminal_errors
-
-
-@tool
-async def check_eligibility(claim: InsuranceClaim, runtime: ToolRuntime[InsuranceClaim]) -> str:
-    """Is the treatment covered, at this place, on this day?"""
-    if mismatch := runtime.context.mismatch_with(claim):
-        return mismatch
-    return await restate_context().run_typed("eligibility", checks.check_eligibility, claim=claim)
-
-
-@tool
-async def compare_to_standard_rates(claim: InsuranceClaim, runtime: ToolRuntime[InsuranceClaim]) -> str:
-    """Is the amount reasonable?"""
-    if mismatch := runtime.context.mismatch_with(claim):
-        return mismatch
-    return await restate_context().run_typed("cost", checks.compare_to_standard_rates, claim=claim)
-
-
-@tool
-async def check_fraud(claim: InsuranceClaim, runtime: ToolRuntime[InsuranceClaim]) -> str:
-    """How high is the risk of fraud?"""
-    if mismatch := runtime.context.mismatch_with(claim):
-        return mismatch
-    return await restate_context().run_typed("fraud", checks.check_fraud, claim=claim)
-
+from shared.serving import GUARDS, serve, service_name
 
 agent = create_agent(
     name="ParallelToolCallsClaimAgent",
     model=openai_model(),
     system_prompt=llm.THREE_TOOLS_INSTRUCTIONS,
-    tools=[check_eligibility, compare_to_standard_rates, check_fraud],
+    tools=[*CHECK_TOOLS.values()],
     context_schema=InsuranceClaim,
     middleware=[AskAgain(), ParallelRestateMiddleware(run_options=llm.RETRIES)],
 )
 
-claim_service = restate.Service(
-    service_name("ParallelToolCallsClaimAgent"),
-    invocation_context_managers=[hold_failures, terminal_errors],
-)
+claim_service = restate.Service(service_name("ParallelToolCallsClaimAgent"), invocation_context_managers=GUARDS)
 
 
 @claim_service.handler()

@@ -8,13 +8,11 @@ from langchain.agents import create_agent
 from langchain.tools import ToolRuntime, tool
 from restate.ext.langchain import RestateMiddleware, restate_context
 
-from durable.held_steps import hold_failures
-from langchain_agent.model import openai_model
-from langchain_agent.tool_calls import AskAgain
+from langchain_agent.sdk import AskAgain, openai_model
 from shared import llm
 from shared.checks import check_eligibility, check_fraud, compare_to_standard_rates
 from shared.claims import InsuranceClaim
-from shared.serving import serve, service_name, terminal_errors
+from shared.serving import GUARDS, serve, service_name
 
 
 @tool
@@ -40,10 +38,7 @@ agent = create_agent(
     middleware=[AskAgain(), RestateMiddleware(run_options=llm.RETRIES)],
 )
 
-claim_service = restate.Service(
-    service_name("ParallelToolClaimAgent"),
-    invocation_context_managers=[hold_failures, terminal_errors],
-)
+claim_service = restate.Service(service_name("ParallelToolClaimAgent"), invocation_context_managers=GUARDS)
 
 
 @claim_service.handler()

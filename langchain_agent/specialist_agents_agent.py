@@ -13,48 +13,12 @@ from restate.ext.langchain import restate_context
 
 from durable.adapters.langchain import ParallelRestateMiddleware
 from durable.branches import branches
-from durable.held_steps import hold_failures
-from langchain_agent.model import openai_model
-from langchain_agent.tool_calls import AskAgain
-from shared import checks, llm
+from langchain_agent.check_tools import CHECK_TOOLS
+from langchain_agent.sdk import AskAgain, openai_model
+from shared import llm
 from shared.claims import InsuranceClaim
-from shared.serving import serve, service_name, terminal_errors
-from shared.specialists import (
-    COST,
-    FRAUD,
-    MEDICAL,
-    REPORTS,
-    Assignment,
-    Report,
-    Specialty,
-    question,
-    reported,
-    within_budget,
-)
-
-
-@tool
-async def check_eligibility(claim: InsuranceClaim, runtime: ToolRuntime[InsuranceClaim]) -> str:
-    """Is the treatment covered, at this place, on this day?"""
-    if mismatch := runtime.context.mismatch_with(claim):
-        return mismatch
-    return await restate_context().run_typed("eligibility", checks.check_eligibility, claim=claim)
-
-
-@tool
-async def compare_to_standard_rates(claim: InsuranceClaim, runtime: ToolRuntime[InsuranceClaim]) -> str:
-    """Is the amount reasonable?"""
-    if mismatch := runtime.context.mismatch_with(claim):
-        return mismatch
-    return await restate_context().run_typed("cost", checks.compare_to_standard_rates, claim=claim)
-
-
-@tool
-async def check_fraud(claim: InsuranceClaim, runtime: ToolRuntime[InsuranceClaim]) -> str:
-    """How high is the risk of fraud?"""
-    if mismatch := runtime.context.mismatch_with(claim):
-        return mismatch
-    return await restate_context().run_typed("fraud", checks.check_fraud, claim=claim)
+from shared.serving import GUARDS, serve, service_name
+from shared.specialists import REPORTS, TEAM, Specialty, question, specialist_service, within_budget
 
 
 def durable_agent(name: str, role: str, instructions: str, tool: BaseTool) -> Any:
@@ -69,10 +33,11 @@ def durable_agent(name: str, role: str, instructions: str, tool: BaseTool) -> An
     )
 
 
-SPECIALISTS: dict[Specialty, Any] = {
-    "medical": durable_agent("MedicalSpecialist", "medical", MEDICAL, check_eligibility),
-    "cost": durable_agent("CostSpecialist", "cost", COST, compare_to_standard_rates),
-    "fraud": durable_agent("FraudSpecialist", "fraud", FRAUD, check_fraud),
+specialists = {
+    specialty: durable_agent(
+        f"{specialty.title()}Specialist", specialty, specialist.instructions, CHECK_TOOLS[specialist.check]
+    )
+    for specialty, specialist in TEAM.items()
 }
 
 
@@ -88,7 +53,7 @@ async def answer(agent: Any, prompt: str, claim: InsuranceClaim) -> str:
 
 
 async def ask(specialty: Specialty, claim: InsuranceClaim) -> str:
-    return await answer(SPECIALISTS[specialty], question(specialty, claim), claim)
+    return await answer(specialists[specialty], question(specialty, claim), claim)
 
 
 @tool
@@ -96,7 +61,7 @@ async def calculate_metrics(claim: InsuranceClaim, runtime: ToolRuntime[Insuranc
     """Ask the specialists about a claim: medical necessity, cost, fraud risk."""
     if mismatch := runtime.context.mismatch_with(claim):
         return [mismatch]
-    work = {specialty: partial(ask, specialty, claim) for specialty in SPECIALISTS}
+    work = {specialty: partial(ask, specialty, claim) for specialty in specialists}
     return await branches(restate_context(), work, key=REPORTS)
 
 
@@ -104,11 +69,7 @@ agent = durable_agent("SpecialistAgentsClaimAgent", "", llm.INSTRUCTIONS, calcul
 
 claim_service = restate.Service(
     service_name("SpecialistAgentsClaimAgent"),
-    invocation_context_managers=[hold_failures, within_budget, terminal_errors],
-)
-specialist_service = restate.Service(
-    service_name("ClaimSpecialists"),
-    invocation_context_managers=[hold_failures, terminal_errors],
+    invocation_context_managers=[*GUARDS, within_budget],
 )
 
 
@@ -117,10 +78,5 @@ async def run(ctx: restate.Context, claim: InsuranceClaim) -> str:
     return await answer(agent, f"Claim: {claim.model_dump_json()}", claim)
 
 
-@specialist_service.handler()
-async def report(ctx: restate.Context, assignment: Assignment) -> Report:
-    return await reported(ctx, assignment, ask(assignment.specialty, assignment.claim))
-
-
 if __name__ == "__main__":
-    serve(claim_service, specialist_service)
+    serve(claim_service, specialist_service(ask))

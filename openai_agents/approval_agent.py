@@ -7,14 +7,12 @@ import restate
 from agents import Agent, RunContextWrapper
 from restate.ext.openai import DurableRunner, durable_function_tool, restate_context
 
-from durable.held_steps import hold_failures
-from openai_agents.model import openai_model
-from openai_agents.tool_calls import ONE_BY_ONE, keep_terminal_errors
+from openai_agents.sdk import ONE_BY_ONE, keep_terminal_errors, openai_model
 from shared import llm
 from shared.approval import approval, ask_a_person, why_a_person, withdrawn_with_the_claim
-from shared.checks import check_eligibility, check_fraud, compare_to_standard_rates
+from shared.checks import CHECKS
 from shared.claims import InsuranceClaim
-from shared.serving import serve, service_name, terminal_errors
+from shared.serving import GUARDS, serve, service_name
 
 
 @durable_function_tool(failure_error_function=keep_terminal_errors)
@@ -23,13 +21,10 @@ async def calculate_metrics(tool_context: RunContextWrapper[InsuranceClaim], cla
     if mismatch := tool_context.context.mismatch_with(claim):
         return [mismatch]
     ctx = restate_context()
-    steps = [
-        ctx.run_typed("eligibility", check_eligibility, claim=claim),
-        ctx.run_typed("cost", compare_to_standard_rates, claim=claim),
-        fraud := ctx.run_typed("fraud", check_fraud, claim=claim),
-    ]
+    checks = {name: ctx.run_typed(name, check.function, claim=claim) for name, check in CHECKS.items()}
+    steps = [*checks.values()]
     async for step in restate.as_completed(*steps):
-        if step is fraud and (why := why_a_person(claim, await fraud)):
+        if step is checks["fraud"] and (why := why_a_person(claim, await step)):
             steps += [ask_a_person(ctx, claim, why)]  # the other checks go on meanwhile
     return [await step for step in steps]
 
@@ -43,7 +38,7 @@ agent = Agent[InsuranceClaim](
 
 claim_service = restate.Service(
     service_name("ApprovalClaimAgent"),
-    invocation_context_managers=[withdrawn_with_the_claim, hold_failures, terminal_errors],
+    invocation_context_managers=[withdrawn_with_the_claim, *GUARDS],
 )
 
 

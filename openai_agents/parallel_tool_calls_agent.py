@@ -4,55 +4,23 @@ uv run openai_agents/parallel_tool_calls_agent.py
 """
 
 import restate
-from agents import Agent, RunContextWrapper
-from restate.ext.openai import durable_function_tool, restate_context
+from agents import Agent
 
 from durable.adapters.openai_agents import ParallelRunner
-from durable.held_steps import hold_failures
-from openai_agents.model import openai_model
-from openai_agents.tool_calls import AT_ONCE, keep_terminal_errors
-from shared import checks, llm
+from openai_agents.check_tools import CHECK_TOOLS
+from openai_agents.sdk import AT_ONCE, openai_model
+from shared import llm
 from shared.claims import InsuranceClaim
-from shared.serving import serve, service_name, terminal_errors
-
-durable_tool = durable_function_tool(failure_error_function=keep_terminal_errors)
-
-
-@durable_tool
-async def check_eligibility(tool_context: RunContextWrapper[InsuranceClaim], claim: InsuranceClaim) -> str:
-    """Is the treatment covered, at this place, on this day?"""
-    if mismatch := tool_context.context.mismatch_with(claim):
-        return mismatch
-    return await restate_context().run_typed("eligibility", checks.check_eligibility, claim=claim)
-
-
-@durable_tool
-async def compare_to_standard_rates(tool_context: RunContextWrapper[InsuranceClaim], claim: InsuranceClaim) -> str:
-    """Is the amount reasonable?"""
-    if mismatch := tool_context.context.mismatch_with(claim):
-        return mismatch
-    return await restate_context().run_typed("cost", checks.compare_to_standard_rates, claim=claim)
-
-
-@durable_tool
-async def check_fraud(tool_context: RunContextWrapper[InsuranceClaim], claim: InsuranceClaim) -> str:
-    """How high is the risk of fraud?"""
-    if mismatch := tool_context.context.mismatch_with(claim):
-        return mismatch
-    return await restate_context().run_typed("fraud", checks.check_fraud, claim=claim)
-
+from shared.serving import GUARDS, serve, service_name
 
 agent = Agent[InsuranceClaim](
     name="ParallelToolCallsClaimAgent",
     model=openai_model(),
     instructions=llm.THREE_TOOLS_INSTRUCTIONS,
-    tools=[check_eligibility, compare_to_standard_rates, check_fraud],
+    tools=[*CHECK_TOOLS.values()],
 )
 
-claim_service = restate.Service(
-    service_name("ParallelToolCallsClaimAgent"),
-    invocation_context_managers=[hold_failures, terminal_errors],
-)
+claim_service = restate.Service(service_name("ParallelToolCallsClaimAgent"), invocation_context_managers=GUARDS)
 
 
 @claim_service.handler()

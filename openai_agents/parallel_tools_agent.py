@@ -7,13 +7,11 @@ import restate
 from agents import Agent, RunContextWrapper
 from restate.ext.openai import DurableRunner, durable_function_tool, restate_context
 
-from durable.held_steps import hold_failures
-from openai_agents.model import openai_model
-from openai_agents.tool_calls import ONE_BY_ONE, keep_terminal_errors
+from openai_agents.sdk import ONE_BY_ONE, keep_terminal_errors, openai_model
 from shared import llm
 from shared.checks import check_eligibility, check_fraud, compare_to_standard_rates
 from shared.claims import InsuranceClaim
-from shared.serving import serve, service_name, terminal_errors
+from shared.serving import GUARDS, serve, service_name
 
 
 @durable_function_tool(failure_error_function=keep_terminal_errors)
@@ -37,10 +35,7 @@ agent = Agent[InsuranceClaim](
     tools=[calculate_metrics],
 )
 
-claim_service = restate.Service(
-    service_name("ParallelToolClaimAgent"),
-    invocation_context_managers=[hold_failures, terminal_errors],
-)
+claim_service = restate.Service(service_name("ParallelToolClaimAgent"), invocation_context_managers=GUARDS)
 
 
 @claim_service.handler()

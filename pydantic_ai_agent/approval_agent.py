@@ -7,13 +7,12 @@ import restate
 from pydantic_ai import Agent, RunContext, UsageLimits
 from restate.ext.pydantic import RestateAgent, restate_context
 
-from durable.held_steps import hold_failures
-from pydantic_ai_agent.model import openai_model
+from pydantic_ai_agent.sdk import openai_model
 from shared import llm
 from shared.approval import approval, ask_a_person, why_a_person, withdrawn_with_the_claim
-from shared.checks import check_eligibility, check_fraud, compare_to_standard_rates
+from shared.checks import CHECKS
 from shared.claims import InsuranceClaim
-from shared.serving import serve, service_name, terminal_errors
+from shared.serving import GUARDS, serve, service_name
 
 
 async def calculate_metrics(tool_context: RunContext[InsuranceClaim], claim: InsuranceClaim) -> list[str]:
@@ -21,13 +20,10 @@ async def calculate_metrics(tool_context: RunContext[InsuranceClaim], claim: Ins
     if mismatch := tool_context.deps.mismatch_with(claim):
         return [mismatch]
     ctx = restate_context()
-    steps = [
-        ctx.run_typed("eligibility", check_eligibility, claim=claim),
-        ctx.run_typed("cost", compare_to_standard_rates, claim=claim),
-        fraud := ctx.run_typed("fraud", check_fraud, claim=claim),
-    ]
+    checks = {name: ctx.run_typed(name, check.function, claim=claim) for name, check in CHECKS.items()}
+    steps = [*checks.values()]
     async for step in restate.as_completed(*steps):
-        if step is fraud and (why := why_a_person(claim, await fraud)):
+        if step is checks["fraud"] and (why := why_a_person(claim, await step)):
             steps += [ask_a_person(ctx, claim, why)]  # the other checks go on meanwhile
     return [await step for step in steps]
 
@@ -43,7 +39,7 @@ agent = RestateAgent(claim_agent, run_options=llm.RETRIES)
 
 claim_service = restate.Service(
     service_name("ApprovalClaimAgent"),
-    invocation_context_managers=[withdrawn_with_the_claim, hold_failures, terminal_errors],
+    invocation_context_managers=[withdrawn_with_the_claim, *GUARDS],
 )
 
 

@@ -4,52 +4,27 @@ uv run pydantic_ai_agent/parallel_tool_calls_agent.py
 """
 
 import restate
-from pydantic_ai import Agent, RunContext, UsageLimits
-from restate.ext.pydantic import RestateAgent, restate_context
+from pydantic_ai import Agent, UsageLimits
+from restate.ext.pydantic import RestateAgent
 
 from durable.adapters.pydantic_ai import ParallelToolCalls
-from durable.held_steps import hold_failures
-from pydantic_ai_agent.model import openai_model
-from shared import checks, llm
+from pydantic_ai_agent.check_tools import CHECK_TOOLS
+from pydantic_ai_agent.sdk import openai_model
+from shared import llm
 from shared.claims import InsuranceClaim
-from shared.serving import serve, service_name, terminal_errors
-
-
-async def check_eligibility(tool_context: RunContext[InsuranceClaim], claim: InsuranceClaim) -> str:
-    """Is the treatment covered, at this place, on this day?"""
-    if mismatch := tool_context.deps.mismatch_with(claim):
-        return mismatch
-    return await restate_context().run_typed("eligibility", checks.check_eligibility, claim=claim)
-
-
-async def compare_to_standard_rates(tool_context: RunContext[InsuranceClaim], claim: InsuranceClaim) -> str:
-    """Is the amount reasonable?"""
-    if mismatch := tool_context.deps.mismatch_with(claim):
-        return mismatch
-    return await restate_context().run_typed("cost", checks.compare_to_standard_rates, claim=claim)
-
-
-async def check_fraud(tool_context: RunContext[InsuranceClaim], claim: InsuranceClaim) -> str:
-    """How high is the risk of fraud?"""
-    if mismatch := tool_context.deps.mismatch_with(claim):
-        return mismatch
-    return await restate_context().run_typed("fraud", checks.check_fraud, claim=claim)
-
+from shared.serving import GUARDS, serve, service_name
 
 claim_agent = Agent(
     openai_model(),
     name="ParallelToolCallsClaimAgent",
     instructions=llm.THREE_TOOLS_INSTRUCTIONS,
     deps_type=InsuranceClaim,
-    tools=[check_eligibility, compare_to_standard_rates, check_fraud],
+    tools=[*CHECK_TOOLS.values()],
     capabilities=[ParallelToolCalls()],
 )
 agent = RestateAgent(claim_agent, run_options=llm.RETRIES)
 
-claim_service = restate.Service(
-    service_name("ParallelToolCallsClaimAgent"),
-    invocation_context_managers=[hold_failures, terminal_errors],
-)
+claim_service = restate.Service(service_name("ParallelToolCallsClaimAgent"), invocation_context_managers=GUARDS)
 
 
 @claim_service.handler()

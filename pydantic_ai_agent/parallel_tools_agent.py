@@ -7,12 +7,11 @@ import restate
 from pydantic_ai import Agent, RunContext, UsageLimits
 from restate.ext.pydantic import RestateAgent, restate_context
 
-from durable.held_steps import hold_failures
-from pydantic_ai_agent.model import openai_model
+from pydantic_ai_agent.sdk import openai_model
 from shared import llm
 from shared.checks import check_eligibility, check_fraud, compare_to_standard_rates
 from shared.claims import InsuranceClaim
-from shared.serving import serve, service_name, terminal_errors
+from shared.serving import GUARDS, serve, service_name
 
 
 async def calculate_metrics(tool_context: RunContext[InsuranceClaim], claim: InsuranceClaim) -> list[str]:
@@ -37,10 +36,7 @@ claim_agent = Agent(
 )
 agent = RestateAgent(claim_agent, run_options=llm.RETRIES)
 
-claim_service = restate.Service(
-    service_name("ParallelToolClaimAgent"),
-    invocation_context_managers=[hold_failures, terminal_errors],
-)
+claim_service = restate.Service(service_name("ParallelToolClaimAgent"), invocation_context_managers=GUARDS)
 
 
 @claim_service.handler()

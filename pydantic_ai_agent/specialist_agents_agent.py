@@ -6,53 +6,20 @@ uv run pydantic_ai_agent/specialist_agents_agent.py
 from functools import partial
 
 import restate
-from pydantic_ai import Agent, RunContext, UsageLimits
-from pydantic_ai.tools import ToolFuncContext
+from pydantic_ai import Agent, RunContext, Tool, UsageLimits
 from restate.ext.pydantic import RestateAgent, restate_context
 
 from durable.branches import branches
-from durable.held_steps import hold_failures
-from pydantic_ai_agent.model import openai_model
-from shared import checks, llm
+from pydantic_ai_agent.check_tools import CHECK_TOOLS
+from pydantic_ai_agent.sdk import openai_model
+from shared import llm
 from shared.claims import InsuranceClaim
-from shared.serving import serve, service_name, terminal_errors
-from shared.specialists import (
-    COST,
-    FRAUD,
-    MEDICAL,
-    REPORTS,
-    Assignment,
-    Report,
-    Specialty,
-    question,
-    reported,
-    within_budget,
-)
-
-
-async def check_eligibility(tool_context: RunContext[InsuranceClaim], claim: InsuranceClaim) -> str:
-    """Is the treatment covered, at this place, on this day?"""
-    if mismatch := tool_context.deps.mismatch_with(claim):
-        return mismatch
-    return await restate_context().run_typed("eligibility", checks.check_eligibility, claim=claim)
-
-
-async def compare_to_standard_rates(tool_context: RunContext[InsuranceClaim], claim: InsuranceClaim) -> str:
-    """Is the amount reasonable?"""
-    if mismatch := tool_context.deps.mismatch_with(claim):
-        return mismatch
-    return await restate_context().run_typed("cost", checks.compare_to_standard_rates, claim=claim)
-
-
-async def check_fraud(tool_context: RunContext[InsuranceClaim], claim: InsuranceClaim) -> str:
-    """How high is the risk of fraud?"""
-    if mismatch := tool_context.deps.mismatch_with(claim):
-        return mismatch
-    return await restate_context().run_typed("fraud", checks.check_fraud, claim=claim)
+from shared.serving import GUARDS, serve, service_name
+from shared.specialists import REPORTS, TEAM, Specialty, question, specialist_service, within_budget
 
 
 def durable_agent(
-    name: str, role: str, instructions: str, tool: ToolFuncContext[InsuranceClaim, ...]
+    name: str, role: str, instructions: str, tool: Tool[InsuranceClaim]
 ) -> RestateAgent[InsuranceClaim, str]:
     agent = Agent(
         openai_model(role),
@@ -64,10 +31,11 @@ def durable_agent(
     return RestateAgent(agent, run_options=llm.RETRIES)
 
 
-SPECIALISTS: dict[Specialty, RestateAgent[InsuranceClaim, str]] = {
-    "medical": durable_agent("MedicalSpecialist", "medical", MEDICAL, check_eligibility),
-    "cost": durable_agent("CostSpecialist", "cost", COST, compare_to_standard_rates),
-    "fraud": durable_agent("FraudSpecialist", "fraud", FRAUD, check_fraud),
+specialists = {
+    specialty: durable_agent(
+        f"{specialty.title()}Specialist", specialty, specialist.instructions, CHECK_TOOLS[specialist.check]
+    )
+    for specialty, specialist in TEAM.items()
 }
 
 
@@ -78,26 +46,22 @@ async def answer(agent: RestateAgent[InsuranceClaim, str], prompt: str, claim: I
 
 
 async def ask(specialty: Specialty, claim: InsuranceClaim) -> str:
-    return await answer(SPECIALISTS[specialty], question(specialty, claim), claim)
+    return await answer(specialists[specialty], question(specialty, claim), claim)
 
 
 async def calculate_metrics(tool_context: RunContext[InsuranceClaim], claim: InsuranceClaim) -> list[str]:
     """Ask the specialists about a claim: medical necessity, cost, fraud risk."""
     if mismatch := tool_context.deps.mismatch_with(claim):
         return [mismatch]
-    work = {specialty: partial(ask, specialty, claim) for specialty in SPECIALISTS}
+    work = {specialty: partial(ask, specialty, claim) for specialty in specialists}
     return await branches(restate_context(), work, key=REPORTS)
 
 
-agent = durable_agent("SpecialistAgentsClaimAgent", "", llm.INSTRUCTIONS, calculate_metrics)
+agent = durable_agent("SpecialistAgentsClaimAgent", "", llm.INSTRUCTIONS, Tool(calculate_metrics))
 
 claim_service = restate.Service(
     service_name("SpecialistAgentsClaimAgent"),
-    invocation_context_managers=[hold_failures, within_budget, terminal_errors],
-)
-specialist_service = restate.Service(
-    service_name("ClaimSpecialists"),
-    invocation_context_managers=[hold_failures, terminal_errors],
+    invocation_context_managers=[*GUARDS, within_budget],
 )
 
 
@@ -106,10 +70,5 @@ async def run(ctx: restate.Context, claim: InsuranceClaim) -> str:
     return await answer(agent, f"Claim: {claim.model_dump_json()}", claim)
 
 
-@specialist_service.handler()
-async def report(ctx: restate.Context, assignment: Assignment) -> Report:
-    return await reported(ctx, assignment, ask(assignment.specialty, assignment.claim))
-
-
 if __name__ == "__main__":
-    serve(claim_service, specialist_service)
+    serve(claim_service, specialist_service(ask))

@@ -6,13 +6,12 @@ uv run restate_loop/approval_agent.py
 import restate
 from pydantic import BaseModel
 
-from durable.held_steps import hold_failures
 from restate_loop.agent_loop import Agent, Call, Tool
 from shared import llm
 from shared.approval import approval, ask_a_person, why_a_person, withdrawn_with_the_claim
-from shared.checks import check_eligibility, check_fraud, compare_to_standard_rates
+from shared.checks import CHECKS
 from shared.claims import InsuranceClaim
-from shared.serving import serve, service_name, terminal_errors
+from shared.serving import GUARDS, serve, service_name
 
 
 class Metrics(BaseModel):
@@ -24,13 +23,10 @@ async def calculate_metrics(call: Call[InsuranceClaim], arguments: Metrics) -> l
     if mismatch := call.given.mismatch_with(claim):
         return [mismatch]
     ctx = call.ctx
-    steps = [
-        ctx.run_typed("eligibility", check_eligibility, claim=claim),
-        ctx.run_typed("cost", compare_to_standard_rates, claim=claim),
-        fraud := ctx.run_typed("fraud", check_fraud, claim=claim),
-    ]
+    checks = {name: ctx.run_typed(name, check.function, claim=claim) for name, check in CHECKS.items()}
+    steps = [*checks.values()]
     async for step in restate.as_completed(*steps):
-        if step is fraud and (why := why_a_person(claim, await fraud)):
+        if step is checks["fraud"] and (why := why_a_person(claim, await step)):
             steps += [ask_a_person(ctx, claim, why)]  # the other checks go on meanwhile
     return [await step for step in steps]
 
@@ -49,7 +45,7 @@ agent = Agent(
 
 claim_service = restate.Service(
     service_name("ApprovalClaimAgent"),
-    invocation_context_managers=[withdrawn_with_the_claim, hold_failures, terminal_errors],
+    invocation_context_managers=[withdrawn_with_the_claim, *GUARDS],
 )
 
 

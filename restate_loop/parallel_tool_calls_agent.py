@@ -4,52 +4,19 @@ uv run restate_loop/parallel_tool_calls_agent.py
 """
 
 import restate
-from pydantic import BaseModel
 
-from durable.held_steps import hold_failures
-from restate_loop.agent_loop import Agent, Call, Tool
-from shared import checks, llm
+from restate_loop.agent_loop import Agent
+from restate_loop.check_tools import CHECK_TOOLS
+from shared import llm
 from shared.claims import InsuranceClaim
-from shared.serving import serve, service_name, terminal_errors
-
-
-class Arguments(BaseModel):
-    claim: InsuranceClaim
-
-
-async def check_eligibility(call: Call[InsuranceClaim], arguments: Arguments) -> str:
-    if mismatch := call.given.mismatch_with(arguments.claim):
-        return mismatch
-    return await call.ctx.run_typed("eligibility", checks.check_eligibility, claim=arguments.claim)
-
-
-async def compare_to_standard_rates(call: Call[InsuranceClaim], arguments: Arguments) -> str:
-    if mismatch := call.given.mismatch_with(arguments.claim):
-        return mismatch
-    return await call.ctx.run_typed("cost", checks.compare_to_standard_rates, claim=arguments.claim)
-
-
-async def check_fraud(call: Call[InsuranceClaim], arguments: Arguments) -> str:
-    if mismatch := call.given.mismatch_with(arguments.claim):
-        return mismatch
-    return await call.ctx.run_typed("fraud", checks.check_fraud, claim=arguments.claim)
-
+from shared.serving import GUARDS, serve, service_name
 
 agent = Agent(
     instructions=llm.THREE_TOOLS_INSTRUCTIONS,
-    tools=[
-        Tool(
-            "check_eligibility", "Is the treatment covered, at this place, on this day?", Arguments, check_eligibility
-        ),
-        Tool("compare_to_standard_rates", "Is the amount reasonable?", Arguments, compare_to_standard_rates),
-        Tool("check_fraud", "How high is the risk of fraud?", Arguments, check_fraud),
-    ],
+    tools=[*CHECK_TOOLS.values()],
 )
 
-claim_service = restate.Service(
-    service_name("ParallelToolCallsClaimAgent"),
-    invocation_context_managers=[hold_failures, terminal_errors],
-)
+claim_service = restate.Service(service_name("ParallelToolCallsClaimAgent"), invocation_context_managers=GUARDS)
 
 
 @claim_service.handler()

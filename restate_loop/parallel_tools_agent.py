@@ -6,12 +6,11 @@ uv run restate_loop/parallel_tools_agent.py
 import restate
 from pydantic import BaseModel
 
-from durable.held_steps import hold_failures
 from restate_loop.agent_loop import Agent, Call, Tool
 from shared import llm
 from shared.checks import check_eligibility, check_fraud, compare_to_standard_rates
 from shared.claims import InsuranceClaim
-from shared.serving import serve, service_name, terminal_errors
+from shared.serving import GUARDS, serve, service_name
 
 
 class Metrics(BaseModel):
@@ -43,10 +42,7 @@ agent = Agent(
     ],
 )
 
-claim_service = restate.Service(
-    service_name("ParallelToolClaimAgent"),
-    invocation_context_managers=[hold_failures, terminal_errors],
-)
+claim_service = restate.Service(service_name("ParallelToolClaimAgent"), invocation_context_managers=GUARDS)
 
 
 @claim_service.handler()

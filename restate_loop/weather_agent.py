@@ -5,9 +5,8 @@ uv run restate_loop/weather_agent.py
 
 import restate
 
-from durable.held_steps import hold_failures
 from restate_loop.agent_loop import Agent, Call, Tool
-from shared.serving import serve, service_name, terminal_errors
+from shared.serving import GUARDS, serve, service_name
 from shared.weather import City, WeatherRequest, get_weather
 
 
@@ -20,10 +19,7 @@ agent = Agent(
     tools=[Tool("get_weather", "Get the current weather in a city.", City, weather_in)],
 )
 
-weather_service = restate.Service(
-    service_name("ParallelToolAgent"),
-    invocation_context_managers=[hold_failures, terminal_errors],
-)
+weather_service = restate.Service(service_name("ParallelToolAgent"), invocation_context_managers=GUARDS)
 
 
 @weather_service.handler()

@@ -6,10 +6,11 @@ The tables are the tour's own; they stand in for an insurer's.
 """
 
 import datetime
+from collections.abc import Coroutine, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
 
-from lab.observed import observed
 from shared.claims import InsuranceClaim
-from tracing.spans import traced
 
 POLICY_START = datetime.date(2020, 1, 1)
 
@@ -50,8 +51,6 @@ MEDIUM_RISK, HIGH_RISK = 30, 60
 """Fraud scores from which a claim is a medium or a high risk."""
 
 
-@traced("eligibility")
-@observed("eligibility")
 async def check_eligibility(claim: InsuranceClaim) -> str:
     """`eligible`, or `not eligible: <why>`: is this treatment covered, at this place, on this day?"""
     category, place = claim.category.lower(), claim.place_of_service.lower()
@@ -66,8 +65,6 @@ async def check_eligibility(claim: InsuranceClaim) -> str:
     return "eligible"
 
 
-@traced("cost")
-@observed("cost")
 async def compare_to_standard_rates(claim: InsuranceClaim) -> str:
     """`reasonable`, or `above standard rates: by <US dollars> (<why>)`."""
     rate = STANDARD_RATES.get(claim.category.lower())
@@ -78,8 +75,6 @@ async def compare_to_standard_rates(claim: InsuranceClaim) -> str:
     return "reasonable"
 
 
-@traced("fraud")
-@observed("fraud")
 async def check_fraud(claim: InsuranceClaim) -> str:
     """`low risk: <why>`, `medium risk: <why>` or `high risk: <why>`, from the signals and their score."""
     rate = STANDARD_RATES.get(claim.category.lower(), 0.0)
@@ -93,3 +88,36 @@ async def check_fraud(claim: InsuranceClaim) -> str:
     score = sum(signals.values())
     risk = "high" if score >= HIGH_RISK else "medium" if score >= MEDIUM_RISK else "low"
     return f"{risk} risk: {', '.join(found) or 'no signals'} (score {score})"
+
+
+class CheckFunction(Protocol):
+    """The result of a check, as one line."""
+
+    __name__: str
+
+    def __call__(self, claim: InsuranceClaim) -> Coroutine[Any, Any, str]: ...
+
+
+@dataclass(frozen=True)
+class Check:
+    """One check: the name of its durable step, a sentence about it for a model, and the function that does it."""
+
+    name: str
+    description: str
+    function: CheckFunction
+
+    @property
+    def tool(self) -> str:
+        """The name of its tool, where each check is one."""
+        return self.function.__name__
+
+
+CHECKS: Mapping[str, Check] = {
+    check.name: check
+    for check in (
+        Check("eligibility", "Is the treatment covered, at this place, on this day?", check_eligibility),
+        Check("cost", "Is the amount reasonable?", compare_to_standard_rates),
+        Check("fraud", "How high is the risk of fraud?", check_fraud),
+    )
+}
+"""All checks by name, in the order of a report. The tools of their own, the services and `tour` follow this table."""

@@ -6,11 +6,9 @@ import os
 import httpx2
 from restate import TerminalError
 
-from lab import funds
-from lab.observed import observed
+from lab import bank
 
 
-@observed("reserve")
 async def reserve_funds(key: str, amount: float) -> str:
     """`reserved`. Raises: TerminalError when this key has been released: what is undone stays undone."""
     response = await _request("PUT", key, {"amount": amount})
@@ -19,7 +17,6 @@ async def reserve_funds(key: str, amount: float) -> str:
     return str(response.raise_for_status().json())
 
 
-@observed("release")
 async def release_funds(key: str) -> str:
     """`released`, whether they were reserved or not: a reservation that is still under way will find itself refused."""
     response = await _request("DELETE", key)
@@ -33,4 +30,4 @@ async def _request(method: str, key: str, body: dict[str, float] | None = None) 
 
 @functools.cache
 def _url() -> str:
-    return os.environ.get("FUNDS_URL") or funds.serve_in_thread()
+    return os.environ.get("FUNDS_URL") or bank.serve_in_thread()

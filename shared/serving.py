@@ -7,8 +7,8 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 import restate
@@ -20,20 +20,21 @@ from restate.extensions import current_context
 from restate.server import install_shutdown_hook, send_status
 
 from durable.draining import MODEL_CALLS_IN_FLIGHT
-from durable.held_steps import causes, holding
-from lab.observed import InjectedFailure
+from durable.held_steps import causes, hold_failures, holding
 from offline_model.sockets import listen
 from shared import llm
 from shared.claims import invalid
 from shared.variables import number, trim
 from shared.watchdog import patience, watched
-from tracing import spans as tracing
 
 GRACE = 0.5
 """Seconds that open invocations get to end on SIGTERM or Ctrl-C; Restate retries those that did not."""
 
 DRAIN = 25.0
 """Seconds that model calls in flight get to end on SIGTERM: the default of the variable of this name."""
+
+RETRIED: list[type[Exception]] = [RetryableError]
+"""The errors of a handler that Restate retries."""
 
 
 def service_name(name: str) -> str:
@@ -47,7 +48,7 @@ async def terminal_errors() -> AsyncIterator[None]:
     """End the invocation with what its handler raises; for the `invocation_context_managers` of a service.
 
     A handler works on the entries of the journal, so an error of its own would come again on every replay. It becomes a
-    `TerminalError` (500) that names the cause in one line. Only failed steps, Restate's signals and faults of the lab
+    `TerminalError` (500) that names the cause in one line. Only failed steps, Restate's signals and `RETRIED` errors
     are retried. Input that is not a valid claim is the caller's fault, where the Restate SDK answers 500: it becomes a
     400 that names the field. A provider's refusal of a model call ends the invocation with its status.
     """
@@ -63,7 +64,7 @@ async def terminal_errors() -> AsyncIterator[None]:
         if steps.over:
             raise SdkInternalException from error
         chain = list(causes(error))
-        if any(isinstance(cause, (RetryableError, InjectedFailure)) for cause in chain):
+        if any(isinstance(cause, tuple(RETRIED)) for cause in chain):
             raise
         terminal = next((cause for cause in chain if isinstance(cause, restate.TerminalError)), None)
         if terminal is None:
@@ -75,12 +76,19 @@ async def terminal_errors() -> AsyncIterator[None]:
         raise restate.TerminalError(llm.one_line(terminal.message), terminal.status_code, terminal.metadata) from error
 
 
+GUARDS: list[Callable[[], AbstractAsyncContextManager[None]]] = [hold_failures, terminal_errors]
+"""The `invocation_context_managers` of every service. What else a service needs goes around them, or inside."""
+
+
 def serve(*services: restate.Service | restate.VirtualObject | restate.Workflow) -> None:
     """Serve on `HOST`:`PORT` (127.0.0.1:9080) over HTTP/2 until SIGTERM or Ctrl-C; exits 1 if the port is taken.
 
     After SIGTERM, model calls in flight get `DRAIN` seconds to end; a second SIGTERM cuts them off, as Ctrl-C does.
     """
-    tracing.install(services[0].name)
+    if any(variable.startswith(("TOUR_LAB", "OTEL_EXPORTER_OTLP_")) for variable in os.environ):
+        from shared import observers
+
+        RETRIED.append(observers.install(services[0].name))
     trim("RESTATE_")
     key = os.environ.get("RESTATE_IDENTITY_KEY")
     serve_app(restate.app(services, identity_keys=[key] if key else None), *(service.name for service in services))

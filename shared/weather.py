@@ -2,8 +2,6 @@
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from lab.observed import observed
-
 WEATHER = {
     "berlin": "Cloudy, 11 degrees Celsius",
     "london": "Rainy, 12 degrees Celsius",
@@ -30,7 +28,6 @@ class City(BaseModel):
     city: str = Field(min_length=1, max_length=100)
 
 
-@observed("weather")
 async def get_weather(city: str) -> str:
     """The weather in a city, as one sentence; a city that is not in the table has no report."""
     return f"{city}: {WEATHER.get(city.lower(), 'no report')}."

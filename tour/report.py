@@ -1,6 +1,6 @@
 """A comparison as data: figures from the journal and the ledger, and facts from the agents' code.
 
-`tour compare` shows it in the terminal, and writes it as JSON, HTML and Markdown.
+`tour compare` shows it in the terminal, and writes it as JSON and HTML.
 """
 
 import datetime
@@ -8,36 +8,25 @@ import json
 import math
 import os
 import platform
-import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import jinja2
 import psutil
+from packaging.requirements import Requirement
 from pydantic import BaseModel, ConfigDict
 
 from lab.ledger import Entry, Fault
 from shared.claims import InsuranceClaim
 from tour import code
 from tour.code import Facts
-from tour.needs import Needs
 from tour.runtime import evidence, journal, node, restate_server
 from tour.runtime.evidence import Runs
-from tour.runtime.frameworks import BY_NAME, PYTHON, Framework
+from tour.runtime.frameworks import PYTHON, Framework
 from tour.runtime.journal import Invocation
 
-PACKAGES = (
-    "restate-sdk",
-    "openai-agents",
-    "google-adk",
-    "google-genai",
-    "pydantic-ai-slim",
-    "langchain",
-    "langchain-openai",
-    "openai",
-)
 TERMS = (
     "retried: after a failure. interrupted: in flight when its process was killed. repeated: for another reason, "
     "such as a sibling's failure; must be 0. recovery: from the first fault until the step was done."
@@ -224,7 +213,8 @@ def report_of(
 def versions() -> dict[str, str]:
     """The installed versions of the SDKs and of the Restate server, by package name."""
     of_npm: dict[str, str] = json.loads((node.TYPESCRIPT / "package.json").read_text())["dependencies"]
-    of_python = {name: metadata.version(name) for name in PACKAGES}
+    names = ["restate-sdk", *(Requirement(each).name for framework in PYTHON for each in framework.packages)]
+    of_python = {name: metadata.version(name) for name in names}
     return of_python | {"restate-server": restate_server.VERSION} | of_npm
 
 
@@ -266,37 +256,4 @@ def html(report: Report) -> str:
         terms=TERMS,
         regions=code.regions(),
         json=report.model_dump_json(indent=1),
-    )
-
-
-def findings(report: Report, needs: Sequence[Needs], whole_journal: int) -> str:
-    """The findings as Markdown: the content of docs/comparison.md. Takes two or more runs of each framework.
-
-    `needs` are those of the frameworks, in the same order; `whole_journal` is in bytes.
-    """
-    rows: list[dict[str, Any]] = []
-    for framework, needed in zip(report.frameworks, needs, strict=True):
-        first, *later = framework.runs
-        total = statistics.median(run.total for run in later)
-        rows.append(
-            {
-                "name": framework.name,
-                "title": framework.title,
-                "needs": needed,
-                "total": total,
-                "added": total - (later[-1].model_calls * report.model_latency + report.step_latency) * 1000,
-                "first": first.total,
-                "last": later[-1],
-            }
-        )
-    environment = TEMPLATES.overlay(autoescape=False)
-    return environment.get_template("comparison.md").render(
-        report=report,
-        rows=rows,
-        of={row["name"]: row for row in rows},
-        python=[row for row in rows if BY_NAME[row["name"]] in PYTHON],
-        whole_journal=whole_journal,
-        heaviest=max(rows, key=lambda row: row["last"].journal_bytes),
-        lightest=min(rows, key=lambda row: row["last"].journal_bytes),
-        frugal=min(rows, key=lambda row: row["last"].tokens_read),
     )

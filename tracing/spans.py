@@ -3,8 +3,8 @@
 Nothing here is in use, and nothing of OpenTelemetry is imported, unless OpenTelemetry's own variable
 `OTEL_EXPORTER_OTLP_ENDPOINT` (or `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT`) names a collector: see docs/tracing.md.
 
-The module of an agent SDK in `tracing/instrumentation` has a function `instrument(provider, contents)`, which gives
-the SDK's own instrumentation that tracer provider. `contents`: whether spans may hold prompts, claims and answers.
+The module `spans` in the folder of an agent SDK has a function `instrument(provider, contents)`, which gives the SDK's
+own instrumentation that tracer provider. `contents`: whether spans may hold prompts, claims and answers.
 """
 
 import asyncio
@@ -15,7 +15,9 @@ import logging
 import os
 import sys
 import threading
+import tomllib
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from lab.observed import handler_context
@@ -32,14 +34,7 @@ FLUSH = 1.0
 DELAY = "500"
 """Milliseconds between two exports, unless `OTEL_BSP_SCHEDULE_DELAY` is set. A kill loses the spans that wait."""
 
-INSTRUMENTATION = {
-    "agents": "openai_agents",
-    "google.adk": "google_adk",
-    "pydantic_ai": "pydantic_ai_agent",
-    "langchain.agents": "langchain_agent",
-    "restate_loop.agent_loop": "restate_loop",
-}
-"""The module that an agent imports if it is built on an SDK, and the SDK's module in `tracing/instrumentation`."""
+ROOT = Path(__file__).parent.parent
 
 _tracer: "Tracer | None" = None
 
@@ -77,9 +72,10 @@ def install(name: str) -> None:
     for side in ("INPUTS", "OUTPUTS"):  # OpenInference's instrumentations have no other setting for it
         os.environ.setdefault(f"OPENINFERENCE_HIDE_{side}", str(not contents).lower())
     try:
-        for module in (module for sdk, module in INSTRUMENTATION.items() if sdk in sys.modules):
-            part = importlib.import_module(f"tracing.instrumentation.{module}")
-            part.instrument(InvocationTracerProvider(provider), contents)
+        for file in ROOT.glob("*/sdk.toml"):
+            if tomllib.loads(file.read_text())["module"] in sys.modules:
+                spans = importlib.import_module(f"{file.parent.name}.spans")
+                spans.instrument(InvocationTracerProvider(provider), contents)
     except ImportError as error:
         _missing(error)
 

@@ -22,22 +22,21 @@ from pydantic_ai.models.openai import OpenAIResponsesModel
 from pydantic_ai.providers.openai import OpenAIProvider
 from starlette.applications import Starlette
 
+from bench import serving
 from bench.peers.serving import store
 from bench.serving import serve_http
 from lab.observed import invocation
-from shared import checks, llm
+from shared import llm
 from shared.claims import InsuranceClaim
 
-check_eligibility = DBOS.step()(checks.check_eligibility)
-compare_to_standard_rates = DBOS.step()(checks.compare_to_standard_rates)
-check_fraud = DBOS.step()(checks.check_fraud)
+CHECKS = [DBOS.step()(check) for check in serving.CHECKS.values()]
 
 
 async def calculate_metrics(tool_context: RunContext[InsuranceClaim], claim: InsuranceClaim) -> list[str]:
     """Check a claim: eligibility, cost against standard rates, fraud risk."""
     if mismatch := tool_context.deps.mismatch_with(claim):
         return [mismatch]
-    tasks = [asyncio.create_task(check(claim)) for check in (check_eligibility, compare_to_standard_rates, check_fraud)]
+    tasks = [asyncio.create_task(check(claim)) for check in CHECKS]
     # With return_exceptions, all end and are in the database before an error is raised.
     results = await asyncio.gather(*tasks, return_exceptions=True)
     for result in results:

@@ -33,17 +33,16 @@ from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool
 from starlette.applications import Starlette
 
+from bench import serving
 from bench.peers.serving import once, store
 from bench.serving import serve_http
 from lab.observed import invocation
-from shared import checks, llm
+from shared import llm
 from shared.claims import InsuranceClaim
 
 DURABILITY = cast(Durability, os.environ.get("LANGGRAPH_DURABILITY", "async"))
 
-check_eligibility = task(checks.check_eligibility)
-compare_to_standard_rates = task(checks.compare_to_standard_rates)
-check_fraud = task(checks.check_fraud)
+CHECKS = [task(check) for check in serving.CHECKS.values()]
 
 
 @tool
@@ -51,7 +50,7 @@ async def calculate_metrics(claim: InsuranceClaim, runtime: ToolRuntime[Insuranc
     """Check a claim: eligibility, cost against standard rates, fraud risk."""
     if mismatch := runtime.context.mismatch_with(claim):
         return [mismatch]
-    return list(await asyncio.gather(check_eligibility(claim), compare_to_standard_rates(claim), check_fraud(claim)))
+    return list(await asyncio.gather(*(check(claim) for check in CHECKS)))
 
 
 def agent(checkpointer: BaseCheckpointSaver[str]) -> CompiledStateGraph[Any, Any]:

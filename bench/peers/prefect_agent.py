@@ -43,22 +43,21 @@ from pydantic_ai.models.openai import OpenAIResponsesModel
 from pydantic_ai.providers.openai import OpenAIProvider
 from starlette.applications import Starlette
 
+from bench import serving
 from bench.peers.serving import once
 from bench.serving import serve_http
 from lab.observed import invocation
-from shared import checks, llm
+from shared import llm
 from shared.claims import InsuranceClaim
 
-check_eligibility = task(checks.check_eligibility, persist_result=True)
-compare_to_standard_rates = task(checks.compare_to_standard_rates, persist_result=True)
-check_fraud = task(checks.check_fraud, persist_result=True)
+CHECKS = [task(check, persist_result=True) for check in serving.CHECKS.values()]
 
 
 async def calculate_metrics(tool_context: RunContext[InsuranceClaim], claim: InsuranceClaim) -> list[str]:
     """Check a claim: eligibility, cost against standard rates, fraud risk."""
     if mismatch := tool_context.deps.mismatch_with(claim):
         return [mismatch]
-    return list(await asyncio.gather(check_eligibility(claim), compare_to_standard_rates(claim), check_fraud(claim)))
+    return list(await asyncio.gather(*(check(claim) for check in CHECKS)))
 
 
 model_name = llm.openai_model()

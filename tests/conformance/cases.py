@@ -17,7 +17,7 @@ from lab.ledger import Entry
 from offline_model.faults import digest
 from shared.claims import InsuranceClaim, sample_claims
 from tour.runtime import journal
-from tour.runtime.frameworks import APPROVAL, BY_NAME, FAN_OUT, FRAMEWORKS, SPECIALISTS, Framework, Pattern
+from tour.runtime.frameworks import APPROVAL, BY_NAME, FAN_OUT, FRAMEWORKS, ROOT, SPECIALISTS, Framework, Pattern
 from tour.runtime.journal import Invocation
 from tour.runtime.stack import Stack
 
@@ -32,7 +32,7 @@ def _under_test(agent: str, pattern: Pattern = FAN_OUT) -> tuple[Sequence[Framew
     name, _, file = agent.partition("=")
     if not file and name not in BY_NAME:
         raise pytest.UsageError(f"TOUR_AGENT is NAME=FILE, and not {agent}")
-    framework = BY_NAME.get(name, Framework(name, name, ""))
+    framework = BY_NAME.get(name, Framework(ROOT / name, name, name, ""))
     return [framework], replace(FAN_OUT, file=str(Path(file).resolve())) if file else pattern
 
 

@@ -19,7 +19,7 @@ from tour.report import versions
 from tour.runtime.frameworks import FRAMEWORKS, ROOT
 
 OUTCOMES = ROOT / "docs/conformance.json"
-KINDS = {"documented": "tests/conformance/reference/{0}_reference.py", "tour": "{0}/parallel_tools_agent.py"}
+KINDS = {"documented": "{0}/twins/documented_agent.py", "tour": "{0}/parallel_tools_agent.py"}
 
 Graded = dict[str, dict[str, str | None]]
 """By promise and case the error, or None for a case that passes."""

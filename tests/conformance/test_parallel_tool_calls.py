@@ -29,7 +29,7 @@ from tour.runtime.frameworks import TOOL_CALLS, Framework, Pattern
 from tour.runtime.journal import Invocation
 from tour.runtime.stack import CHECKS, Stack
 
-PROGRAMS = Pattern("programs", "", "../tests/conformance/agents/{name}_programs.py", "Programs")
+PROGRAMS = Pattern("programs", "", "twins/programs.py", "Programs")
 
 both = pytest.mark.parametrize("programs", list(SERVERS), indirect=True)
 live = pytest.mark.parametrize("programs", ["live"], indirect=True)

@@ -17,7 +17,7 @@ import pytest_asyncio
 from lab.ledger import Fault
 from offline_model.faults import digest
 from shared.claims import InsuranceClaim
-from shared.specialists import TOPICS, question
+from shared.specialists import TEAM, question
 from tests.conformance.cases import Tagged, live, send
 from tests.conformance.conftest import SERVERS
 from tests.conformance.storms import CLAIMS, SECONDS, SEEDS, patiently, storm
@@ -30,7 +30,7 @@ from tour.runtime.stack import CHECKS, Stack
 
 pytestmark = pytest.mark.costly
 
-ALL = list(TOPICS)
+ALL = list(TEAM)
 USUAL = {"claim agent": 2, "medical": 2, "cost": 2, "fraud": 2}
 """The model calls of a claim, by agent."""
 
@@ -52,7 +52,7 @@ async def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempP
 
 def prompts(claim: InsuranceClaim) -> dict[str, str]:
     """The prompts of the agents of a claim."""
-    return {"claim agent": f"Claim: {claim.model_dump_json()}"} | {agent: question(agent, claim) for agent in TOPICS}
+    return {"claim agent": f"Claim: {claim.model_dump_json()}"} | {agent: question(agent, claim) for agent in TEAM}
 
 
 def about(claim: InsuranceClaim, agent: str) -> str:
@@ -76,8 +76,8 @@ def made_again(running: Stack, claim: InsuranceClaim) -> list[str]:
     """The model calls that were made again although their answers were in the journal: what follows had begun."""
     again, seen = [], set[tuple[str, int]]()
     for agent, turn in asked(running, claim):
-        later = {(agent, turn + 1)} | {(each, 0) for each in TOPICS if (agent, turn) == ("claim agent", 0)}
-        later |= {("claim agent", 1)} if agent in TOPICS else set()
+        later = {(agent, turn + 1)} | {(each, 0) for each in TEAM if (agent, turn) == ("claim agent", 0)}
+        later |= {("claim agent", 1)} if agent in TEAM else set()
         if later & seen:
             again.append(f"{agent}, turn {turn}")
         seen.add((agent, turn))

@@ -12,7 +12,7 @@ import pytest_asyncio
 
 from lab.ledger import Fault
 from shared.claims import InsuranceClaim
-from shared.specialists import TOPICS
+from shared.specialists import TEAM
 from tests.conformance.cases import tagged
 from tests.conformance.test_specialists import USUAL, about, model_calls, say
 from tests.nightly import by_night, selected
@@ -65,7 +65,7 @@ async def teams(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPat
         budgets = {f"with_{calls}_calls": {"CLAIM_CALLS": str(calls)} for (calls,) in selected(request, "calls")}
         chosen = {"mixed", *(str(team) for (team,) in selected(request, "team"))}
         for team in (*sorted(chosen), *budgets):
-            members = zip(TOPICS, TEAMS.get(team, TEAMS["mixed"]), strict=True)
+            members = zip(TEAM, TEAMS.get(team, TEAMS["mixed"]), strict=True)
             assigned = {f"{topic.upper()}_SPECIALIST": member for topic, member in members}
             port = str(free_port())
             command: list[str | Path] = stack.command(ROOT / "deploy/specialist_services.py")
@@ -160,7 +160,7 @@ async def test_their_shares_keep_the_claim_s_budget(teams: Running, calls: int) 
 async def test_a_claim_is_cancelled(teams: Running) -> None:
     """So are its specialists, wherever they work."""
     claim = tagged()
-    teams.stack.lab.plan(*(Fault("model", "delay", 2, about=about(claim, agent)) for agent in TOPICS))
+    teams.stack.lab.plan(*(Fault("model", "delay", 2, about=about(claim, agent)) for agent in TEAM))
     id = await teams.send("mixed", claim)
     async with asyncio.timeout(30):
         while len(model_calls(teams.stack, claim)) < 4:  # noqa: ASYNC110 - the ledger is a file

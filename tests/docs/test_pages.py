@@ -108,8 +108,9 @@ INSTEAD = {
         "thirty-five agents take long",
         run="COLUMNS=100 uv run tour compare --patterns --only openai_agents --svg docs/patterns.svg",
     ),
-    "uv run tour compare --repeat 5 --findings docs/comparison.md": Instead(
-        "it is compared with what it wrote there", test="tests/tour/test_tour.py::test_the_findings_have_not_drifted"
+    "uv run python -m bench.findings --repeat 5": Instead(
+        "it is compared with what it wrote there",
+        test="tests/bench/test_findings.py::test_the_findings_have_not_drifted",
     ),
     "uv run tour chaos --claims 200 --seed 1": Instead(
         "it takes minutes", test="tests/tour/test_chaos_live.py::test_a_small_storm_passes"
@@ -138,8 +139,7 @@ INSTEAD = {
     "uv run python -m tests.conformance.documented": Instead(
         "an hour", run="uv run python -m tests.conformance.documented none"
     ),
-    "TOUR_AGENT=openai_agents=tests/conformance/reference/openai_agents_reference.py "
-    "uv run pytest tests/conformance -k live": Instead(
+    "TOUR_AGENT=openai_agents=openai_agents/twins/documented_agent.py uv run pytest tests/conformance -k live": Instead(
         "many of its cases hang", test="tests/test_grading.py::test_an_agent_is_graded_by_promise"
     ),
     "uv run --group deploy python -m deploy.cluster": Instead(
@@ -152,7 +152,7 @@ INSTEAD = {
     "uv run --all-groups pytest tests/deploy/test_cluster.py -n0 -rP": Instead(
         "it would run these tests, too", test="tests/deploy/test_cluster.py::test_a_node_is_killed_under_load"
     ),
-    "diff openai_agents/parallel_tools_agent.py deploy/remote_checks/openai_agents_remote.py": Instead(
+    "diff openai_agents/parallel_tools_agent.py openai_agents/twins/remote_checks_agent.py": Instead(
         "the files differ", exit=1
     ),
     "uv run tour web --port 8071": Instead(

@@ -25,7 +25,7 @@ Program = Sequence[Any]
 
 
 class Request(BaseModel):
-    """What the agents of tests/conformance/agents are sent; `limit` is how many tool calls the SDK starts at once."""
+    """The request of the agents `*/twins/programs.py`; `limit` is how many tool calls the SDK starts at once."""
 
     prompt: str
     limit: int | None = None

@@ -11,12 +11,11 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from bench.durability import PLAIN
 from shared.claims import InsuranceClaim
 from tests.conformance.cases import IN_TIME, tagged
 from tests.plain.scripted_model import Case, ScriptedModel
 from tour.runtime import processes, stack
-from tour.runtime.frameworks import FRAMEWORKS, Framework
+from tour.runtime.frameworks import FRAMEWORKS, PLAIN, Framework
 from tour.runtime.processes import free_port
 from tour.runtime.stack import Stack
 

@@ -316,8 +316,8 @@ FAULTS = [
     Fault(
         "TypeScript: the turn is given to the first that waits, not to the one whose wait is over",
         "typescript/shared/tool_calls.ts",
-        "splice(await this.#outer(RestatePromise.race(waits)), 1)",
-        "splice(0 * (await this.#outer(RestatePromise.race(waits))), 1)",
+        "splice(await this.wait(RestatePromise.race(waits)), 1)",
+        "splice(0 * (await this.wait(RestatePromise.race(waits))), 1)",
         f"{SUITE}/test_parallel_tool_calls.py",
         "typescript or vercel",
     ),

@@ -10,7 +10,7 @@ from shared.variables import number, trim
 from tour.runtime.frameworks import ROOT
 from tour.runtime.node import NODE
 
-MODULE = ROOT / "typescript/shared/variables.ts"
+MODULE = ROOT / "typescript/shared/environment.ts"
 
 GOOD = ["1", "007", "1000000000"]
 FRACTIONS = ["0.5", "2.25"]

@@ -132,7 +132,7 @@ def test_a_file_without_a_region_is_said_so(tmp_path: object, monkeypatch: pytes
 
 def test_an_sdk_with_one_agent_so_far_has_one_lane(tmp_path: Path) -> None:
     (tmp_path / "parallel_tools_agent.py").touch()
-    new = Framework("acme_agent", "Acme", "OpenAI Chat", folder=str(tmp_path))
+    new = Framework(tmp_path, "acme_agent", "Acme", "OpenAI Chat")
     assert {title: lanes for title, lanes in views([new]).items() if lanes} == {
         f"All agents: {FAN_OUT.title}": [Lane(new, FAN_OUT, "Acme")],
         "Acme, every way": [Lane(new, FAN_OUT, FAN_OUT.title)],

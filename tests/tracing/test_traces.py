@@ -14,7 +14,7 @@ from lab.ledger import Fault
 from shared.claims import sample_claims
 from tests.tracing.collector import Collector, Span, checks, collecting
 from tour.runtime import stack
-from tour.runtime.frameworks import PYTHON, REMOTE_CHECKS, Framework
+from tour.runtime.frameworks import BY_NAME, PYTHON, REMOTE_CHECKS, Framework
 from tour.runtime.processes import free_port, running
 from tour.runtime.stack import CHECKS, Stack
 
@@ -22,13 +22,6 @@ pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.server]
 
 CLAIM = sample_claims()["broken-leg"]
 KEY = "sk-sentinel-of-the-tour"
-MODEL_CALL = {
-    "openai_agents": "response",
-    "google_adk": "AsyncGenerateContent",
-    "pydantic_ai_agent": "chat gpt-5.4",
-    "langchain_agent": "ChatOpenAI",
-    "restate_loop": "ChatCompletion",
-}
 LOOP = PYTHON[-1]
 each_framework = pytest.mark.parametrize("framework", PYTHON, ids=lambda framework: framework.name)
 
@@ -89,7 +82,7 @@ async def test_one_trace_per_claim(traced: Traced, framework: Framework) -> None
     assert ingress.parent == ""
     assert {span.parent for span in ours} == {attempt.id}
     assert everywhere == {ingress.trace}, "no span is outside of the claim's trace"
-    assert [span.name for span in ours].count(MODEL_CALL[framework.name]) == 2
+    assert [span.name for span in ours].count(framework.span) == 2
     assert [span.name.split()[-1] for span in ours].count("calculate_metrics") == 1
     found = [check for [check] in checks(ours).values()]
     assert max(check.start for check in found) < min(check.end for check in found), "the checks overlap"
@@ -127,7 +120,7 @@ async def test_after_a_kill_no_check_that_had_finished_is_there_twice(traced: Tr
     await agent.restart()
     spans = await deciding
     assert {check: len(found) for check, found in checks(spans).items()} == dict.fromkeys(CHECKS, 1)
-    assert [span.name for span in spans].count(MODEL_CALL[name]) == 2
+    assert [span.name for span in spans].count(BY_NAME[name].span) == 2
     assert len(from_restate(spans, "invocation-attempt")) > 1
 
 
@@ -183,7 +176,7 @@ async def test_a_restate_that_exports_nothing_still_makes_one_trace(traced: Trac
         id = await other.submit(LOOP, CLAIM, "alone", "alone")
         assert (await other.answer(id)).startswith("Approved:")
         spans = await traced.collector.until(
-            lambda spans: [span.name for span in spans if span.trace not in before].count(MODEL_CALL[LOOP.name]) == 2
+            lambda spans: [span.name for span in spans if span.trace not in before].count(LOOP.span) == 2
         )
     [trace] = {span.trace for span in spans} - before
     assert all(len(found) == 1 for found in checks([span for span in spans if span.trace == trace]).values())

@@ -13,7 +13,7 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from lab.funds import Funds
+from lab.bank import Bank
 from shared.claims import sample_claims
 from shared.specialists import Report
 from tour.runtime import restate_server, stack
@@ -48,7 +48,7 @@ async def entrypoint(
 ) -> AsyncIterator[Process]:
     """An entrypoint that is registered, on a free port."""
     port = free_port()
-    async with running(framework.name, [NODE, ROOT / framework.folder / script], log, env | {"PORT": str(port)}) as it:
+    async with running(framework.name, [NODE, framework.home / script], log, env | {"PORT": str(port)}) as it:
         await it.until(f"http://127.0.0.1:{port}/health", http2=True)
         async with httpx.AsyncClient(base_url=restate.admin, timeout=30) as admin:
             await stack.register(admin, f"http://127.0.0.1:{port}")
@@ -150,7 +150,7 @@ async def test_a_person_decides_and_the_bank_is_beside(restate: Restate, framewo
                 await asyncio.sleep(0.1)
         answer = await ingress.get(f"/restate/invocation/{id}/attach")
     assert "approved by a person: invoice seen" in answer.json()
-    assert Funds(ledger).all() == {id: "reserved"}
+    assert Bank(ledger).all() == {id: "reserved"}
 
 
 @each_framework
@@ -166,11 +166,11 @@ async def test_the_weather_of_two_cities_in_parallel(restate: Restate, framework
 @pytest.mark.skipif(not shutil.which("curl"), reason="there is no curl")
 async def test_the_readme_s_commands(restate: Restate, framework: Framework, tmp_path: Path) -> None:
     """Each `node` of the README, and the `curl` after it; Restate has another port here."""
-    readme = (ROOT / framework.folder / "README.md").read_text()
+    readme = (framework.home / "README.md").read_text()
     commands = re.findall(r"^(?:uv run node|PORT=9180 uv run node) (\S+)|^(curl .*)$", readme, re.MULTILINE)
     assert len(commands) == 4
     for (script, _), (_, curl) in zip(commands[::2], commands[1::2], strict=True):
-        assert script.startswith(f"{framework.folder}/")
+        assert script.startswith(f"{framework.home.relative_to(ROOT)}/")
         async with entrypoint(restate, framework, Path(script).name, tmp_path / "log", KEYLESS):
             line = curl.replace("localhost:8080", restate.ingress.removeprefix("http://"))
             said = await asyncio.create_subprocess_shell(f"{line} --silent --fail", stdout=asyncio.subprocess.PIPE)
@@ -183,7 +183,7 @@ async def test_a_taken_port_is_explained(restate: Restate, tmp_path: Path) -> No
     async with entrypoint(restate, TYPESCRIPT[1], "weather_agent.ts", tmp_path / "one", KEYLESS) as one:
         _, _, port = one.log.read_text().strip().rpartition(":")
         other = await asyncio.create_subprocess_exec(
-            *(NODE, ROOT / TYPESCRIPT[1].folder / "weather_agent.ts"),
+            *(NODE, TYPESCRIPT[1].home / "weather_agent.ts"),
             env={**os.environ, **KEYLESS, "PORT": port},
             stderr=asyncio.subprocess.PIPE,
         )

@@ -10,7 +10,7 @@ import pytest_asyncio
 
 from deploy.cluster import CHECKS, CHECKS_SCRIPT
 from lab.ledger import Fault
-from shared.checks import check_eligibility, check_fraud, compare_to_standard_rates
+from shared import checks
 from shared.claims import InsuranceClaim, sample_claims
 from tests.tracing.collector import Collector, Span, collecting
 from tour.runtime import stack
@@ -73,8 +73,8 @@ async def test_the_decisions_are_the_same(remote: Remote) -> None:
     for framework in remote.agents:
         for name, claim in sample_claims().items():
             _, answer = await remote.decide(framework, claim)
-            for check in (check_eligibility, compare_to_standard_rates, check_fraud):
-                assert await check(claim) in answer, (framework.name, name)
+            for check in checks.CHECKS.values():
+                assert await check.function(claim) in answer, (framework.name, name)
 
 
 async def test_the_checks_overlap_in_the_other_process_and_one_trace(remote: Remote) -> None:

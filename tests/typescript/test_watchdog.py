@@ -51,7 +51,7 @@ async def test_a_step_freezes_the_process_and_all_claims_in_it_are_decided(
         assert await asyncio.wait_for(process.child.wait(), 20) == 70
         said = process.log.read_text()
         assert "The event loop has not turned for 1 s: this process ends with exit code 70, so that" in said
-        assert "/typescript/shared/lab.ts:" in said.partition("It was at:")[2]
+        assert "/typescript/shared/observers.ts:" in said.partition("It was at:")[2]
         await process.restart()
         for answer in answers:
             assert (await answer).json().startswith("Approved:")

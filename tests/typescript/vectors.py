@@ -1,6 +1,6 @@
-"""What Python makes of claims, as vectors for the agents in TypeScript.
+"""Vectors for the agents in TypeScript: how Python takes claims, and the texts that both languages have.
 
-uv run python -m tests.typescript.vectors     # writes typescript/vectors.json
+uv run python -m tests.typescript.vectors    # prints them as JSON, for typescript/tests/vectors.test.ts
 """
 
 import asyncio
@@ -13,18 +13,10 @@ from pydantic import ValidationError
 from durable.budget import Budget, usage
 from offline_model.schema import not_a_number
 from shared import llm, specialists
-from shared.checks import (
-    PLACES,
-    STANDARD_RATES,
-    check_eligibility,
-    check_fraud,
-    compare_to_standard_rates,
-)
+from shared.checks import CHECKS, PLACES, STANDARD_RATES
 from shared.claims import InsuranceClaim, sample_claims
 from shared.weather import WEATHER, get_weather
-from tour.runtime.frameworks import ROOT
 
-FILE = ROOT / "typescript/vectors.json"
 VALID: dict[str, Any] = sample_claims()["broken-leg"].model_dump(mode="json")
 EMOJI = "\N{PILE OF POO}"
 
@@ -116,7 +108,7 @@ def is_json(body: str) -> bool:
 
 
 async def judge(body: str) -> dict[str, Any]:
-    """The claim and what the checks say of it; or the fields for which it is refused."""
+    """The claim and the results of its checks; or the fields for which it is refused."""
     try:
         claim = InsuranceClaim.model_validate_json(body)
     except ValidationError as error:
@@ -125,7 +117,7 @@ async def judge(body: str) -> dict[str, Any]:
         return {"refused": sorted({".".join(map(str, each["loc"])) or "body" for each in error.errors()})}
     except UnicodeEncodeError:
         return {"refused": ["body"]}
-    checks = [await check(claim) for check in (check_eligibility, compare_to_standard_rates, check_fraud)]
+    checks = [await check.function(claim) for check in CHECKS.values()]
     return {"claim": claim.model_dump(mode="json"), "checks": checks}
 
 
@@ -153,7 +145,7 @@ def bodies() -> dict[str, str]:
 
 
 async def vectors() -> dict[str, Any]:
-    """The content of the file."""
+    """All vectors, as JSON."""
     schema = InsuranceClaim.model_json_schema()
     keys = ("type", "description", "maxLength")
     fields = [[name, {key: field.get(key) for key in keys}] for name, field in schema["properties"].items()]
@@ -166,6 +158,7 @@ async def vectors() -> dict[str, Any]:
     submitted = InsuranceClaim.model_validate(VALID)
     return {
         "claims": {name: {"body": body, "expected": await judge(body)} for name, body in bodies().items()},
+        "checks": [[name, check.tool, check.description] for name, check in CHECKS.items()],
         "schema": {"fields": fields, "required": schema["required"]},
         "mismatches": [
             {
@@ -177,11 +170,11 @@ async def vectors() -> dict[str, Any]:
         ],
         "instructions": [llm.INSTRUCTIONS, llm.THREE_TOOLS_INSTRUCTIONS, llm.APPROVAL_INSTRUCTIONS],
         "specialists": {
-            "instructions": [specialists.MEDICAL, specialists.COST, specialists.FRAUD],
+            "instructions": [each.instructions for each in specialists.TEAM.values()],
             "claim": VALID | {"amount": 3000.5},  # a whole amount is written in another way
             "questions": {
                 topic: specialists.question(topic, submitted.model_copy(update={"amount": 3000.5}))
-                for topic in specialists.TOPICS
+                for topic in specialists.TEAM
             },
         },
         "usages": [[each, sum(usage(each))] for each in USAGES],
@@ -190,10 +183,5 @@ async def vectors() -> dict[str, Any]:
     }
 
 
-def written() -> str:
-    """The file as it should be."""
-    return json.dumps(asyncio.run(vectors()), indent=1) + "\n"
-
-
 if __name__ == "__main__":
-    FILE.write_text(written())
+    print(json.dumps(asyncio.run(vectors())))

@@ -1,14 +1,17 @@
-"""The frameworks of the tour. Another one takes a folder, and a line here."""
+"""The frameworks of the tour: each folder with a file `sdk.toml` is one. Another one takes a folder."""
 
+import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from shared.claims import InsuranceClaim
 
 ROOT = Path(__file__).parent.parent.parent
-FIRST_PORT = 9081
+FIRST_PORT = 9080
 
 
 @dataclass(frozen=True)
@@ -18,7 +21,7 @@ class Pattern:
     name: str
     title: str
     file: str
-    """The path from the framework's folder; `{name}` stands for the framework's name."""
+    """The path from the framework's folder; in TypeScript, it ends in `.ts`."""
     service: str
     variant: str = ""
     """A part of the service's prefix, where two patterns have the same service."""
@@ -35,50 +38,58 @@ APPROVAL = Pattern("approval", "a person decides", "approval_agent.py", "Approva
 SPECIALISTS = Pattern("specialists", "three specialists", "specialist_agents_agent.py", "SpecialistAgentsClaimAgent")
 PATTERNS = (FAN_OUT, TOOL_CALLS, ONE_BY_ONE, SPECIALISTS, APPROVAL)
 
-REMOTE_CHECKS = Pattern(
-    "remote", "checks as services", "../deploy/remote_checks/{name}_remote.py", "RemoteChecksClaimAgent"
-)
+REMOTE_CHECKS = Pattern("remote", "checks as services", "twins/remote_checks_agent.py", "RemoteChecksClaimAgent")
 """The agents whose checks are in a service of their own."""
+
+PLAIN = Pattern("plain", "without Restate", "twins/plain_agent.py", "")
+"""The agents that are not durable."""
 
 
 @dataclass(frozen=True)
 class Framework:
-    """One folder of the tour. `keyed`: its service is a Virtual Object, and its claims carry a session."""
+    """One folder of the tour: an agent SDK, or none. The file `sdk.toml` in it gives these values."""
 
+    home: Path
+    """Its folder. The agents in `typescript/` run on Node."""
     name: str
+    """The name of the folder, if no other is given."""
     title: str
+    """As in a sentence."""
     wire: str
+    """The wire of its model: OpenAI Responses, OpenAI Chat or Gemini."""
+    place: int = 9
+    """The place in tables, from 1 to 9; with 9080, the usual port of the agent."""
+    packages: tuple[str, ...] = field(default=(), hash=False)
+    """The packages that an agent needs, of PyPI or npm. The packages that these need are found."""
+    service_prefix: str = ""
+    """The prefix of its services in place of its name."""
     keyed: bool = False
-    alias: str | None = None
-    """The prefix of its services in place of its name: Restate reserves names that begin with `restate`."""
-    folder: str = ""
-    """Its folder from the root, where that is not its name. The agents in `typescript/` run on Node."""
+    """Whether its service is a Virtual Object, and its claims carry a session."""
+    module: str = ""
+    """In Python, a module that its agents import, and no agent of another SDK."""
+    span: str = ""
+    """In Python, the name of the span of a model call begins so."""
 
     @property
     def entrypoint(self) -> Path:
         return self.script(FAN_OUT)
 
-    @property
-    def home(self) -> Path:
-        """Its folder."""
-        return ROOT / (self.folder or self.name)
-
     def script(self, pattern: Pattern) -> Path:
         """The file of its agent of this pattern."""
-        file = self.home / pattern.file.format(name=self.name)
+        file = self.home / pattern.file
         return file.with_suffix(".ts") if self.on_node else file
 
     @property
     def on_node(self) -> bool:
-        return self.folder.startswith("typescript/")
+        return self.home.parent.name == "typescript"
 
     def port(self, pattern: Pattern = FAN_OUT) -> int:
         """The usual port of its agent of this pattern when all run side by side; one that runs alone takes 9080."""
-        return FIRST_PORT + 10 * PATTERNS.index(pattern) + FRAMEWORKS.index(self)
+        return FIRST_PORT + 10 * PATTERNS.index(pattern) + self.place
 
     def prefix(self, pattern: Pattern = FAN_OUT) -> str:
         """Its `TOUR_SERVICE_PREFIX` when all share one Restate; also its name in the lab."""
-        return ".".join([self.alias or self.name, *([pattern.variant] if pattern.variant else [])])
+        return ".".join([self.service_prefix or self.name, *([pattern.variant] if pattern.variant else [])])
 
     def service(self, pattern: Pattern = FAN_OUT) -> str:
         """The registered name of its service of this pattern when all share one Restate."""
@@ -93,20 +104,18 @@ class Framework:
         return claim.model_dump(mode="json") | ({"sessionId": session} if self.keyed else {})
 
 
-PYTHON = (
-    Framework("openai_agents", "OpenAI Agents SDK", "OpenAI Responses"),
-    Framework("google_adk", "Google ADK", "Gemini", keyed=True),
-    Framework("pydantic_ai_agent", "Pydantic AI", "OpenAI Responses"),
-    Framework("langchain_agent", "LangChain", "OpenAI Chat"),
-    Framework("restate_loop", "a loop of our own", "OpenAI Chat", alias="own_loop"),
-)
+def found(root: Path) -> tuple[Framework, ...]:
+    """The frameworks of a folder, in their order. Raises: ValidationError for a wrong value in an `sdk.toml`."""
+    files = (*root.glob("*/sdk.toml"), *root.glob("typescript/*/sdk.toml"))
+    values = ({"home": file.parent, "name": file.parent.name} | tomllib.loads(file.read_text()) for file in files)
+    return tuple(sorted(map(TypeAdapter(Framework).validate_python, values), key=lambda each: each.place))
 
-TYPESCRIPT = (
-    Framework("vercel_ai", "Vercel AI", "OpenAI Responses", folder="typescript/vercel_ai"),
-    Framework("typescript_loop", "a loop in TypeScript", "OpenAI Chat", folder="typescript/restate_loop"),
-)
+
+FRAMEWORKS = found(ROOT)
+
+PYTHON = tuple(framework for framework in FRAMEWORKS if not framework.on_node)
+
+TYPESCRIPT = tuple(framework for framework in FRAMEWORKS if framework.on_node)
 """They run on Node, and need packages of npm."""
-
-FRAMEWORKS = (*PYTHON, *TYPESCRIPT)
 
 BY_NAME = {framework.name: framework for framework in FRAMEWORKS}

@@ -15,6 +15,7 @@ from pathlib import Path
 import httpx
 
 from lab.ledger import Fault, Lab
+from shared import checks
 from shared.claims import InsuranceClaim
 from shared.variables import google_at, openai_at, trim
 from tour.runtime import journal, named, node, provider, restate_server
@@ -24,7 +25,8 @@ from tour.runtime.frameworks import FAN_OUT, FRAMEWORKS, PATTERNS, Framework, Pa
 from tour.runtime.processes import free_port, start, who_listens
 from tour.runtime.restate_server import Ports, Restate
 
-CHECKS = ("eligibility", "cost", "fraud")
+CHECKS = tuple(checks.CHECKS)
+"""The names of the checks' steps."""
 
 
 @dataclass

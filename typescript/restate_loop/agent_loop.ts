@@ -1,11 +1,12 @@
-// An agent loop of our own, in one screen: call the model, run all tool calls of the turn in parallel, repeat.
+// The agent loop, in one screen: call the model, run all tool calls of the turn in parallel, repeat.
 //
-// `ToolCalls` lets one tool run at a time, in an order that is the same on every replay, while the steps that they wait
-// for overlap.
+// `ToolCalls` lets one tool run at a time, in an order that is the same on every replay. The steps that the tools wait for
+// overlap.
 
 import { type Context, type RestatePromise, TerminalError } from "@restatedev/restate-sdk";
 import { generateText, type ModelMessage, type ToolSet, tool } from "ai";
 import type { z } from "zod";
+import { writable } from "../shared/answers.ts";
 import { counted } from "../shared/budget.ts";
 import * as llm from "../shared/llm.ts";
 import { alone, ToolCalls, type Wait } from "../shared/tool_calls.ts";
@@ -14,7 +15,7 @@ type Result = string | string[];
 
 /** A tool of the loop: it creates all its steps at once, or takes one after the other `inTurn`.
  *
- * An async function, which could race for the journal, is none: the compiler refuses it.
+ * The compiler refuses an async function, which could race for the journal.
  */
 export type Tool<Given, Input extends z.ZodType = z.ZodType> = {
   description: string;
@@ -26,11 +27,11 @@ export type Tool<Given, Input extends z.ZodType = z.ZodType> = {
   ): RestatePromise<Result> | { inTurn(wait: Wait): Promise<Result> };
 };
 
-/** A tool whose `run` gets what its `input` describes. */
+/** A tool whose `run` gets the arguments that its `input` describes. */
 export const defineTool = <Given, Input extends z.ZodType>(tool: Tool<Given, Input>): Tool<Given> =>
   tool as Tool<Given>;
 
-/** `toolsAtOnce` tool calls of a turn run at the same time, or all of them. An agent inside a tool has its `wait`. */
+/** `toolsAtOnce` limits the tool calls that run at the same time. An agent inside a tool passes on the tool's `wait`. */
 export type Options = { model?: string; toolsAtOnce?: number; wait?: Wait };
 
 /** The model's answer to the prompt; the tools see `given`, the model does not.
@@ -78,11 +79,11 @@ export async function runAgent<Given>(
   throw new TerminalError(`the model gave no answer in ${llm.MAX_TURNS} turns`);
 }
 
-/** One turn of the model. It is told in `messages` already of an unknown tool, and of arguments that do not fit. */
+/** One turn of the model. Its `messages` already tell it of an unknown tool, and of arguments that do not fit. */
 async function callModel(model: string, instructions: string, messages: ModelMessage[], tools: ToolSet) {
   const said = await generateText({ model: llm.openai.chat(model), instructions, messages, tools, maxRetries: 0 });
   const calls = said.toolCalls.filter(({ invalid }) => !invalid);
-  return llm.writable({
+  return writable({
     text: said.text,
     asks: said.toolCalls.length > 0,
     messages: said.response.messages,

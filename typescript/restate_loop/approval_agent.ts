@@ -1,11 +1,11 @@
-// No agent SDK: a loop of our own (agent_loop.ts), and a step that is a person, who decides on a high or risky claim.
+// No agent SDK: the loop in agent_loop.ts, and a step that is a person, who decides on a high or risky claim.
 //
 // node typescript/restate_loop/approval_agent.ts
 
 import * as restate from "@restatedev/restate-sdk";
 import { z } from "zod";
 import { approval, askAPerson, whyAPerson, withdrawnWithTheClaim } from "../shared/approval.ts";
-import { checkEligibility, checkFraud, compareToStandardRates } from "../shared/checks.ts";
+import { eachCheck } from "../shared/checks.ts";
 import { InsuranceClaim, inputOf, mismatchWith } from "../shared/claims.ts";
 import * as llm from "../shared/llm.ts";
 import { options, serve, serviceName } from "../shared/serving.ts";
@@ -20,14 +20,12 @@ const calculate_metrics = defineTool<InsuranceClaim, typeof Metrics>({
     inTurn: async (wait) => {
       const mismatch = mismatchWith(submitted, claim);
       if (mismatch) return [mismatch];
-      const eligibility = ctx.run("eligibility", () => checkEligibility(claim));
-      const cost = ctx.run("cost", () => compareToStandardRates(claim));
-      const fraud = ctx.run("fraud", () => checkFraud(claim));
-      const checks = restate.RestatePromise.all([eligibility, cost, fraud]);
-      await wait(restate.RestatePromise.race([fraud, checks])); // a step runs only while it is awaited
-      const why = whyAPerson(claim, await wait(fraud));
+      const steps = eachCheck((name, { work }) => ctx.run(name, () => work(claim)));
+      const checks = restate.RestatePromise.all(Object.values(steps));
+      await wait(restate.RestatePromise.race([steps.fraud, checks])); // a step runs only while it is awaited
+      const why = whyAPerson(claim, await wait(steps.fraud));
       if (!why) return await wait(checks);
-      return await wait(restate.RestatePromise.all([eligibility, cost, fraud, askAPerson(ctx, claim, why)]));
+      return await wait(restate.RestatePromise.all([...Object.values(steps), askAPerson(ctx, claim, why)]));
     },
   }),
 });

@@ -1,4 +1,4 @@
-// No agent SDK: a loop of our own that runs every tool call of a turn in parallel, here one call per city.
+// No agent SDK: the loop in agent_loop.ts runs every tool call of a turn in parallel, here one call per city.
 //
 // node typescript/restate_loop/weather_agent.ts
 

@@ -1,31 +1,33 @@
-// Rules for a model's answer, before the AI SDK reads it: durable/answers.py for OpenAI Chat and OpenAI Responses.
+// Rules for a model's answer: durable/answers.py for OpenAI Chat and OpenAI Responses, and durable/exact/ for the AI SDK.
 //
-// An answer is the parsed JSON of a response with status 2xx. Of one that is not as its wire defines it, nothing is said.
+// An answer is the parsed JSON of a response with status 2xx. The rules leave an answer alone that its wire does not
+// define.
 
 import { randomUUID } from "node:crypto";
+import type { Serde } from "@restatedev/restate-sdk";
 
 type Fields = Record<string, unknown>;
 
-/** The finish reasons of OpenAI Chat of an answer that is not whole. */
+/** The finish reasons with which OpenAI Chat marks an incomplete answer. */
 const CUT_OFF: unknown[] = ["length", "content_filter"];
 
 /** The output items of OpenAI Responses that ask for a tool. */
 const CALLS: unknown[] = ["function_call", "custom_tool_call"];
 
-/** Codes of OpenAI's errors with status 429 that no pause helps with. */
+/** The codes of OpenAI's errors with status 429 that outlast every pause. */
 const OUT_OF_MONEY: unknown[] = ["insufficient_quota", "billing_hard_limit_reached", "billing_not_active"];
 
-/** What a server that has no parser for the thoughts of its model leaves before the answer's text.
+/** A model's thoughts, which a server without a parser for them leaves before the text of the answer.
  *
- * Some models begin with thoughts that no tag opens, and close them on a line of its own. Further on in the text, a tag
- * is what the model says: a claim that has one must not take anything away from the decision that quotes it.
+ * Some models open their thoughts without a tag, and close them with a tag on a line of its own. A tag further on
+ * belongs to the text: a decision may quote one from the claim.
  */
 const THOUGHTS = /^\s*<think>.*?(?:<\/think>\s*|$)|^.*?\n<\/think>\s*\n\s*/s;
 
-/** Let each tool call of a turn have an id of its own: the AI SDK and `ToolCalls` find a call and its result by it.
+/** Give each tool call of a turn an id of its own: the AI SDK and `ToolCalls` find a call and its result by it.
  *
- * A call keeps its id if that is a text that no earlier call of the turn has. Else it gets a new one. Arguments become
- * text: some compatible servers send them as an object.
+ * A call keeps an id that is a text and that no earlier call of the turn has. Arguments become text: some compatible
+ * servers send them as an object.
  */
 export function mendCalls(answer: unknown): void {
   for (const { calls, key } of turns(answer)) {
@@ -40,7 +42,7 @@ export function mendCalls(answer: unknown): void {
   }
 }
 
-/** Let the content of OpenAI Chat be a text where a server sends a list of parts, of which those with text are kept. */
+/** Join the parts of a content that a server of OpenAI Chat sends as a list; parts without text are dropped. */
 export function joinParts(answer: unknown): void {
   for (const choice of objects(fields(answer).choices)) {
     const message = fields(choice.message);
@@ -52,15 +54,16 @@ export function joinParts(answer: unknown): void {
   }
 }
 
-/** Let the tool calls of a turn run however it ended: the AI SDK runs none of one that is cut off, or ended with `eos`.
+/** Let the tool calls of a turn run however the turn ended, as every other agent of the tour does.
  *
- * Every other agent of the tour runs them. Arguments that are cut off are no JSON, and the model is told.
+ * The AI SDK runs no tool call of a turn that is cut off, or that ended with `eos`. The model is told of arguments that
+ * are cut off, because they are not JSON.
  */
 export function letCallsRun(answer: unknown): void {
   for (const { calls, end } of turns(answer)) if (calls.length > 0) end();
 }
 
-/** Why the model's last word is no decision: it is cut off, or a refusal. An answer with tool calls is not the last. */
+/** Why the last answer is not a decision: it is cut off, or it is a refusal. An answer with tool calls is not the last. */
 export function noDecision(answer: unknown): string | undefined {
   if ([...turns(answer)].some(({ calls }) => calls.length > 0)) return undefined;
   const { cutOff, refusal } = endOf(fields(answer));
@@ -68,22 +71,58 @@ export function noDecision(answer: unknown): string | undefined {
   return refusal && typeof refusal === "string" ? `the model refuses: ${refusal}` : undefined;
 }
 
-/** The text without the thoughts before it. Thoughts that never end leave nothing. */
+/** The text without the thoughts before it; empty where the thoughts never end. */
 export const withoutThoughts = (text: string): string => text.replace(THOUGHTS, "");
 
-/** Whether a provider's error (parsed JSON) says that nothing is left to pay a call with: to ask again cannot help. */
+/** Whether a provider's error (parsed JSON) says that the account has no money left: to ask again cannot help. */
 export function isOutOfMoney(status: number, error: unknown): boolean {
   const { code, type } = fields(fields(error).error);
   return status === 402 || (status === 429 && (OUT_OF_MONEY.includes(code) || OUT_OF_MONEY.includes(type)));
 }
 
-/** The message of a provider's error, or all that it says. */
+/** The message of a provider's error, or the whole error. */
 export function messageOf(error: unknown): string {
   const { message } = fields(fields(error).error);
   return typeof message === "string" && message ? message : JSON.stringify(error);
 }
 
-/** Why the answer is cut off, and the text of a refusal; each undefined where it is not. */
+/** A response of a model server that is not an answer, though its status is 2xx. The model is asked again. */
+export class BadAnswer extends Error {}
+
+/** Levels of a result; `JSON.stringify` fails from some thousands on. */
+const DEEPEST = 1_000;
+
+/** The result of a model call, for the journal. Throws: BadAnswer if it is nested too deeply to be written. */
+export function writable<T>(result: T): T {
+  if (isDeeper(result, DEEPEST)) throw new BadAnswer(`the model's answer is nested deeper than ${DEEPEST} levels`);
+  return result;
+}
+
+const isDeeper = (value: unknown, levels: number): boolean =>
+  typeof value === "object" &&
+  value !== null &&
+  (levels === 0 || Object.values(value).some((each) => isDeeper(each, levels - 1)));
+
+/** A result of `doGenerate` as JSON, so that the AI SDK reads from the journal what it got from the model.
+ *
+ * JSON has neither dates nor bytes: the timestamp becomes a date again, and the AI SDK reads bytes in Base64 as well.
+ */
+// biome-ignore lint/suspicious/noExplicitAny: as Restate's own `serde.json`
+export const exact: Serde<any> = {
+  contentType: "application/json",
+  serialize: (result) => new TextEncoder().encode(JSON.stringify(result, inBase64)),
+  deserialize(data) {
+    const result = JSON.parse(new TextDecoder().decode(data));
+    const { response } = result;
+    if (response && "timestamp" in response) response.timestamp = new Date(response.timestamp ?? Number.NaN);
+    return result;
+  },
+};
+
+const inBase64 = (_: string, value: unknown) =>
+  value instanceof Uint8Array ? Buffer.from(value).toString("base64") : value;
+
+/** The reason for which the answer is cut off, and the text of a refusal; each undefined where there is none. */
 function endOf(answer: Fields): { cutOff?: unknown; refusal?: unknown } {
   const [choice] = objects(answer.choices);
   if (choice) {

@@ -1,29 +1,29 @@
-// A step that is a person: shared/approval.py for Node. A Workflow that waits for a decision, for days if need be, and
-// keeps no process busy.
+// A step that is a person: shared/approval.py for Node. A Workflow waits for the decision, for days if need be, and keeps
+// no process busy.
 //
-// One request per claim; its key is the id of the claim's invocation. The outcome is a durable promise: the first one
-// to keep it counts, be it the person, the deadline or the claimant.
+// Each claim has one request, whose key is the id of the claim's invocation. The outcome is a durable promise: the first
+// to resolve it counts, be it the person, the deadline or the claimant.
 
 import * as restate from "@restatedev/restate-sdk";
 import { z } from "zod";
 import { bounded, type InsuranceClaim, inputOf, stripped } from "./claims.ts";
-import { releaseFunds, reserveFunds } from "./funds.ts";
-import { endOf, serviceName, terminalErrors, watched } from "./serving.ts";
-import { number } from "./variables.ts";
+import { number, servedBeside } from "./environment.ts";
+import { observers } from "./observers.ts";
+import { endOf, serviceName, terminalErrors } from "./serving.ts";
 
 /** US dollars above which a person decides. */
 const LIMIT = 10_000;
 
-/** A request that nobody decides on for so long is refused: silence never pays a claim. */
+/** A request without a decision is refused after this time: silence never pays a claim. */
 const DEADLINE = { seconds: number("APPROVAL_DEADLINE", 3 * 24 * 60 * 60, false) };
 
-/** How long somebody who decides too late is told what the outcome was. */
+/** For this time, a late decision is answered with the outcome. */
 const RETENTION = { days: 30 };
 
-/** What the person is shown. */
+/** The request, as the person sees it. */
 type Shown = { claim: InsuranceClaim; why: string };
 
-/** What the person says. The reason is data for the model, as a claim is. */
+/** The person's decision. The reason is data for the model, as a claim is. */
 const Decision = z.strictObject({
   approved: z.boolean(),
   reason: bounded(stripped(), 500).regex(/[\p{L}\p{N}\p{P}\p{S}]/u), // can be seen
@@ -50,7 +50,7 @@ async function run(ctx: restate.WorkflowContext, shown: Shown): Promise<void> {
   ctx.clear("waiting");
 }
 
-/** A person's decision. The same one again is the same; another one is told that it is too late. */
+/** Take a person's decision. The same one again gets the same answer; another one comes too late (409). */
 async function decide(ctx: restate.WorkflowSharedContext, decision: z.infer<typeof Decision>): Promise<string> {
   if (!((await ctx.get("waiting")) ?? (await outcomeOf(ctx).peek()))) {
     throw new restate.TerminalError("no claim waits under this id", { errorCode: 404 });
@@ -62,14 +62,14 @@ async function decide(ctx: restate.WorkflowSharedContext, decision: z.infer<type
   return outcome;
 }
 
-/** The claim has ended with an error: nobody has to decide any more, and what was approved is not paid. */
+/** End the request of a claim that has ended with an error: nobody has to decide, and approved money is not paid. */
 async function withdraw(ctx: restate.WorkflowSharedContext): Promise<void> {
   if ((await settle(ctx, "withdrawn")).startsWith("approved")) await ctx.run("release", () => releaseFunds(ctx.key));
 }
 
 const outcomeOf = (ctx: restate.WorkflowSharedContext) => ctx.promise<string>("outcome");
 
-/** The outcome of this request: this one, or the one that came first. */
+/** Resolve the outcome, unless it has one; returns the outcome that counts. */
 async function settle(ctx: restate.WorkflowSharedContext, outcome: string): Promise<string> {
   await outcomeOf(ctx)
     .resolve(outcome)
@@ -88,12 +88,12 @@ export const approval = restate.workflow({
     outcome: shared(hidden, async (ctx: restate.WorkflowSharedContext) => await outcomeOf(ctx)),
     withdraw: shared(hidden, withdraw),
   },
-  options: { workflowRetention: RETENTION, hooks: watched },
+  options: { workflowRetention: RETENTION, hooks: observers },
 });
 
 const asking = new WeakSet<restate.Context>();
 
-/** The outcome of the request for this claim; asked again, it is the same request. */
+/** Ask a person about this claim; returns the outcome. To ask again is the same request. */
 export function askAPerson(ctx: restate.Context, claim: InsuranceClaim, why: string): restate.RestatePromise<string> {
   const key = ctx.request().id;
   asking.add(ctx);
@@ -103,7 +103,7 @@ export function askAPerson(ctx: restate.Context, claim: InsuranceClaim, why: str
 
 type Handler = (ctx: restate.Context, claim: InsuranceClaim) => Promise<string>;
 
-/** The handler of a claim, which withdraws its request when the claim is cancelled or ends with an error. */
+/** A claim's handler that withdraws the request when the claim is cancelled or ends with an error. */
 export const withdrawnWithTheClaim =
   (run: Handler): Handler =>
   async (ctx, claim) => {
@@ -116,3 +116,27 @@ export const withdrawnWithTheClaim =
       throw error;
     }
   };
+
+const bank = process.env.FUNDS_URL || (await servedBeside("lab.bank"));
+
+/** `reserved`: money set aside while the claim waits. The step may run again and counts once.
+ *
+ * Throws: TerminalError when this key has been released: what is undone stays undone.
+ */
+async function reserveFunds(key: string, amount: number): Promise<string> {
+  const response = await request("PUT", key, JSON.stringify({ amount }));
+  if (response.status === 409)
+    throw new restate.TerminalError(`the funds of ${key} have been released`, { errorCode: 409 });
+  return await said(response);
+}
+
+/** `released`, whether they were reserved or not: the bank refuses a reservation that is still under way. */
+const releaseFunds = async (key: string) => await said(await request("DELETE", key));
+
+const request = (method: string, key: string, body: string | null = null) =>
+  fetch(`${bank}/reservations/${key}`, { method, body, signal: AbortSignal.timeout(10_000) });
+
+async function said(response: Response): Promise<string> {
+  if (!response.ok) throw new Error(`the bank answers ${response.status}`);
+  return String(await response.json());
+}

@@ -1,5 +1,5 @@
-// Branches of a handler that run at the same time: durable/branches.py for Node. Each takes durable steps one after
-// another, as an agent does. `RestatePromise.all` is for single steps.
+// Branches of a handler that run at the same time: durable/branches.py for Node. A branch takes one durable step after
+// the other, as an agent does; for single steps, `RestatePromise.all` is enough.
 
 import type { Context } from "@restatedev/restate-sdk";
 import { ToolCalls, type Wait } from "./tool_calls.ts";
@@ -8,10 +8,10 @@ type Outcomes = Map<string, PromiseSettledResult<unknown>>;
 
 const ended = new WeakMap<Context, Map<string, Outcomes>>();
 
-/** The results of these branches, in the order of their names. Each awaits all of Restate with the `wait` that it gets.
+/** The results of these branches, in the order of their names. A branch awaits all of Restate with its own `wait`.
  *
- * They follow the rules of the tool calls of a turn. Calls of one invocation with the same `key` share their results: a
- * branch that has ended is not run again, and its result stands, and so does its error. Without a key, all are run.
+ * Branches follow the rules of the tool calls of a turn. Within an invocation, the same `key` means the same results: a
+ * branch that has ended does not run again, and its result or error stands. Without a key, all branches run.
  * Throws: the error of the first branch that has one, when all have ended.
  */
 export async function branches<Name extends string, T>(

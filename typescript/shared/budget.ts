@@ -1,14 +1,14 @@
 // A budget for the model calls of an invocation: durable/budget.py for Node.
 //
-// A call counts when its step is made, its tokens when its answer is taken. Both happen in the same order on each
-// replay, so a call that is retried counts once, and a crash changes nothing. The call that would begin over the budget
-// is not made. Calls in flight are not interrupted, so their tokens may exceed it.
+// A call counts when its step is created, and its tokens count when its answer is taken. Both happen in the same order on
+// each replay, so a call that is retried counts once, and a crash changes nothing. A call is not made once the budget is
+// spent. Calls in flight are not interrupted, so their tokens may exceed the budget.
 
 import { type Context, TerminalError } from "@restatedev/restate-sdk";
 import type { LanguageModelMiddleware } from "ai";
 import { z } from "zod";
 
-/** The HTTP status of an invocation that ends for its budget. */
+/** The HTTP status of an invocation whose budget is spent. */
 const OVER_BUDGET = 402;
 
 export const Budget = z.object({
@@ -17,15 +17,15 @@ export const Budget = z.object({
   calls_made: z.int().default(0),
   tokens_used: z.int().default(0),
 });
-/** What may be spent, and what has been: model calls, and tokens that they read and wrote. */
+/** Model calls, and the tokens that they read and write: how many are allowed, and how many are used. */
 export type Budget = z.infer<typeof Budget>;
 
-/** What a wire says of an answer's tokens. */
+/** The tokens of an answer, with the names of its wire. */
 type Usage = Record<string, unknown>;
 
 const budgets = new WeakMap<Context, Budget>();
 
-/** From now on, the model calls of this invocation spend this budget. */
+/** Let the model calls of this invocation spend this budget from now on. */
 export const limit = (ctx: Context, budget: Budget): void => void budgets.set(ctx, budget);
 
 /** Make a model call, and count it if there is a budget. Throws: TerminalError (402) when the budget is spent. */
@@ -45,7 +45,7 @@ export async function counted<T>(
   return answer;
 }
 
-/** The same for the AI SDK, outside of `durableCalls`: so a call counts that is replayed, too. */
+/** The same for the AI SDK. It goes outside of `durableCalls`, so that a replayed call counts, too. */
 export const countedCalls = (ctx: Context): LanguageModelMiddleware => ({
   specificationVersion: "v4",
   wrapGenerate: ({ doGenerate }) => counted(ctx, doGenerate, ({ usage }) => usage.raw),

@@ -1,4 +1,4 @@
-// The three checks of a claim: the rules and tables of shared/checks.py. vectors.json shows that they agree.
+// The three checks of a claim: the rules and tables of shared/checks.py. tests/vectors.test.ts compares both.
 
 import type { InsuranceClaim } from "./claims.ts";
 
@@ -76,3 +76,24 @@ export async function checkFraud({ date, category, amount, placeOfService }: Ins
   const risk = score >= HIGH_RISK ? "high" : score >= MEDIUM_RISK ? "medium" : "low";
   return `${risk} risk: ${found.map(([signal]) => signal).join(", ") || "no signals"} (score ${score})`;
 }
+
+/** One check: the name of its tool, a sentence about it for a model, and the function that does it. */
+export type Check = { tool: string; description: string; work: (claim: InsuranceClaim) => Promise<string> };
+
+/** All checks by the names of their durable steps, in the order of a report. Tools and services follow this table. */
+export const CHECKS = {
+  eligibility: {
+    tool: "check_eligibility",
+    description: "Is the treatment covered, at this place, on this day?",
+    work: checkEligibility,
+  },
+  cost: { tool: "compare_to_standard_rates", description: "Is the amount reasonable?", work: compareToStandardRates },
+  fraud: { tool: "check_fraud", description: "How high is the risk of fraud?", work: checkFraud },
+} satisfies Record<string, Check>;
+
+export type CheckName = keyof typeof CHECKS;
+export const CHECK_NAMES = Object.keys(CHECKS) as CheckName[];
+
+/** The results of `of` for each check, by the check's name. */
+export const eachCheck = <T>(of: (name: CheckName, check: Check) => T) =>
+  Object.fromEntries(CHECK_NAMES.map((name) => [name, of(name, CHECKS[name])])) as Record<CheckName, T>;

@@ -1,16 +1,16 @@
-// The claim that every agent of the tour decides on: shared/claims.py for Node. vectors.json shows that they agree.
+// The claim that every agent of the tour decides on: shared/claims.py for Node. tests/vectors.test.ts compares both.
 
 import { type Serde, serde, TerminalError } from "@restatedev/restate-sdk";
 import { z } from "zod";
 
-/** A text of 1 to `most` characters. Zod's own `max` counts an emoji as two. */
+/** A text of 1 to `most` characters, where an emoji is one. Zod's own `max` counts it as two. */
 export const bounded = (text: z.ZodString, most: number) =>
   text
     .min(1)
     .refine((given) => given.length <= 2 * most && [...given].length <= most, `at most ${most} characters`)
     .meta({ maxLength: most });
 
-// What Pydantic strips. JavaScript's own `trim` knows other characters.
+// Pydantic strips these characters. JavaScript's own `trim` strips others.
 const SPACES = /^\p{White_Space}+|(?<!\p{White_Space})\p{White_Space}+$/gu;
 /** A text without white space at its ends. */
 export const stripped = () => z.string().overwrite((text) => text.replace(SPACES, ""));
@@ -28,7 +28,7 @@ export const InsuranceClaim = z.strictObject({
 /** An insurance claim; every field is required, others are refused. */
 export type InsuranceClaim = z.infer<typeof InsuranceClaim>;
 
-/** The message for a model that calls a tool with another claim than the submitted one; else undefined. */
+/** The message for a model that calls a tool with a claim other than the submitted one; else undefined. */
 export function mismatchWith(submitted: InsuranceClaim, given: InsuranceClaim): string | undefined {
   const fields = Object.keys(submitted) as (keyof InsuranceClaim)[];
   const changed = fields.filter((field) => submitted[field] !== given[field]);
@@ -47,7 +47,7 @@ export function inputOf<T>(schema: z.ZodType<T>, kind = "claim"): Serde<T> {
   return { ...json, serialize: (value) => json.serialize(value), deserialize };
 }
 
-/** The escapes of a JSON text; the group has one that is half a surrogate pair without its other half. */
+/** The escapes of a JSON text. The group matches half a surrogate pair without its other half. */
 const ESCAPES = /\\(?:u[dD][89abAB]..\\u[dD][c-fC-F]..|(u[dD][89a-fA-F]..)|.)/g;
 
 function jsonOf(data: Uint8Array, kind: string): unknown {

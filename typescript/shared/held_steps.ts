@@ -1,8 +1,8 @@
 // Steps that fail are held back until the steps in flight beside them have finished: durable/held_steps.py as a hook.
 //
-// Restate retries a step that fails, and the retry is a new attempt of the whole invocation. The SDK begins it at the
-// moment of the failure: steps that are still in flight are abandoned, and run again in each attempt. With
-// `holdFailures` a failure waits until they have finished, and their results are in the journal.
+// Restate retries a failed step with a new attempt of the whole invocation. The SDK begins that attempt at the moment of
+// the failure: it abandons the steps that are still in flight, and each attempt runs them again. With `holdFailures`, a
+// failure waits until those steps have finished and the journal has their results.
 //
 // Handlers and tools stay as they are: `ctx.run`, `RestatePromise.all`, `RestatePromise.race`.
 
@@ -52,9 +52,9 @@ export const holdFailures: HooksProvider = () => {
     end();
   }
 
-  /** `RestatePromise.all` rejects at the first terminal error: the others finish before the claim ends with it.
+  /** `RestatePromise.all` rejects at the first terminal error: the other steps finish before the invocation ends with it.
    *
-   * A claim that is cancelled waits for none.
+   * A cancelled invocation waits for no step.
    */
   async function handler(next: () => Promise<void>): Promise<void> {
     try {

@@ -1,11 +1,23 @@
-// Model calls in flight: each ends with the attempt that wants its answer, and SIGTERM lets them end, for they are paid.
+// Model calls over HTTP. They cost money: a call is tried again while that can help, ends with the attempt that wants its
+// answer, and ends in peace when the process is told to end.
 
 import { AsyncLocalStorage } from "node:async_hooks";
 import { setTimeout } from "node:timers/promises";
-import type { HooksProvider } from "@restatedev/restate-sdk";
-import { number } from "./variables.ts";
+import { type HooksProvider, TerminalError } from "@restatedev/restate-sdk";
+import { AISDKError, APICallError } from "ai";
+import { BadAnswer, isOutOfMoney, joinParts, letCallsRun, mendCalls, messageOf, noDecision } from "./answers.ts";
+import { number } from "./environment.ts";
 
-/** Milliseconds that the model calls in flight have to end in, once the process is told to end. */
+/** Milliseconds for an answer of the model, after which a try has failed. */
+const MODEL_TIMEOUT = number("MODEL_TIMEOUT", 120, false) * 1000;
+
+/** Milliseconds: an overloaded provider that asks for a longer pause is asked again after this one. */
+const LONGEST_WAIT = 60_000;
+
+/** HTTP statuses below 500 with which a provider does not refuse a call for good. */
+const MAY_PASS = [408, 409, 425, 429];
+
+/** Milliseconds that the model calls in flight get once the process is told to end. */
 const DRAIN = number("DRAIN", 25, false) * 1000;
 
 /** Milliseconds in which the SDK sends the result of a step to Restate. */
@@ -33,18 +45,6 @@ export const modelCalls: HooksProvider = ({ request }) => ({
   },
 });
 
-/** Begin a model call. The signal is that of the attempt's end; without Restate there is none, and it never comes.
- *
- * A process that is about to end begins no call: it waits here, and Restate makes the call elsewhere.
- */
-export async function begin(): Promise<AbortSignal> {
-  const step = steps.getStore();
-  if (!step) return new AbortController().signal;
-  if (draining && !inFlight.has(step)) await new Promise(() => {});
-  inFlight.add(step);
-  return step.attemptEnds;
-}
-
 /** Wait until no model call is in flight and Restate has the results, for at most `DRAIN` seconds. */
 export async function drained(): Promise<void> {
   draining = true;
@@ -53,4 +53,108 @@ export async function drained(): Promise<void> {
     `This process ends when its model calls in flight have, in ${DRAIN / 1000} s at most. A second signal ends it now.`,
   );
   await Promise.race([noneLeft.promise.then(() => setTimeout(SENDING)), setTimeout(DRAIN)]);
+}
+
+/** As OpenAI's own client: up to three tries, on errors that may pass, and as long a pause as the provider asks for.
+ *
+ * That matters after a crash. Restate also counts the attempts in which the agent is away, so a claim that waits for its
+ * agent may have no attempt left for a model that is overloaded.
+ */
+export async function patientFetch(url: string | URL | Request, init?: RequestInit): Promise<Response> {
+  const attemptEnds = await begin();
+  for (let tries = 1; ; tries++) {
+    let pause = 250 * 2 ** tries;
+    try {
+      const signal = AbortSignal.any([attemptEnds, AbortSignal.timeout(MODEL_TIMEOUT)]);
+      const response = await fetch(url, { ...init, signal });
+      await mustBePaid(response);
+      const mayPass = MAY_PASS.includes(response.status) || response.status >= 500;
+      if (!mayPass || tries === 3) return await mended(response);
+      await response.body?.cancel();
+      pause = retryAfter(response) ?? pause;
+    } catch (error) {
+      if (tries === 3 || error instanceof TerminalError) throw error;
+    }
+    await setTimeout(Math.min(pause, LONGEST_WAIT), undefined, { signal: attemptEnds });
+  }
+}
+
+/** The error of a failed model call on one line, with its cause; a refusal is a TerminalError with its status. */
+export function modelError(error: unknown): unknown {
+  if (!AISDKError.isInstance(error)) return error;
+  const status = APICallError.isInstance(error) ? error.statusCode : undefined;
+  const causes = [status, error.message, (error.cause as Error | undefined)?.message].filter(Boolean).join(": ");
+  if (status && status >= 400 && status < 500 && !MAY_PASS.includes(status)) return refused(status, causes);
+  return new Error(oneLine(`${error.name}: ${causes}`), { cause: error });
+}
+
+const refused = (status: number, problem: string) =>
+  new TerminalError(oneLine(`the model's provider refuses the call: ${problem}`), { errorCode: status });
+
+/** The text on one line, with an ellipsis for all beyond `most` characters. */
+export function oneLine(text: string, most = 1_000): string {
+  const line = text
+    .slice(0, 10 * most)
+    .replace(/\s+/g, " ")
+    .trim();
+  return line.length <= most ? line : `${line.slice(0, most - 1)}…`;
+}
+
+/** Begin a model call. The signal says that the attempt has ended; without Restate it never comes.
+ *
+ * A process that is about to end begins no call: it waits here, and Restate makes the call elsewhere.
+ */
+async function begin(): Promise<AbortSignal> {
+  const step = steps.getStore();
+  if (!step) return new AbortController().signal;
+  if (draining && !inFlight.has(step)) await new Promise(() => {});
+  inFlight.add(step);
+  return step.attemptEnds;
+}
+
+/** The milliseconds that the header Retry-After asks for, which is a number or a date (RFC 9110, 10.2.3). */
+function retryAfter(response: Response): number | undefined {
+  const value = response.headers.get("retry-after");
+  if (!value) return undefined;
+  const pause = Number.isNaN(Number(value)) ? Date.parse(value) - Date.now() : Number(value) * 1000;
+  return Number.isNaN(pause) ? undefined : Math.max(0, pause);
+}
+
+/** Throws: TerminalError if the provider wants to be paid first. */
+async function mustBePaid(response: Response): Promise<void> {
+  if (![402, 429].includes(response.status)) return;
+  const error: unknown = await response
+    .clone()
+    .json()
+    .catch(() => undefined); // it is another error, and the AI SDK says which
+  if (error === undefined || !isOutOfMoney(response.status, error)) return;
+  throw refused(response.status, `${response.status}: ${messageOf(error)}`);
+}
+
+/** The response with an answer that the AI SDK can use.
+ *
+ * An answer that is cut inside an emoji has half a surrogate pair, which is not text: it becomes U+FFFD. Throws:
+ * BadAnswer for a response of a gateway or a proxy that has status 2xx and is not a model's answer; TerminalError for an
+ * answer that is cut off, and for a refusal.
+ */
+async function mended(response: Response): Promise<Response> {
+  if (!response.ok) return response;
+  let text = "";
+  let answer: { choices?: unknown[]; output?: unknown } | null;
+  try {
+    text = await response.text();
+    answer = JSON.parse(text, (_, value) => (typeof value === "string" ? value.toWellFormed() : value));
+    mendCalls(answer);
+    joinParts(answer);
+    letCallsRun(answer);
+    text = JSON.stringify(answer);
+  } catch (error) {
+    throw new BadAnswer(oneLine(`the model's answer is not JSON (${(error as Error).message}): ${text}`, 300));
+  }
+  if (!answer?.choices?.length && !answer?.output) {
+    throw new BadAnswer(oneLine(`the model's answer is none: ${text}`, 300));
+  }
+  const problem = noDecision(answer);
+  if (problem) throw new TerminalError(oneLine(problem));
+  return new Response(text, { headers: response.headers });
 }

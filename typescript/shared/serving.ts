@@ -1,5 +1,8 @@
 // How every agent of the tour is named, guarded and served: shared/serving.py for Node.
 
+import * as http from "node:http";
+import * as http2 from "node:http2";
+import * as net from "node:net";
 import {
   CancelledError,
   createEndpointHandler,
@@ -9,21 +12,18 @@ import {
   TerminalError,
 } from "@restatedev/restate-sdk";
 import { holdFailures } from "./held_steps.ts";
-import { observed } from "./lab.ts";
-import { listenerOf } from "./listener.ts";
-import * as llm from "./llm.ts";
-import { drained, modelCalls } from "./model_calls.ts";
-import { flush, traced } from "./tracing.ts";
+import { drained, modelCalls, modelError, oneLine } from "./model_calls.ts";
+import { flush, observers } from "./observers.ts";
 import { watch } from "./watchdog.ts";
 
 /** `name`, or `<TOUR_SERVICE_PREFIX>.<name>` where several agents share one Restate. */
 export const serviceName = (name: string) => [process.env.TOUR_SERVICE_PREFIX, name].filter(Boolean).join(".");
 
-/** End the invocation with what its handler throws; for the `hooks` of a service.
+/** End the invocation with the error that its handler throws; for the `hooks` of a service.
  *
- * A handler works on the entries of the journal, so an error of its own would come again on every replay. It becomes a
- * TerminalError (500) that names the cause in one line. Only failed steps, which the handler never sees, and Restate's
- * RetryableError are retried. A provider's refusal of a model call ends the invocation with its status.
+ * A handler works on the entries of the journal, so its own error would come again on every replay. The error becomes a
+ * TerminalError (500) that names the cause in one line. Restate retries only failed steps, which the handler never sees,
+ * and RetryableError. A provider's refusal of a model call ends the invocation with its status.
  */
 export const terminalErrors: HooksProvider = ({ request }) => ({
   interceptor: {
@@ -41,32 +41,29 @@ export const terminalErrors: HooksProvider = ({ request }) => ({
       try {
         await next();
       } catch (error) {
-        throw llm.modelError(error);
+        throw modelError(error);
       }
     },
   },
 });
 
-/** The error with which an invocation ends whose handler throws this. */
+/** The error that ends an invocation whose handler throws this one. */
 export function endOf(error: unknown): Error {
   const chain = [...causes(error)];
   const signal = chain.find((cause) => cause instanceof RetryableError || cause instanceof CancelledError);
   if (signal) return signal;
   const terminal = chain.find((cause) => cause instanceof TerminalError);
-  if (!terminal) return new TerminalError(llm.oneLine(String(error)));
+  if (!terminal) return new TerminalError(oneLine(String(error)));
   const message = terminal.message.replace("Failed to deserialize input: ", "");
-  return new TerminalError(llm.oneLine(message), { errorCode: terminal.code, metadata: terminal.metadata ?? {} });
+  return new TerminalError(oneLine(message), { errorCode: terminal.code, metadata: terminal.metadata ?? {} });
 }
 
 function* causes(error: unknown): Generator<Error> {
   for (let cause = error; cause instanceof Error; cause = cause.cause) yield cause;
 }
 
-/** What watches the steps of every service: the traces, and the lab. */
-export const watched: HooksProvider[] = [...(await traced()), ...observed()];
-
-/** What the service of every agent has. */
-export const options: ServiceOptions = { hooks: [holdFailures, terminalErrors, modelCalls, ...watched] };
+/** The options of every agent's service. */
+export const options: ServiceOptions = { hooks: [holdFailures, terminalErrors, modelCalls, ...observers] };
 
 type Services = Parameters<typeof createEndpointHandler>[0]["services"];
 
@@ -102,4 +99,41 @@ export function serve(...services: Services): void {
     refuse();
     void drained().then(end);
   });
+}
+
+type Handler = http.RequestListener &
+  ((request: http2.Http2ServerRequest, response: http2.Http2ServerResponse) => void);
+
+/** Every connection of HTTP/2 begins with these bytes, and no connection of HTTP/1.1 does. */
+const PREFACE = "PRI";
+
+/** A server for HTTP/2 and HTTP/1.1, both without TLS: Restate, proxies and probes speak either.
+ *
+ * After `refuse`, the server takes no new request, and those in flight go on.
+ */
+function listenerOf(handler: Handler): { server: net.Server; refuse: () => void } {
+  const old = http.createServer(handler);
+  const current = http2.createServer(handler);
+  const sessions = new Set<http2.ServerHttp2Session>();
+  current.on("session", (session) => {
+    sessions.add(session);
+    session.once("close", () => sessions.delete(session));
+  });
+
+  function pass(socket: net.Socket): void {
+    const first: Buffer | null = socket.read(PREFACE.length);
+    if (!first) return void socket.once("readable", () => pass(socket)); // fewer bytes have come, or none
+    socket.unshift(first);
+    (first.toString("latin1") === PREFACE ? current : old).emit("connection", socket);
+  }
+  const server = net.createServer({ noDelay: true }, (socket) => {
+    socket.on("error", () => {}); // a connection that is reset concerns nobody but its requests
+    pass(socket);
+  });
+  const refuse = () => {
+    server.close();
+    old.closeIdleConnections();
+    for (const session of sessions) session.close();
+  };
+  return { server, refuse };
 }

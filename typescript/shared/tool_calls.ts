@@ -1,13 +1,13 @@
 // Several tool calls of one turn, in parallel and yet deterministic: the rules of durable/tool_calls.py.
 //
 // One call runs at a time, and the calls begin in the order in which the model asked for them. A call that waits for
-// Restate passes its turn on. When all of them wait, Restate's journal says whose wait is over first. So only one of
-// them asks the SDK for progress, which refuses more (`awaitNext already pending`), while their steps overlap.
+// Restate passes its turn on. When all of them wait, Restate's journal says whose wait is over first. So the steps
+// overlap, while only one call asks the SDK for progress: the SDK refuses a second (`awaitNext already pending`).
 
 import { setImmediate } from "node:timers/promises";
 import { type Context, RestatePromise, TerminalError } from "@restatedev/restate-sdk";
 import type { OnLanguageModelCallEndCallback } from "ai";
-import { number } from "./variables.ts";
+import { number } from "./environment.ts";
 
 /** The number of tool calls of a turn that run at the same time, unless an agent says otherwise. */
 const AT_ONCE = number("TOOL_CALLS_AT_ONCE", Number.POSITIVE_INFINITY);
@@ -18,10 +18,10 @@ const TURNS = 10;
 /** Waits for Restate, and passes the turn on meanwhile. */
 export type Wait = <T>(promise: RestatePromise<T>) => Promise<T>;
 
-/** Waits for Restate where nothing else of the invocation does. */
+/** Waits for Restate where nothing else in the invocation waits. */
 export const alone: Wait = async (promise) => await promise;
 
-/** The context for an integration that awaits the steps it makes, such as `durableCalls`: it awaits them with `wait`. */
+/** A context whose steps are awaited with `wait`, for an integration that awaits them itself, such as `durableCalls`. */
 export const inTurn = (ctx: Context, wait: Wait) =>
   ({
     run: (name: string, action: () => Promise<unknown>, runs: object) => wait(ctx.run(name, action, runs)),
@@ -29,10 +29,12 @@ export const inTurn = (ctx: Context, wait: Wait) =>
 
 type Parked = { promise: RestatePromise<unknown>; goOn: () => void; fail: (error: unknown) => void };
 
-/** The tool calls of an agent, turn by turn of its model. An agent inside a tool call has its own, and that call's wait. */
+/** The tool calls of an agent, turn by turn of its model. An agent inside a tool call has its own, with that call's wait. */
 export class ToolCalls {
-  #outer: Wait;
-  #limit: number;
+  /** Waits for Restate on behalf of the whole turn: such as the model calls of an agent inside a tool call. */
+  readonly wait: Wait;
+  /** The number of tool calls that run at the same time. */
+  readonly limit: number;
   #expected: string[] = []; // not begun
   #come = new Map<string, () => void>(); // the SDK has started them, and they have not begun
   #changes = 0; // calls that the SDK has started, or that have ended: it may start others then
@@ -44,12 +46,12 @@ export class ToolCalls {
   #ready: (() => void)[] = []; // their wait is over
   #polling = false; // Restate is being asked whose wait is over
 
-  constructor(outer = alone, limit?: number | null) {
-    this.#outer = outer;
-    this.#limit = limit || AT_ONCE;
+  constructor(wait = alone, limit?: number | null) {
+    this.wait = wait;
+    this.limit = limit || AT_ONCE;
   }
 
-  /** Expects these calls next, in this order. Calls of one id cannot be told apart: then it expects none. */
+  /** Expect these calls next, in this order; none of them if two have the same id, and cannot be told apart. */
   expect(ids: string[]): void {
     this.#expected = new Set(ids).size === ids.length ? [...ids] : [];
     this.#come.clear();
@@ -62,7 +64,7 @@ export class ToolCalls {
     this.expect(calls.map((part) => ("toolCallId" in part ? part.toolCallId : "")));
   };
 
-  /** Run a tool call; in `body`, all of Restate is awaited with `wait`. Throws: TerminalError if it is not expected. */
+  /** Run a tool call. Its `body` awaits all of Restate with `wait`. Throws: TerminalError if the call is not expected. */
   async turn<T>(id: string, body: (wait: Wait) => Promise<T>): Promise<T> {
     if (!this.#expected.includes(id)) throw new TerminalError(`the tool call ${id} was not expected`);
     await new Promise<void>((begin) => {
@@ -90,7 +92,7 @@ export class ToolCalls {
 
   #passOn(): void {
     if (this.#running || this.#polling) return;
-    if (this.#expected.length > 0 && this.#active < this.#limit) {
+    if (this.#expected.length > 0 && this.#active < this.limit) {
       const id = this.#expected.find((each) => this.#come.has(each));
       if (id !== this.#expected[0] && this.#settled !== this.#changes) {
         void this.#settle();
@@ -114,7 +116,7 @@ export class ToolCalls {
     this.#goOn(begin);
   }
 
-  /** Go on when the SDK has started its calls: some it never runs, such as one that needs an approval. */
+  /** Go on when the SDK has started its calls: it never runs some, such as a call that needs an approval. */
   async #settle(): Promise<void> {
     if (this.#settling) return;
     this.#settling = true;
@@ -135,7 +137,7 @@ export class ToolCalls {
     this.#polling = true;
     try {
       const waits = this.#parked.map(({ promise }, at) => promise.map(() => at));
-      const [first] = this.#parked.splice(await this.#outer(RestatePromise.race(waits)), 1);
+      const [first] = this.#parked.splice(await this.wait(RestatePromise.race(waits)), 1);
       if (first) this.#ready.push(first.goOn);
     } catch (cancelled) {
       this.#ready.push(

@@ -1,17 +1,17 @@
-// A process whose event loop no longer turns ends itself, so that whoever runs it starts it again: shared/watchdog.py.
+// A process whose event loop no longer turns ends itself, so that its supervisor starts it again: shared/watchdog.py.
 //
-// Such a process holds on to its connections, and answers nothing: without this, every claim in it would wait for good.
+// A frozen process keeps its connections and answers nothing: without this, every claim in it would wait for ever.
 // This file is also the program of the thread that watches.
 
 import { writeSync } from "node:fs";
 import inspector from "node:inspector";
 import { isMainThread, Worker, workerData } from "node:worker_threads";
-import { number } from "./variables.ts";
+import { number } from "./environment.ts";
 
 /** The exit code of a process that was frozen. */
 const FROZEN = 70;
 
-/** How often the loop is asked before it is taken for frozen. */
+/** Checks without a turn of the loop, after which the process counts as frozen. */
 const TICKS = 20;
 
 /** Milliseconds in which a thread that runs JavaScript can be stopped. */
@@ -19,7 +19,7 @@ const STOPPING = 2_000;
 
 type Shared = { seconds: number; turns: Int32Array };
 
-/** From now on, the event loop of the main thread turns, or the process ends after `WATCHDOG` seconds. */
+/** From now on, the process ends once the event loop of the main thread has not turned for `WATCHDOG` seconds. */
 export function watch(): void {
   if (inspector.url()) return; // a debugger stops it on purpose
   const seconds = number("WATCHDOG", 15, false);
@@ -28,7 +28,7 @@ export function watch(): void {
   new Worker(new URL(import.meta.url), { workerData: { seconds, turns } satisfies Shared }).unref();
 }
 
-// Ticks of this thread are counted, and not the time: a process that was stopped (SIGSTOP, a laptop that sleeps) had none.
+// This thread counts its ticks, not the time: a process that was stopped (SIGSTOP, a laptop that sleeps) had no ticks.
 function watchFromHere({ seconds, turns }: Shared): void {
   let [seen, missed] = [-1, 0];
   const watching = setInterval(

@@ -1,4 +1,4 @@
-// The weather, from a small table: a tool's step for restate_loop/weather_agent.ts.
+// The weather, from a small table: the step of the tool in the weather agents.
 
 import { z } from "zod";
 import { bounded } from "./claims.ts";

@@ -1,8 +1,8 @@
-// What comes out of the journal is what went in (shared/exact.ts).
+// What comes out of the journal is what went in (shared/answers.ts).
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { exact } from "../shared/exact.ts";
+import { exact } from "../shared/answers.ts";
 
 const through = (result: object) => exact.deserialize(exact.serialize(result));
 

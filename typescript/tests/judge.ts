@@ -1,18 +1,18 @@
-// What this side makes of a claim: for the vectors, and for a test in Python that looks for a difference.
+// How TypeScript takes a claim: for the vectors, and for a test in Python that looks for a difference.
 //
 // node typescript/tests/judge.ts < bodies, each as a JSON string on a line of its own
 
 import * as readline from "node:readline";
-import { checkEligibility, checkFraud, compareToStandardRates } from "../shared/checks.ts";
+import { CHECKS } from "../shared/checks.ts";
 import { InsuranceClaim, inputOf } from "../shared/claims.ts";
 
 const input = inputOf(InsuranceClaim);
 
-/** The claim and what the checks say of it; or the fields for which it is refused. */
+/** The claim and the results of its checks; or the fields for which it is refused. */
 export async function judge(body: string) {
   try {
     const claim = input.deserialize(new TextEncoder().encode(body));
-    const checks = [await checkEligibility(claim), await compareToStandardRates(claim), await checkFraud(claim)];
+    const checks = await Promise.all(Object.values(CHECKS).map(({ work }) => work(claim)));
     return { claim, checks };
   } catch (error) {
     const problems = (error as Error).message.replace("invalid claim: ", "").split("; ");

@@ -1,23 +1,32 @@
-// The claims, checks and texts agree with Python's: `vectors.json` is written by it (tests/typescript/vectors.py).
+// The claims, checks and texts agree with Python's, which prints the vectors (tests/typescript/vectors.py).
 
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
 import { test } from "node:test";
 import type { Context } from "@restatedev/restate-sdk";
 import { z } from "zod";
 import { type Budget, counted, limit } from "../shared/budget.ts";
+import { CHECKS } from "../shared/checks.ts";
 import { InsuranceClaim, mismatchWith } from "../shared/claims.ts";
-import { COST, FRAUD, MEDICAL, question, SPECIALTIES } from "../shared/specialists.ts";
+import { instructionsOf, question, SPECIALTIES } from "../shared/specialists.ts";
 import { getWeather } from "../shared/weather.ts";
 import { judge } from "./judge.ts";
 
 process.env.OPENAI_API_KEY ||= "none"; // or the offline model would be started
 const llm = await import("../shared/llm.ts");
-const vectors = JSON.parse(readFileSync(new URL("../vectors.json", import.meta.url), "utf8"));
+const command = ["run", "--quiet", "python", "-m", "tests.typescript.vectors"];
+const printed = execFileSync("uv", command, { cwd: `${import.meta.dirname}/../..`, maxBuffer: 2 ** 24 });
+const vectors = JSON.parse(printed.toString());
 
 for (const [name, { body, expected }] of Object.entries<{ body: string; expected: unknown }>(vectors.claims)) {
   test(`a claim: ${name}`, async () => assert.deepEqual(await judge(body), expected));
 }
+
+test("the checks", () =>
+  assert.deepEqual(
+    Object.entries(CHECKS).map(([name, { tool, description }]) => [name, tool, description]),
+    vectors.checks,
+  ));
 
 test("the schema that a model is shown", () => {
   const { properties, required } = z.toJSONSchema(InsuranceClaim);
@@ -37,7 +46,7 @@ test("the instructions", () =>
 
 test("the specialists", () => {
   const { claim, instructions, questions } = vectors.specialists;
-  assert.deepEqual([MEDICAL, COST, FRAUD], instructions);
+  assert.deepEqual(SPECIALTIES.map(instructionsOf), instructions);
   assert.deepEqual(Object.fromEntries(SPECIALTIES.map((each) => [each, question(each, claim)])), questions);
 });
 

@@ -3,14 +3,14 @@
 // node typescript/vercel_ai/approval_agent.ts
 
 import * as restate from "@restatedev/restate-sdk";
-import { durableCalls, hasTerminalToolError, rethrowTerminalToolError } from "@restatedev/vercel-ai-middleware";
-import { generateText, isStepCount, tool, wrapLanguageModel } from "ai";
+import { tool } from "ai";
 import { z } from "zod";
 import { approval, askAPerson, whyAPerson, withdrawnWithTheClaim } from "../shared/approval.ts";
-import { checkEligibility, checkFraud, compareToStandardRates } from "../shared/checks.ts";
+import { eachCheck } from "../shared/checks.ts";
 import { InsuranceClaim, inputOf, mismatchWith } from "../shared/claims.ts";
 import * as llm from "../shared/llm.ts";
 import { options, serve, serviceName } from "../shared/serving.ts";
+import { runAgent } from "./sdk.ts";
 
 const calculateMetrics = (ctx: restate.Context, submitted: InsuranceClaim) =>
   tool({
@@ -19,32 +19,18 @@ const calculateMetrics = (ctx: restate.Context, submitted: InsuranceClaim) =>
     execute: async ({ claim }) => {
       const mismatch = mismatchWith(submitted, claim);
       if (mismatch) return [mismatch];
-      const eligibility = ctx.run("eligibility", () => checkEligibility(claim));
-      const cost = ctx.run("cost", () => compareToStandardRates(claim));
-      const fraud = ctx.run("fraud", () => checkFraud(claim));
-      const checks = restate.RestatePromise.all([eligibility, cost, fraud]);
-      await restate.RestatePromise.race([fraud, checks]); // a step runs only while it is awaited
-      const why = whyAPerson(claim, await fraud);
+      const steps = eachCheck((name, { work }) => ctx.run(name, () => work(claim)));
+      const checks = restate.RestatePromise.all(Object.values(steps));
+      await restate.RestatePromise.race([steps.fraud, checks]); // a step runs only while it is awaited
+      const why = whyAPerson(claim, await steps.fraud);
       if (!why) return await checks;
-      return await restate.RestatePromise.all([eligibility, cost, fraud, askAPerson(ctx, claim, why)]);
+      return await restate.RestatePromise.all([...Object.values(steps), askAPerson(ctx, claim, why)]);
     },
   });
 
-async function run(ctx: restate.Context, claim: InsuranceClaim): Promise<string> {
-  const { text, steps } = await generateText({
-    model: wrapLanguageModel({
-      model: llm.languageModel(),
-      middleware: [durableCalls(ctx, llm.DURABLE_CALLS), llm.forTheJournal],
-    }),
-    instructions: llm.APPROVAL_INSTRUCTIONS,
-    prompt: `Claim: ${JSON.stringify(claim)}`,
-    tools: { calculate_metrics: calculateMetrics(ctx, claim) },
-    toolCallConcurrency: 1, // several at once would not be replayed in the same order
-    stopWhen: [isStepCount(llm.MAX_TURNS), hasTerminalToolError],
-    providerOptions: llm.OPTIONS,
-  });
-  steps.forEach(rethrowTerminalToolError);
-  return llm.answer(text);
+function run(ctx: restate.Context, claim: InsuranceClaim): Promise<string> {
+  const agent = { instructions: llm.APPROVAL_INSTRUCTIONS, tools: { calculate_metrics: calculateMetrics(ctx, claim) } };
+  return runAgent(ctx, agent, `Claim: ${JSON.stringify(claim)}`);
 }
 
 const claimService = restate.service({

@@ -3,80 +3,31 @@
 // node typescript/vercel_ai/specialist_agents_agent.ts
 
 import * as restate from "@restatedev/restate-sdk";
-import { durableCalls, hasTerminalToolError, rethrowTerminalToolError } from "@restatedev/vercel-ai-middleware";
-import { generateText, isStepCount, type ToolSet, tool, wrapLanguageModel } from "ai";
+import { tool } from "ai";
 import { z } from "zod";
 import { branches } from "../shared/branches.ts";
-import { countedCalls } from "../shared/budget.ts";
-import { checkEligibility, checkFraud, compareToStandardRates } from "../shared/checks.ts";
 import { InsuranceClaim, inputOf, mismatchWith } from "../shared/claims.ts";
 import * as llm from "../shared/llm.ts";
 import { options, serve, serviceName } from "../shared/serving.ts";
 import {
-  Assignment,
-  COST,
-  FRAUD,
-  MEDICAL,
+  instructionsOf,
   question,
-  reported,
   SPECIALTIES,
   type Specialty,
+  specialistService,
+  TEAM,
   withinBudget,
 } from "../shared/specialists.ts";
-import { alone, inTurn, type Wait } from "../shared/tool_calls.ts";
+import { alone, ToolCalls } from "../shared/tool_calls.ts";
+import { checkTools } from "./check_tools.ts";
+import { runAgent } from "./sdk.ts";
 
-type Agent = { model: string; instructions: string; tools: ToolSet };
-
-async function answer(ctx: restate.Context, wait: Wait, { model, ...agent }: Agent, prompt: string): Promise<string> {
-  const { text, steps } = await generateText({
-    model: wrapLanguageModel({
-      model: llm.languageModel(model),
-      middleware: [countedCalls(ctx), durableCalls(inTurn(ctx, wait), llm.DURABLE_CALLS), llm.forTheJournal],
-    }),
-    ...agent,
-    prompt,
-    toolCallConcurrency: 1, // should the model ask twice in a turn, it pays for the reports once
-    stopWhen: [isStepCount(llm.MAX_TURNS), hasTerminalToolError],
-    providerOptions: llm.OPTIONS,
-  });
-  steps.forEach(rethrowTerminalToolError);
-  return llm.answer(text);
+function ask(ctx: restate.Context, specialty: Specialty, claim: InsuranceClaim, wait = alone): Promise<string> {
+  const calls = new ToolCalls(wait, 1);
+  const tools = checkTools(ctx, claim, calls, [TEAM[specialty].check]);
+  const specialist = { model: llm.model(specialty), instructions: instructionsOf(specialty), tools };
+  return runAgent(ctx, specialist, question(specialty, claim), calls);
 }
-
-function specialists(ctx: restate.Context, wait: Wait, submitted: InsuranceClaim): Record<Specialty, Agent> {
-  const check = (description: string, step: string, work: (claim: InsuranceClaim) => Promise<string>) =>
-    tool({
-      description,
-      inputSchema: z.object({ claim: InsuranceClaim }),
-      execute: async ({ claim }) => mismatchWith(submitted, claim) ?? (await wait(ctx.run(step, () => work(claim)))),
-    });
-  return {
-    medical: {
-      model: llm.model("medical"),
-      instructions: MEDICAL,
-      tools: {
-        check_eligibility: check(
-          "Is the treatment covered, at this place, on this day?",
-          "eligibility",
-          checkEligibility,
-        ),
-      },
-    },
-    cost: {
-      model: llm.model("cost"),
-      instructions: COST,
-      tools: { compare_to_standard_rates: check("Is the amount reasonable?", "cost", compareToStandardRates) },
-    },
-    fraud: {
-      model: llm.model("fraud"),
-      instructions: FRAUD,
-      tools: { check_fraud: check("How high is the risk of fraud?", "fraud", checkFraud) },
-    },
-  };
-}
-
-const ask = (ctx: restate.Context, wait: Wait, specialty: Specialty, claim: InsuranceClaim) =>
-  answer(ctx, wait, specialists(ctx, wait, claim)[specialty], question(specialty, claim));
 
 const calculateMetrics = (ctx: restate.Context, submitted: InsuranceClaim) =>
   tool({
@@ -85,18 +36,15 @@ const calculateMetrics = (ctx: restate.Context, submitted: InsuranceClaim) =>
     execute: async ({ claim }) => {
       const mismatch = mismatchWith(submitted, claim);
       if (mismatch) return [mismatch];
-      const report = (specialty: Specialty, wait: Wait) => ask(ctx, wait, specialty, claim);
-      return await branches(ctx, alone, SPECIALTIES, report, JSON.stringify(claim));
+      const key = JSON.stringify(claim); // the reports of a claim stand: a model that asks again does not pay again
+      return await branches(ctx, alone, SPECIALTIES, (specialty, wait) => ask(ctx, specialty, claim, wait), key);
     },
   });
 
 function run(ctx: restate.Context, claim: InsuranceClaim): Promise<string> {
-  const tools = { calculate_metrics: calculateMetrics(ctx, claim) };
-  const agent = { model: llm.MODEL, instructions: llm.INSTRUCTIONS, tools };
-  return answer(ctx, alone, agent, `Claim: ${JSON.stringify(claim)}`);
+  const agent = { instructions: llm.INSTRUCTIONS, tools: { calculate_metrics: calculateMetrics(ctx, claim) } };
+  return runAgent(ctx, agent, `Claim: ${JSON.stringify(claim)}`);
 }
-
-const report = (ctx: restate.Context, { specialty, claim }: Assignment) => ask(ctx, alone, specialty, claim);
 
 const claimService = restate.service({
   name: serviceName("SpecialistAgentsClaimAgent"),
@@ -104,10 +52,4 @@ const claimService = restate.service({
   options,
 });
 
-const specialistService = restate.service({
-  name: serviceName("ClaimSpecialists"),
-  handlers: { report: restate.handlers.handler({ input: inputOf(Assignment, "assignment") }, reported(report)) },
-  options,
-});
-
-serve(claimService, specialistService);
+serve(claimService, specialistService(ask));

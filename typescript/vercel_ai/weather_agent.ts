@@ -3,13 +3,12 @@
 // node typescript/vercel_ai/weather_agent.ts
 
 import * as restate from "@restatedev/restate-sdk";
-import { durableCalls, hasTerminalToolError, rethrowTerminalToolError } from "@restatedev/vercel-ai-middleware";
-import { generateText, isStepCount, tool, wrapLanguageModel } from "ai";
+import { tool } from "ai";
 import { inputOf } from "../shared/claims.ts";
-import * as llm from "../shared/llm.ts";
 import { options, serve, serviceName } from "../shared/serving.ts";
 import { ToolCalls } from "../shared/tool_calls.ts";
 import { City, getWeather, WeatherRequest } from "../shared/weather.ts";
+import { runAgent } from "./sdk.ts";
 
 const weatherIn = (ctx: restate.Context, calls: ToolCalls) =>
   tool({
@@ -19,22 +18,12 @@ const weatherIn = (ctx: restate.Context, calls: ToolCalls) =>
       calls.turn(toolCallId, (wait) => wait(ctx.run(`weather in ${city}`, () => getWeather(city)))),
   });
 
-async function run(ctx: restate.Context, { message }: WeatherRequest): Promise<string> {
+const INSTRUCTIONS = "You report the weather. Call get_weather for every city in the question, all in one turn.";
+
+function run(ctx: restate.Context, { message }: WeatherRequest): Promise<string> {
   const calls = new ToolCalls();
-  const { text, steps } = await generateText({
-    model: wrapLanguageModel({
-      model: llm.languageModel(),
-      middleware: [durableCalls(ctx, llm.DURABLE_CALLS), llm.forTheJournal],
-    }),
-    instructions: "You report the weather. Call get_weather for every city in the question, all in one turn.",
-    prompt: message,
-    tools: { get_weather: weatherIn(ctx, calls) },
-    onLanguageModelCallEnd: calls.expectThoseOf,
-    stopWhen: [isStepCount(llm.MAX_TURNS), hasTerminalToolError],
-    providerOptions: llm.OPTIONS,
-  });
-  steps.forEach(rethrowTerminalToolError);
-  return llm.answer(text);
+  const agent = { instructions: INSTRUCTIONS, tools: { get_weather: weatherIn(ctx, calls) } };
+  return runAgent(ctx, agent, message, calls);
 }
 
 const weatherService = restate.service({

@@ -18,15 +18,6 @@ from tour.runtime.errors import TourError
 from tour.runtime.frameworks import PYTHON, ROOT, Framework
 from workshop.attempt import Attempt, Wrong, same_answer
 
-SDKS = {
-    "agents": "openai_agents",
-    "google.adk": "google_adk",
-    "pydantic_ai": "pydantic_ai_agent",
-    "langchain": "langchain_agent",
-    "restate_loop": "restate_loop",
-}
-"""The framework of the tour for each import by which a file is recognised."""
-
 SUITE = ROOT / "tests" / "conformance"
 MODULES = ("test_claims", "test_promise", "test_model", "test_sessions")
 LEFT_OUT = ("replaying", "passing_fault", "as_soon_as", "every_point", "crash-after")
@@ -57,11 +48,11 @@ async def check(attempt: Attempt) -> None:
 def _framework(attempt: Attempt) -> Framework:
     """The framework whose SDK the file imports. Raises: Wrong."""
     imported = attempt.imports()
-    found = {of for sdk, of in SDKS.items() if any(f"{name}.".startswith(f"{sdk}.") for name in imported)}
-    choice = [f"{framework.title}: import {sdk}" for sdk, framework in zip(SDKS, PYTHON, strict=True)][1:]
+    found = {each for each in PYTHON if any(f"{name}.".startswith(f"{each.module}.") for name in imported)}
+    choice = [f"{framework.title}: import {framework.module}" for framework in PYTHON[1:]]
     if not found:
         raise Wrong("Your file imports no SDK yet. Choose one:", *choice)
-    others = [framework for framework in PYTHON[1:] if framework.name in found]
+    others = [framework for framework in PYTHON[1:] if framework in found]
     if not others:
         raise Wrong("This is the SDK of the earlier chapters. Choose another one:", *choice)
     return others[0]

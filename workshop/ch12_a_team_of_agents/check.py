@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from lab.ledger import Fault
 from offline_model.faults import digest
 from shared.claims import InsuranceClaim, sample_claims
-from shared.specialists import TOPICS, Specialty, question
+from shared.specialists import TEAM, Specialty, question
 from tour.runtime.frameworks import SPECIALISTS
 from workshop.attempt import PATIENCE, Attempt, Claim, Running, Wrong, same_answer, times
 
@@ -83,7 +83,7 @@ def _at_once(seen: Claim, calls: Mapping[str, int]) -> None:
 def _model_calls(running: Running, claim: InsuranceClaim) -> dict[str, int]:
     """How often the model was asked by each agent, from the ledger of the offline model."""
     prompts = {"claim agent": f"Claim: {claim.model_dump_json()}"}
-    prompts.update((specialty, question(specialty, claim)) for specialty in TOPICS)
+    prompts.update((specialty, question(specialty, claim)) for specialty in TEAM)
     return {
         agent: sum(entry.event == "start" for entry in running.stack.lab.ledger(invocations=[digest(prompt)]))
         for agent, prompt in prompts.items()

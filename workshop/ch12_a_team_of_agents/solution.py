@@ -13,7 +13,7 @@ from durable.branches import branches
 from shared import checks, llm
 from shared.claims import InsuranceClaim
 from shared.serving import serve, service_name
-from shared.specialists import COST, FRAUD, MEDICAL, Specialty, question
+from shared.specialists import TEAM, Specialty, question
 
 
 @durable_function_tool
@@ -35,10 +35,10 @@ async def check_fraud(tool_context: RunContextWrapper[InsuranceClaim], claim: In
 
 
 model = llm.openai_model()
+tools = {"medical": check_eligibility, "cost": compare_to_standard_rates, "fraud": check_fraud}
 specialists: dict[Specialty, Agent[InsuranceClaim]] = {
-    "medical": Agent(name="MedicalSpecialist", model=model, instructions=MEDICAL, tools=[check_eligibility]),
-    "cost": Agent(name="CostSpecialist", model=model, instructions=COST, tools=[compare_to_standard_rates]),
-    "fraud": Agent(name="FraudSpecialist", model=model, instructions=FRAUD, tools=[check_fraud]),
+    name: Agent(name=name, model=model, instructions=specialist.instructions, tools=[tools[name]])
+    for name, specialist in TEAM.items()
 }
 
 

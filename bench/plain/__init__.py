@@ -1,1 +1,0 @@
-"""The agents without Restate, with which the benchmark compares the durable ones."""

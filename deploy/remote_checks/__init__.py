@@ -1,1 +1,0 @@
-"""The agents with the checks in a Restate service of their own."""

@@ -1,1 +1,0 @@
-"""The spans of each agent SDK: one module per framework."""

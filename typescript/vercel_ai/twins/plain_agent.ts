@@ -1,0 +1,35 @@
+// Vercel AI SDK, without Restate: the agent with which `tour bench` compares the durable one.
+//
+// node typescript/vercel_ai/twins/plain_agent.ts
+
+import { generateText, isStepCount, tool } from "ai";
+import { z } from "zod";
+import { servePlain } from "../../bench/serving.ts";
+import { CHECKS } from "../../shared/checks.ts";
+import { InsuranceClaim, mismatchWith } from "../../shared/claims.ts";
+import * as llm from "../../shared/llm.ts";
+
+const calculateMetrics = (submitted: InsuranceClaim) =>
+  tool({
+    description: "Check a claim: eligibility, cost against standard rates, fraud risk.",
+    inputSchema: z.object({ claim: InsuranceClaim }),
+    execute: async ({ claim }) => {
+      const mismatch = mismatchWith(submitted, claim);
+      if (mismatch) return [mismatch];
+      return await Promise.all(Object.values(CHECKS).map(({ work }) => work(claim)));
+    },
+  });
+
+async function run(claim: InsuranceClaim): Promise<string> {
+  const { text } = await generateText({
+    model: llm.languageModel(),
+    instructions: llm.INSTRUCTIONS,
+    prompt: `Claim: ${JSON.stringify(claim)}`,
+    tools: { calculate_metrics: calculateMetrics(claim) },
+    stopWhen: isStepCount(llm.MAX_TURNS),
+    providerOptions: llm.OPTIONS,
+  });
+  return llm.answer(text);
+}
+
+servePlain(run);

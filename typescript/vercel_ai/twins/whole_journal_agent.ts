@@ -1,0 +1,11 @@
+// Vercel AI SDK: the agent with Restate's middleware alone, which journals the whole request, response and headers of each
+// model call. `uv run tour compare --findings` measures them.
+//
+// node typescript/vercel_ai/twins/whole_journal_agent.ts
+
+import * as llm from "../../shared/llm.ts";
+
+delete (llm.DURABLE_CALLS as { serde?: unknown }).serde;
+llm.forTheJournal.wrapGenerate = ({ doGenerate }) => doGenerate();
+
+await import("../parallel_tools_agent.ts");
