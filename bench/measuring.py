@@ -39,7 +39,7 @@ class Extent:
 
 
 Rounded = Annotated[float, AfterValidator(lambda figure: round(figure, 3))]
-"""A figure without the digits that no clock of the machine has: they would be most of docs/benchmark.json."""
+"""A figure with three digits behind the point: more are noise, and would double docs/benchmark.json."""
 
 
 class Block(BaseModel):
