@@ -28,12 +28,12 @@ from restate.server_context import DisconnectedException, ServerDurableFuture, S
 from restate.vm import UnresolvedFuture
 
 import durable.turnstile  # noqa: F401 - ids that repeat would freeze the process
+from durable import parts
 from durable.attempts import FAILED_ATTEMPTS, LONGEST_PAUSE
 from durable.budget import MODEL_CALLS, Budget, usage
 from durable.draining import MODEL_CALLS_IN_FLIGHT
-from durable.versions import require_versions
 
-require_versions(restate_sdk="1.3.0")
+parts.check(__name__)
 
 ATTEMPT_IS_OVER = (SdkInternalBaseException, DisconnectedException)
 """Restate's own signals: a step has failed, the invocation is suspended, or the connection is lost."""

@@ -11,8 +11,9 @@ from typing import Any
 
 from restate import vm
 
-if "_unresolved_future_to_pyo3" not in vars(vm):
-    raise ImportError("restate.vm has changed: see whether quick_gather.py is still needed")
+from durable import parts
+
+parts.check(__name__)
 _convert = vars(vm)["_unresolved_future_to_pyo3"]
 
 

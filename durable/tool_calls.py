@@ -31,8 +31,11 @@ from restate.vm import (
     UnresolvedFuture,
 )
 
+from durable import parts
 from durable.held_steps import ATTEMPT_IS_OVER, HoldingContext, causes, holding
 from durable.turnstile import PATIENCE, refuse_repeated
+
+parts.check(__name__)
 
 REGISTRY = "tool_calls"
 """Where an invocation keeps its tool calls by id: the tasks that an agent SDK starts all find them there."""

@@ -12,6 +12,8 @@ from restate import TerminalError
 from restate.exceptions import SdkInternalException
 from restate.ext.turnstile import Turnstile
 
+from durable import parts
+
 PATIENCE = 10.0
 """Seconds after which the calls behind one go on that the agent SDK has not started."""
 
@@ -21,6 +23,8 @@ def refuse_repeated(ids: Sequence[str]) -> None:
     if len(set(ids)) < len(ids):
         raise TerminalError(f"the model gave several tool calls the same id: {', '.join(ids)}")
 
+
+parts.check(__name__)
 
 _init, _allow, _cancel = Turnstile.__init__, Turnstile.allow_next_after, Turnstile.cancel_all_after
 

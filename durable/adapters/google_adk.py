@@ -9,10 +9,10 @@ from google.adk.tools.base_tool import BaseTool
 from google.adk.tools.tool_context import ToolContext
 from restate.ext.adk import RestatePlugin, restate_context
 
+from durable import parts
 from durable.tool_calls import ToolCalls
-from durable.versions import require_versions
 
-require_versions(google_adk="2.13.")
+parts.check(__name__)
 
 
 class ParallelRestatePlugin(RestatePlugin):

@@ -14,10 +14,10 @@ from langgraph.prebuilt.tool_node import ToolCallRequest
 from langgraph.types import Command
 from restate.ext.langchain import RestateMiddleware, restate_context
 
+from durable import parts
 from durable.tool_calls import ToolCalls
-from durable.versions import require_versions
 
-require_versions(langchain="1.4.", langgraph="1.")
+parts.check(__name__)
 
 
 class ParallelRestateMiddleware(RestateMiddleware):

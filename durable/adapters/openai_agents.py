@@ -22,11 +22,11 @@ from restate.ext.openai import restate_context
 from restate.ext.openai.models import State
 from restate.ext.openai.runner_wrapper import DurableModelCalls
 
+from durable import parts
 from durable.exact.openai_agents import ids_of_calls
 from durable.tool_calls import ToolCalls
-from durable.versions import require_versions
 
-require_versions(openai_agents="0.24.")
+parts.check(__name__)
 
 
 class ParallelRunner:

@@ -10,10 +10,10 @@ from pydantic_ai.messages import ToolCallPart
 from pydantic_ai.models import ModelRequestContext
 from restate.ext.pydantic import restate_context
 
+from durable import parts
 from durable.tool_calls import ToolCalls
-from durable.versions import require_versions
 
-require_versions(pydantic_ai_slim="2.68.")
+parts.check(__name__)
 
 
 ANSWERED = (ToolRetryError, ToolFailedError, CallDeferred, ApprovalRequired)

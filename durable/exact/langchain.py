@@ -11,6 +11,8 @@ from langchain_core.messages import AIMessage, AnyMessage, FunctionMessage, Huma
 from restate.ext.langchain import _middleware
 from restate.ext.langchain._middleware import SerializableModelResponse
 
+from durable import parts
+
 _CLASSES: dict[str, type[AnyMessage]] = {
     "ai": AIMessage,
     "function": FunctionMessage,
@@ -36,6 +38,5 @@ class ExactModelResponse(SerializableModelResponse):
         return cls(result=messages, structured_response=journaled["structured_response"])
 
 
-if vars(_middleware).get("SerializableModelResponse") is not SerializableModelResponse:
-    raise ImportError("restate.ext.langchain has changed: see whether durable/exact/langchain.py is still needed")
+parts.check(__name__)
 vars(_middleware)["SerializableModelResponse"] = ExactModelResponse

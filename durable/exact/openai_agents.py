@@ -20,6 +20,7 @@ from restate.ext.openai.runner_wrapper import RestateModelWrapper
 from restate.ext.turnstile import Turnstile
 from restate.serde import Serde
 
+from durable import parts
 from durable.exact.openai import as_sent
 
 _USAGE = TypeAdapter(Usage)
@@ -56,6 +57,5 @@ def ids_of_calls(response: ModelResponse, tools: Iterable[Tool]) -> list[str]:
     return [item.call_id for item in response.output if item.type == "function_call" and item.name in run]
 
 
-if vars(runner_wrapper).get("RestateModelWrapper") is not RestateModelWrapper:
-    raise ImportError("restate.ext.openai has changed: see whether durable/exact/openai_agents.py is still needed")
+parts.check(__name__)
 vars(runner_wrapper)["RestateModelWrapper"] = ExactModel

@@ -18,6 +18,8 @@ from pydantic_ai.messages import ModelResponse
 from restate.ext.pydantic import _model
 from restate.ext.pydantic._serde import PydanticTypeAdapter
 
+from durable import parts
+
 CLASS = "class"
 """The key with the name of an object's class, beside the object's fields."""
 
@@ -79,6 +81,5 @@ def _read(value: Any) -> Any:
     return value
 
 
-if "MODEL_RESPONSE_SERDE" not in vars(_model):
-    raise ImportError("restate.ext.pydantic has changed: see whether durable/exact/pydantic_ai.py is still needed")
+parts.check(__name__)
 vars(_model)["MODEL_RESPONSE_SERDE"] = _AsMade(ModelResponse)
