@@ -1,5 +1,5 @@
-// Model calls over HTTP. They cost money: a call is tried again while that can help, ends with the attempt that wants its
-// answer, and ends in peace when the process is told to end.
+// Model calls over HTTP. Each costs money: it is tried again while that can help, it ends with the attempt that wants its
+// answer, and a process that is told to end lets it finish.
 
 import { AsyncLocalStorage } from "node:async_hooks";
 import { setTimeout } from "node:timers/promises";
@@ -55,7 +55,7 @@ export async function drained(): Promise<void> {
   await Promise.race([noneLeft.promise.then(() => setTimeout(SENDING)), setTimeout(DRAIN)]);
 }
 
-/** As OpenAI's own client: up to three tries, on errors that may pass, and as long a pause as the provider asks for.
+/** `fetch` with the patience of OpenAI's own client: up to three tries, with pauses as long as the provider asks for.
  *
  * That matters after a crash. Restate also counts the attempts in which the agent is away, so a claim that waits for its
  * agent may have no attempt left for a model that is overloaded.
@@ -120,7 +120,7 @@ function retryAfter(response: Response): number | undefined {
   return Number.isNaN(pause) ? undefined : Math.max(0, pause);
 }
 
-/** Throws: TerminalError if the provider wants to be paid first. */
+/** Throws: TerminalError if the account has no money left. */
 async function mustBePaid(response: Response): Promise<void> {
   if (![402, 429].includes(response.status)) return;
   const error: unknown = await response
