@@ -15,7 +15,6 @@ AS_IT_COMES = Pattern(
 )
 
 REPLACED = (
-    "durable.quick_gather",
     "durable.quick_spans",
     "durable.exact.langchain",
     "durable.exact.openai_agents",

@@ -8,6 +8,7 @@ import asyncio
 import restate
 from pydantic import BaseModel
 
+import durable.quick_gather  # noqa: F401 - for hundreds of steps
 from durable.held_steps import hold_failures
 from shared.serving import serve, service_name
 

@@ -9,9 +9,10 @@ import statistics
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import psutil
-from pydantic import BaseModel
+from pydantic import AfterValidator, BaseModel
 
 PARTS = ("durability", "pieces", "steps", "languages", "peers", "growth", "start", "tracing")
 """The parts of the benchmark, in the order of their measurement."""
@@ -37,6 +38,10 @@ class Extent:
     """The turns at which a session's latency and size are taken."""
 
 
+Rounded = Annotated[float, AfterValidator(lambda figure: round(figure, 3))]
+"""A figure with three digits behind the point: more are noise, and would double docs/benchmark.json."""
+
+
 class Block(BaseModel):
     """One block of claims by one side.
 
@@ -44,10 +49,10 @@ class Block(BaseModel):
     `agent_cpu` and `server_cpu` are CPU time in ms per claim; the server's is 0 for a plain agent.
     """
 
-    latencies: list[float]
-    seconds: float
-    agent_cpu: float
-    server_cpu: float
+    latencies: list[Rounded]
+    seconds: Rounded
+    agent_cpu: Rounded
+    server_cpu: Rounded
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from pydantic import BaseModel
 from rich.console import Console
 from rich.progress import Progress
 
+from bench.footprint import NO_MODEL, started
 from bench.measuring import Extent
-from tour.needs import NO_MODEL, started
 from tour.runtime import node
 from tour.runtime.errors import TourError
 from tour.runtime.frameworks import ROOT, Framework

@@ -27,8 +27,8 @@ from restate.serde import BytesSerde, Serde
 from restate.server_context import DisconnectedException, ServerDurableFuture, ServerInvocationContext
 from restate.vm import UnresolvedFuture
 
-import durable.quick_gather
 import durable.turnstile  # noqa: F401 - ids that repeat would freeze the process
+from durable.attempts import FAILED_ATTEMPTS, LONGEST_PAUSE
 from durable.budget import MODEL_CALLS, Budget, usage
 from durable.draining import MODEL_CALLS_IN_FLIGHT
 from durable.versions import require_versions
@@ -129,27 +129,46 @@ class HoldingContext(ServerInvocationContext):
             self.steps.add(handle)
         return step
 
-    async def create_run_coroutine(self, handle: int, action: Any, serde: Serde[Any], *retries: Any) -> None:
+    async def create_run_coroutine(
+        self, handle: int, action: Any, serde: Serde[Any], max_attempts: int | None = None, *retries: Any
+    ) -> None:
+        is_model_call = handle in self.steps.model_calls
+
         async def held() -> bytes:
             try:
                 written = serde.serialize(await _result(action))
                 serde.deserialize(written)  # in the journal, a result that cannot be read back would fail for ever
-                return written
             except ATTEMPT_IS_OVER:
                 raise
             except Exception as error:  # noqa: BLE001 - it is raised again
                 raised = error if isinstance(error, TerminalError) else self.steps.translate(error)
+                if is_model_call and not isinstance(raised, TerminalError):
+                    raised = self._last_attempt(raised, max_attempts) or raised
                 if not isinstance(raised, TerminalError):  # no retry follows a terminal error
                     self.steps.end(handle)
                     await self.steps.finished()
                 raise tellable(raised) from raised.__cause__
+            if is_model_call:
+                FAILED_ATTEMPTS.forget(self.request().id)
+            return written
 
-        if handle in self.steps.model_calls:
+        options = (max_attempts, *retries)
+        if is_model_call:
             await MODEL_CALLS_IN_FLIGHT.begin((self, handle))
+            max_duration, initial, longest, factor = retries
+            options = (None, max_duration, initial, longest or LONGEST_PAUSE, factor)
         try:
-            await super().create_run_coroutine(handle, held, BytesSerde(), *retries)
+            await super().create_run_coroutine(handle, held, BytesSerde(), *options)
         finally:
             self.steps.end(handle)  # Restate has been sent its result: before that, nothing that waits may fail
+
+    def _last_attempt(self, error: Exception, max_attempts: int | None) -> TerminalError | None:
+        """The end of a model call whose attempts have all failed; None while there are more."""
+        invocation = self.request().id
+        if not max_attempts or FAILED_ATTEMPTS.add(invocation, self.steps) < max_attempts:
+            return None
+        FAILED_ATTEMPTS.forget(invocation)
+        return TerminalError(repr(error))
 
     async def create_poll_or_cancel_coroutine(self, unresolved_future: UnresolvedFuture) -> None:
         with self._noticed():

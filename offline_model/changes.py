@@ -6,6 +6,7 @@ A change names a place by a number. All values of the answer are counted in thei
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any, TypeAlias
 
 Change: TypeAlias = tuple[str, int, Any]
@@ -40,10 +41,8 @@ class _Text(dict[str, Any]):
 def _places(holder: Any) -> Iterator[tuple[Any, Any]]:
     for key, value in list(holder.items() if isinstance(holder, dict) else enumerate(holder)):
         if isinstance(value, str) and value.startswith("{"):
-            try:
+            with suppress(ValueError):
                 holder[key] = value = _Text(json.loads(value))
-            except ValueError:
-                continue
         yield holder, key
         if isinstance(value, dict | list):
             yield from _places(value)

@@ -6,7 +6,7 @@ import os
 import httpx2
 from restate import TerminalError
 
-from lab import funds
+from lab import bank
 
 
 async def reserve_funds(key: str, amount: float) -> str:
@@ -30,4 +30,4 @@ async def _request(method: str, key: str, body: dict[str, float] | None = None) 
 
 @functools.cache
 def _url() -> str:
-    return os.environ.get("FUNDS_URL") or funds.serve_in_thread()
+    return os.environ.get("FUNDS_URL") or bank.serve_in_thread()

@@ -29,8 +29,6 @@ RETRIES: RunOptions[Any] = RunOptions(
 """Every durable model call: three attempts, then a terminal error. Without it Restate would retry for ever.
 
 Within an attempt the SDK's own client tries up to three times, on errors that may pass (429, 5xx, a lost connection).
-That matters after a crash. Restate also counts the attempts in which the agent is away, so a claim that waits for its
-agent may have no attempt left for a model that is overloaded.
 """
 
 MODEL_TIMEOUT = number("MODEL_TIMEOUT", 120.0)

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conformance import cases, page
+from tests.conformance import cases
+from tests.conformance.documented import grades
 from tour.runtime.frameworks import FAN_OUT, FRAMEWORKS, ROOT, Framework
 
 CASES = "live and not provider and (a_refusal or wrong_path or the_checks_run_in_parallel or no_body)"
@@ -41,13 +42,8 @@ def test_an_agent_is_graded_by_promise(tmp_path: Path) -> None:
     assert "bad input          1 of   2 cases" in done.stdout
 
 
-def test_the_page_is_that_of_the_file() -> None:
-    again = "write it again: uv run python -m tests.conformance.page none"
-    assert page.PAGE.read_text() == page.page(page.grades()), again
-
-
 def test_the_tours_agents_pass_every_case_that_was_graded() -> None:
-    for kinds in page.grades()["agents"].values():
+    for kinds in grades()["agents"].values():
         assert {promise for promise, cases in kinds["tour"].items() if any(cases.values())} == set()
 
 

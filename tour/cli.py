@@ -52,11 +52,6 @@ def tour(
 def compare(
     sample: Sample = "broken-leg",
     claim: ClaimFile = "",
-    date: Annotated[str, typer.Option(help="Another date than the sample's, as YYYY-MM-DD.")] = "",
-    category: Annotated[str, typer.Option(help="Another category.")] = "",
-    reason: Annotated[str, typer.Option(help="Another reason.")] = "",
-    amount: Annotated[float | None, typer.Option(help="Another amount, in US dollars.")] = None,
-    place_of_service: Annotated[str, typer.Option(help="Another place of service.")] = "",
     only: Only = "",
     repeat: Annotated[int, typer.Option(min=1, help="Send the claim this many times; shows medians.")] = 1,
     model: Model = None,
@@ -89,38 +84,20 @@ def compare(
             "specialists, and beside a person's decision.",
         ),
     ] = False,
-    findings: Annotated[
-        Path | None,
-        typer.Option(help="Write the findings to this file as Markdown, as in docs/comparison.md; needs --repeat."),
-    ] = None,
     svg: Svg = None,
 ) -> None:
     """Compare the agents on one claim, with faults if you plan any: figures, timelines and facts from their code."""
-    fields = {
-        "date": date,
-        "category": category,
-        "reason": reason,
-        "amount": amount,
-        "placeOfService": place_of_service,
-    }
     faults = compare_.faults(fail or (), crash or (), crash_after or (), terminal or (), delay or (), model_fault or ())
-    if findings and (repeat < 2 or only or faults):
-        raise TourError(
-            "--findings compares all, warm and undisturbed.", "Use --repeat 5, without --only and without faults."
-        )
-    if patterns and (repeat > 1 or json_ or html or findings):
-        raise TourError(
-            "--patterns shows timelines and nothing else.", "Leave out --repeat, --json, --html and --findings."
-        )
+    if patterns and (repeat > 1 or json_ or html):
+        raise TourError("--patterns shows timelines and nothing else.", "Leave out --repeat, --json and --html.")
     chosen = options.frameworks(only)
-    changed = {name: value for name, value in fields.items() if value not in ("", None)}
-    sent = options.claim(sample, claim, changed)
+    sent = options.claim(sample, claim)
     if patterns:
         job = compare_.every_way(chosen, sent, model_latency, step_latency, console, faults)
         _picture(svg, "uv run tour compare --patterns", job)
     else:
         console.quiet = json_ == "-"
-        files = compare_.Files(json_, html, findings)
+        files = compare_.Files(json_, html)
         job = compare_.side_by_side(
             chosen, sent, model_latency, step_latency, console, faults, repeat, files, details=True
         )

@@ -11,9 +11,6 @@ from pathlib import Path
 from tour.runtime.errors import TourError
 from tour.runtime.frameworks import FRAMEWORKS, PYTHON, ROOT, TYPESCRIPT, Framework
 
-SHARED_BY_ALL = "durable.held_steps"
-"""A module that every agent in Python imports."""
-
 REGIONS = ("the tool", "the agent", "the service")
 
 
@@ -30,7 +27,7 @@ class Facts:
     """Facts about an agent, read from its code.
 
     `lines`: the number of lines of its file that are not blank. `helpers`: the same for the modules that it imports
-    from its folder and from `durable` (in TypeScript: shared/tool_calls.ts), without the one that all agents import.
+    from its folder and from `durable` (in TypeScript: shared/tool_calls.ts).
     `context`: the module of `restate_context()`, or else the way in which the tool gets Restate's context. `claim`: the
     object in which the tool finds the submitted claim. `session`: the service that keeps the session.
     """
@@ -152,7 +149,7 @@ def _python_facts(framework: Framework) -> Facts:
         for name in node.names
     }
     modules = re.findall(rf"^(?:from|import) ((?:{framework.name}|durable)\.\w+)", source, re.MULTILINE)
-    helpers = [(ROOT / module.replace(".", "/")).with_suffix(".py") for module in modules if module != SHARED_BY_ALL]
+    helpers = [(ROOT / module.replace(".", "/")).with_suffix(".py") for module in modules]
     sessions = [name for name in imports if name.endswith("SessionService")]
     context = imports.get("restate_context")
     tool = functions["calculate_metrics"]
@@ -162,9 +159,12 @@ def _python_facts(framework: Framework) -> Facts:
         service="Virtual Object" if "restate.VirtualObject" in attributes else "Service",
         context=context or "an argument",
         claim=next(
-            ast.unparse(argument.annotation).partition("[")[0]
-            for argument in tool.args.args
-            if argument.annotation and ast.unparse(argument.annotation) not in ("InsuranceClaim", "Metrics")
+            (
+                ast.unparse(argument.annotation).partition("[")[0]
+                for argument in tool.args.args
+                if argument.annotation and ast.unparse(argument.annotation) not in ("InsuranceClaim", "Metrics")
+            ),
+            "an argument",
         ),
         session=sessions[0] if sessions else "none",
     )

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import tempfile
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from rich.table import Table
 
 from lab.ledger import Fault, Kind
 from shared.claims import InsuranceClaim
-from tour import needs, report, show
+from tour import report, show
 from tour.boot import booted, say
 from tour.report import Report, Run
 from tour.runtime import approvals, journal
@@ -93,7 +92,6 @@ class Files:
 
     json: str = ""
     html: Path | None = None
-    findings: Path | None = None
 
 
 async def side_by_side(
@@ -117,8 +115,6 @@ async def side_by_side(
         model = running.model
         console.print(f"Claim: {claim.model_dump_json()}", soft_wrap=True, highlight=False)
         running.lab.plan(*faults)
-        if files.findings and running.frameworks != list(frameworks):
-            raise TourError("--findings compares all of them, and some are left out.", "Connect to the network once.")
         runs = await compare(running, running.frameworks, claim, repeat, console)
     made = report.report_of(
         runs, claim=claim, model=model, model_latency=model_latency, step_latency=step_latency, faults=faults
@@ -137,9 +133,6 @@ async def side_by_side(
     elif running.restate.process:
         console.print("This run had a Restate of its own on free ports: its journals, and so its pages, are gone.")
     _write(made, files, console)
-    if files.findings:
-        files.findings.write_text(await _findings(made, frameworks), encoding="utf-8")
-        console.print(f"Findings: {files.findings}", soft_wrap=True, highlight=False)
     if not faults and any(run.verdict == "error" for framework in made.frameworks for run in framework.runs):
         raise typer.Exit(1)
 
@@ -153,12 +146,6 @@ def _write(made: Report, files: Files, console: Console) -> None:
     if files.html:
         files.html.write_text(report.html(made), encoding="utf-8")
         console.print(f"Report: {files.html}", soft_wrap=True, highlight=False)
-
-
-async def _findings(made: Report, frameworks: Sequence[Framework]) -> str:
-    with tempfile.TemporaryDirectory(prefix="tour-findings-") as folder:
-        needed = await needs.needs(frameworks, Path(folder))
-        return report.findings(made, needed, await needs.whole_journal(Path(folder), made.claim))
 
 
 async def every_way(

@@ -2,9 +2,8 @@
 
 import json
 import sys
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from pydantic import ValidationError
@@ -38,8 +37,8 @@ def frameworks(only: str) -> tuple[Framework, ...]:
     return tuple(BY_NAME[name] for name in names)
 
 
-def claim(sample: str, file: str, changed: Mapping[str, Any] = {}) -> InsuranceClaim:
-    """The claim in `file` (`-`: standard input), or the sample when `file` is empty, with the fields in `changed`.
+def claim(sample: str, file: str) -> InsuranceClaim:
+    """The claim in `file` (`-`: standard input), or the sample when `file` is empty.
 
     Raises: TourError when there is no such sample or file, or the claim is not valid.
     """
@@ -47,8 +46,7 @@ def claim(sample: str, file: str, changed: Mapping[str, Any] = {}) -> InsuranceC
     if sample not in samples:
         raise TourError(f"There is no sample {sample}.", f"Choose from: {', '.join(samples)}")
     try:
-        given = json.loads(_read(file) if file else as_json(samples[sample]))
-        return InsuranceClaim.model_validate({**given, **changed} if isinstance(given, dict) else given)
+        return InsuranceClaim.model_validate(json.loads(_read(file))) if file else samples[sample]
     except OSError as error:
         raise TourError(f"The claim cannot be read: {error}", "Name a file with a claim as JSON, or `-`.") from error
     except ValueError as error:

@@ -1,8 +1,6 @@
 """A comparison as data: figures from the journal and the ledger, and facts from the agents' code.
 
-`tour compare` shows it in the terminal, and writes it as JSON, HTML and Markdown. This prints its JSON schema:
-
-uv run python -m tour.report > docs/comparison.schema.json
+`tour compare` shows it in the terminal, and writes it as JSON and HTML.
 """
 
 import datetime
@@ -10,11 +8,10 @@ import json
 import math
 import os
 import platform
-import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import jinja2
 import psutil
@@ -25,10 +22,9 @@ from lab.ledger import Entry, Fault
 from shared.claims import InsuranceClaim
 from tour import code
 from tour.code import Facts
-from tour.needs import Needs
 from tour.runtime import evidence, journal, node, restate_server
 from tour.runtime.evidence import Runs
-from tour.runtime.frameworks import BY_NAME, PYTHON, ROOT, Framework
+from tour.runtime.frameworks import PYTHON, Framework
 from tour.runtime.journal import Invocation
 
 TERMS = (
@@ -251,11 +247,6 @@ def describe(fault: Fault) -> str:
     return f"the model's answer: {fault.kind}{times}"
 
 
-def schema() -> str:
-    """The JSON schema of a report: the content of docs/comparison.schema.json."""
-    return json.dumps(Report.model_json_schema(mode="serialization"), indent=2) + "\n"
-
-
 def html(report: Report) -> str:
     """The report as one self-contained HTML page. Nothing from a claim becomes markup."""
     longest = max((run.total for framework in report.frameworks for run in framework.runs), default=0) or 1
@@ -266,67 +257,3 @@ def html(report: Report) -> str:
         regions=code.regions(),
         json=report.model_dump_json(indent=1),
     )
-
-
-CONFORMANCE = ROOT / "docs/conformance.json"
-"""The outcomes of the conformance suite (tests/conformance/page.py), of the documented pattern and of the tour's agent:
-`agents.<framework>.documented|tour.<promise>.<case>` is the error, or null for a case that passes."""
-
-
-def _graded() -> dict[str, Any]:
-    agents: dict[str, Any] = json.loads(CONFORMANCE.read_text())["agents"]
-    return agents
-
-
-def promises_kept() -> dict[str, list[str]]:
-    """By promise, for each framework: `11 → 17 of 17`, the cases passed as documented and by the tour's agent."""
-    agents = _graded()
-    kept: dict[str, list[str]] = {}
-    for kinds in agents.values():
-        for promise in kinds["tour"]:
-            kept.setdefault(promise, [])
-    for promise, cells in kept.items():
-        for kinds in agents.values():
-            documented, tour = (list(kinds[kind].get(promise, {}).values()) for kind in ("documented", "tour"))
-            cells.append(f"{documented.count(None)} → {tour.count(None)} of {len(tour)}" if tour else "")
-    return kept
-
-
-def findings(report: Report, needs: Sequence[Needs], whole_journal: int) -> str:
-    """The findings as Markdown: the content of docs/comparison.md. Takes two or more runs of each framework.
-
-    `needs` are those of the frameworks, in the same order; `whole_journal` is in bytes.
-    """
-    rows: list[dict[str, Any]] = []
-    for framework, needed in zip(report.frameworks, needs, strict=True):
-        first, *later = framework.runs
-        total = statistics.median(run.total for run in later)
-        rows.append(
-            {
-                "name": framework.name,
-                "title": framework.title,
-                "needs": needed,
-                "total": total,
-                "added": total - (later[-1].model_calls * report.model_latency + report.step_latency) * 1000,
-                "first": first.total,
-                "parallelism": statistics.median(run.parallelism for run in later),
-                "last": later[-1],
-            }
-        )
-    environment = TEMPLATES.overlay(autoescape=False)
-    return environment.get_template("comparison.md").render(
-        report=report,
-        rows=rows,
-        of={row["name"]: row for row in rows},
-        python=[row for row in rows if BY_NAME[row["name"]] in PYTHON],
-        whole_journal=whole_journal,
-        heaviest=max(rows, key=lambda row: row["last"].journal_bytes),
-        lightest=min(rows, key=lambda row: row["last"].journal_bytes),
-        promises_kept=promises_kept(),
-        graded=[BY_NAME[name].title for name in _graded()],
-        frugal=min(rows, key=lambda row: row["last"].tokens_read),
-    )
-
-
-if __name__ == "__main__":
-    print(schema(), end="")

@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
-from lab.funds import Funds
+from lab.bank import Bank
 from shared.claims import sample_claims
 from tour.boot import say
 from tour.runtime import journal, processes, stack
@@ -36,16 +36,10 @@ from tour.runtime.processes import POLL, free_port
 from tour.runtime.stack import CHECKS, Stack
 from tour.tables import FittedTable
 
-STEPS = """\
-        ctx.run_typed("eligibility", check_eligibility, claim=claim),
-        ctx.run_typed("cost", compare_to_standard_rates, claim=claim),
-        fraud := ctx.run_typed("fraud", check_fraud, claim=claim),
-"""
-"""The lines of version 1 that change."""
+STEPS = "in CHECKS.items()}"
+"""The end of the line of version 1 that changes."""
 
-ELIGIBILITY, COST, FRAUD = STEPS.splitlines(keepends=True)
-
-BEGUN = (("eligibility", "cost", "fraud"), ("fraud", "eligibility", "cost"))
+BEGUN = (CHECKS, CHECKS[::-1])
 """The order in which the code of each version begins the checks."""
 
 SETTINGS = {
@@ -65,8 +59,8 @@ T = TypeVar("T")
 def version_2(source: str) -> str:
     """Version 2 of an agent's file: it begins with the fraud check. Raises: ValueError when that cannot be edited."""
     if source.count(STEPS) != 1:
-        raise ValueError(f"these lines are there {source.count(STEPS)} times, not once:\n{STEPS}")
-    return source.replace(STEPS, FRAUD + ELIGIBILITY + COST)
+        raise ValueError(f"this is there {source.count(STEPS)} times, not once: {STEPS}")
+    return source.replace(STEPS, "in reversed(CHECKS.items())}")
 
 
 async def run(frameworks: Sequence[Framework], console: Console) -> None:
@@ -200,7 +194,7 @@ class Upgrade:
         self.line(f"claim 2  cancel: the replay that undoes things fails, too: {again[:5]}, and paused.")
         await self.running.admin.patch(f"/invocations/{id}/kill")
         answer = await self.running.answer(id)
-        money = Funds(self.running.folder / "funds.sqlite").all().get(id)
+        money = Bank(self.running.folder / "funds.sqlite").all().get(id)
         self.line(f"         kill: the answer is {answer!r}. The money is still {money}.")
         new = (await self.running.admin.patch(f"/invocations/{id}/restart-as-new")).json()["new_invocation_id"]
         await self.until(lambda: self.waits(new))

@@ -27,8 +27,8 @@ from lab.ledger import Entry, Fault
 from offline_model.sockets import listen
 from shared.claims import InsuranceClaim, sample_claims
 from tour import code, report
+from tour.approval_list import ApprovalList
 from tour.boot import booted
-from tour.desk import Desk
 from tour.report import TEMPLATES
 from tour.runtime import journal
 from tour.runtime.approvals import waiting
@@ -204,7 +204,7 @@ class Tab:
                 with ui.element("form").classes("claim").on("submit.prevent", self.send):
                     self._form()
                 with ui.element("div"):
-                    self.desk = Desk(self.stack)
+                    self.approvals = ApprovalList(self.stack)
                     self.column = ui.element("div").classes("cards")
             with ui.tab_panel(sources):
                 self._code()
@@ -214,7 +214,7 @@ class Tab:
     def _view(self) -> None:
         """Lay out the chosen lanes, empty."""
         lanes = self.views[self.view.value]
-        self.desk.timer.active = any(lane.pattern == APPROVAL for lane in lanes)
+        self.approvals.timer.active = any(lane.pattern == APPROVAL for lane in lanes)
         self.sent = None
         self.ledger.text = ""
         self.button.text = "Send it every way" if self.view.value.endswith("every way") else "Send to all agents"

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import httpx
 import pytest
 
-from lab.funds import Funds
+from lab.bank import Bank
 from tests.conformance.conftest import SERVERS
 from tour.runtime import journal, processes, stack
 from tour.runtime.approvals import Waiting, decide, service, waiting
@@ -32,7 +32,7 @@ async def approving(folder: Path, server: str) -> AsyncIterator[Stack]:
     """The agents of this pattern on this kind of server, and the bank's service as a process of its own."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
-    command: list[str | Path] = [sys.executable, ROOT / "lab/funds.py", "--port", str(port)]
+    command: list[str | Path] = [sys.executable, ROOT / "lab/bank.py", "--port", str(port)]
     command += ["--ledger", str(folder / "funds.sqlite")]
     async with (
         processes.running("The funds service", command, folder / "funds.log") as bank,
@@ -50,7 +50,7 @@ async def approving(folder: Path, server: str) -> AsyncIterator[Stack]:
 
 def funds(running: Stack, id: str) -> str:
     """`reserved`, `released` or `none`."""
-    return Funds(running.folder / "funds.sqlite").all().get(id, "none")
+    return Bank(running.folder / "funds.sqlite").all().get(id, "none")
 
 
 async def requests(running: Stack, id: str, handler: str = "run") -> list[dict[str, Any]]:

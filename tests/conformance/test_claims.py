@@ -12,7 +12,9 @@ from lab.ledger import Fault, Kind
 from shared.approval import why_a_person
 from shared.checks import check_eligibility, check_fraud, compare_to_standard_rates
 from shared.claims import InsuranceClaim, sample_claims
-from tests.conformance.cases import MODEL_CALLS, PATTERN, Tagged, asked, decide, live, promise, tool_shown
+from tests.conformance.approvals import until
+from tests.conformance.cases import MODEL_CALLS, PATTERN, Tagged, asked, decide, live, promise, send, tool_shown
+from tests.conformance.test_promise import everywhere, reached
 from tour.runtime import journal
 from tour.runtime.frameworks import APPROVAL, SPECIALISTS, Framework
 from tour.runtime.stack import CHECKS, Stack
@@ -173,6 +175,24 @@ async def test_a_dead_model_ends_in_a_terminal_error(running: Stack, framework: 
     assert len(tries) == 2
     for count in tries.values():
         assert 3 <= count <= 9, "three attempts, in each of which the SDK's client tries up to three times"
+
+
+@promise("model faults")
+@live
+async def test_a_claim_that_waits_for_its_agent_keeps_its_attempts(running: Stack, tagged: Tagged) -> None:
+    async def case(framework: Framework) -> None:
+        claim, agent = tagged(), running.agents[framework.name]
+        running.lab.plan(Fault("model", "delay", 2, about=claim.reason))
+        id = await send(running, framework, claim)
+        await reached(running, id, 2)
+        await agent.process.kill()
+        waits = f"SELECT id FROM sys_invocation WHERE id = '{id}' AND retry_count > 5"
+        await until(lambda: journal.query(running.admin, waits))
+        running.lab.plan(Fault("model", "status", 500, times=3, about=claim.reason))  # for all tries of an attempt
+        await agent.restart()
+        assert (await running.answer(id)).startswith("Approved:")
+
+    await everywhere(running, case)
 
 
 @promise("model faults")

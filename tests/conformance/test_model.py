@@ -123,7 +123,7 @@ ARGUMENTS = {
 @promise("odd answers")
 @pytest.mark.parametrize("position", [0, 1, 2])
 @pytest.mark.parametrize("arguments", ARGUMENTS)
-async def test_arguments_that_are_none(
+async def test_arguments_that_do_not_fit(
     running: Stack, framework: Framework, tagged: Tagged, flat: bool, arguments: str, position: int
 ) -> None:
     claim = tagged()

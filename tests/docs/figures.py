@@ -3,21 +3,27 @@
 uv run python -m tests.docs.figures    # writes the pages again
 """
 
+import itertools
 import json
 import re
 import statistics
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from bench import show
-from bench.growth import STEP
-from bench.measuring import agent_cpu_of, cpu, median, p50, server_cpu_of
+from bench.crashes import DELAY, MIDDLE
+from bench.growth import STEP, around
+from bench.measuring import agent_cpu_of, cpu, median, p50, p95, rate, server_cpu_of, spread
 from bench.run import Bench
-from deploy import cost as deploy_cost
 from deploy.cluster import NODES
 from deploy.cost import Cost
-from tour.runtime.frameworks import FAN_OUT, FRAMEWORKS, REMOTE_CHECKS, ROOT, Pattern
+from tests.conformance import documented
+from tests.conformance.grading import PROMISES
+from tests.proof.exhaustive import COUNTS
+from tests.proof.seeded import FAULTS
+from tour.runtime.frameworks import BY_NAME, FAN_OUT, REMOTE_CHECKS, ROOT, Pattern
 from tour.tables import FittedTable
 
 DOCS = ROOT / "docs"
@@ -35,10 +41,6 @@ def markdown(table: FittedTable) -> str:
 def benchmark() -> Bench:
     """The run of the benchmark that the pages show."""
     return Bench.model_validate_json((DOCS / "benchmark.json").read_bytes())
-
-
-def _tables(tables: Iterable[FittedTable]) -> str:
-    return "\n\n".join(map(markdown, tables))
 
 
 def _bullets(lines: Iterable[str]) -> str:
@@ -59,68 +61,211 @@ def _span(values: Sequence[float], format: str = "{:.0f}") -> str:
     return least if least == most else f"{least} to {most}"
 
 
-def _durability(bench: Bench) -> Iterator[str]:
+def _table(rows_are: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    lines = [[rows_are, *columns], ["---"] * (1 + len(columns)), *rows]
+    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
+
+
+def _answer(bench: Bench) -> str:
+    assert bench.peers
     alone = [cost for cost in bench.durability if cost.concurrency == 1]
     added = [median(cost.durable, p50) - median(cost.plain, p50) for cost in alone]
-    yield f"Durability adds {_span(added)} ms to the median claim, which has five durable steps."
-    changes = {
-        cost.title: median(cost.as_it_comes, p50) / median(cost.durable, p50) for cost in alone if cost.as_it_comes
-    }
-    most = max(changes, key=lambda title: changes[title])
-    yield (
-        f"On the SDKs as they come, a claim takes {_span([*changes.values()], '{:.2f}')} "
-        f"times as long. The most is {most}'s."
+    times = [statistics.median(cost.ratios(cpu)) for cost in alone]
+    restate = [each.answered for each in bench.peers.recoveries if each.point == MIDDLE.name and _is_ours(each.title)]
+    at = min(versus.concurrency for versus in bench.peers.versus)
+    peers = [versus for versus in bench.peers.versus if versus.concurrency == at]
+    slower = [each.title for each in peers if statistics.median(each.ratios(p50)) > 1.1]
+    faster = [each.title for each in peers if statistics.median(each.ratios_as_it_comes(p50)) < 0.95]
+    return _bullets(
+        [
+            f"Durability adds {_span(added)} ms to the median claim, which has five durable steps. It needs "
+            f"{_span(times, '{:.1f}')} times the CPU of the plain agent.",
+            f"With one claim at a time, {_listed(slower)} take longer than Restate. On the SDK as it comes, Restate "
+            f"takes longer than {_listed(faster)}.",
+            f"A claim whose agent is killed and started again is answered {_span(restate, '{:.1f}')} s after the kill. "
+            f"The check that runs again takes {DELAY:g} s of them.",
+        ]
     )
 
 
-def _pieces(bench: Bench) -> Iterator[str]:
+def _is_ours(title: str) -> bool:
+    return title.startswith("Restate, ")
+
+
+def _listed(titles: Sequence[str]) -> str:
+    return _in_words([title.replace(", ", " on ") for title in titles])
+
+
+def _durability(bench: Bench) -> str:
+    columns = "plain, ms", "durable, p50 and p95", "ratio", "as it comes", "CPU: agent + server, ms", "CPU ratio"
+    rows = []
+    for title, costs in itertools.groupby(bench.durability, key=lambda cost: cost.title):
+        alone, *_, loaded = [cost for cost in costs if cost.concurrency <= LOADED]
+        rows.append(
+            [
+                title,
+                f"{median(alone.plain, p50):.1f}",
+                f"{median(alone.durable, p50):.1f}, {median(alone.durable, p95):.1f}",
+                spread(alone.ratios(p50)),
+                spread(alone.ratios_as_it_comes(p50)) if alone.as_it_comes else "",
+                " + ".join(f"{median(alone.durable, of):.1f}" for of in (agent_cpu_of, server_cpu_of)),
+                f"{statistics.median(alone.ratios(cpu)):.2f}",
+                f"{median(loaded.durable, rate):.0f} ({statistics.median(loaded.ratios(rate)):.2f})",
+            ]
+        )
+    return _table("framework", [*columns, f"claims/s, {LOADED} at a time"], rows)
+
+
+LOADED = 32
+"""The number of claims at a time at which throughput is shown."""
+
+
+def _pieces(bench: Bench) -> str:
     none, one, three = ([median(blocks, p50) for blocks in (of.synced, of.unsynced)] for of in bench.pieces)
     claim, unsynced = (none[at] + 2 * (one[at] - none[at]) + (three[at] - none[at]) for at in (0, 1))
-    yield (
-        f"A claim has two model calls, one after the other, and three checks in parallel between them: that is "
-        f"{claim:.1f} ms by this table, of which {claim - unsynced:.1f} ms are waits for the disk."
+    return (
+        f"An invocation without a step takes {none[0]:.1f} ms, with one step {one[0]:.1f}, and with three in parallel "
+        f"{three[0]:.1f}. A claim\nhas two model calls, one after the other, and three checks between them: "
+        f"{claim:.1f} ms, of which {claim - unsynced:.1f} ms are waits for the disk."
     )
 
 
-def _peers(bench: Bench) -> Iterator[str]:
+def _peers(bench: Bench) -> str:
     assert bench.peers
+    rows: dict[str, list[str]] = {}
     for versus in bench.peers.versus:
-        ratio = statistics.median(versus.ratios(p50))
-        as_it_comes = statistics.median(versus.ratios_as_it_comes(p50))
-        if min(ratio, as_it_comes) < 1.1:
-            yield (
-                f"With {versus.concurrency} at a time, {versus.title} takes {ratio:.2f} times as long as Restate, and "
-                f"{as_it_comes:.2f} times as long as Restate on the SDK as it comes."
-            )
-    rows = bench.peers.versus
-    ahead = [versus for versus in rows if min(versus.ratios_as_it_comes(p50)) > 1]
-    yield f"On the SDK as it comes, Restate is ahead in every block of {len(ahead)} of the {len(rows)} rows."
+        rows.setdefault(versus.title, [versus.title]).extend(
+            [
+                f"{median(versus.theirs, p50):.0f}, {median(versus.ours, p50):.0f}",
+                spread(versus.ratios(p50)),
+                spread(versus.ratios_as_it_comes(p50)),
+            ]
+        )
+    numbers = dict.fromkeys(versus.concurrency for versus in bench.peers.versus)
+    columns = [
+        column for number in numbers for column in (f"{number} at a time: p50s, ms", "ratio", "to the SDK as it comes")
+    ]
+    ahead = [versus for versus in bench.peers.versus if min(versus.ratios_as_it_comes(p50)) > 1]
+    line = f"On the SDK as it comes, Restate is ahead in every block of {len(ahead)} of the {len(bench.peers.versus)}."
+    return f"{_table('peer', columns, rows.values())}\n\n{line}"
 
 
-def _languages(bench: Bench) -> Iterator[str]:
+def _recovery(bench: Bench) -> str:
+    assert bench.peers
+    middle = [each for each in bench.peers.recoveries if each.point == MIDDLE.name]
+    ours = [each for each in middle if _is_ours(each.title)]
+    rows = [
+        *((each.title, f"{each.ready:.1f}", f"{each.answered:.1f}") for each in middle if each not in ours),
+        (
+            f"Restate, {len(ours)} agents",
+            *(_span([getattr(each, of) for each in ours], "{:.1f}") for of in ("ready", "answered")),
+        ),
+    ]
+    points = len({each.point for each in bench.peers.recoveries})
+    repeated = Counter(
+        f"a {work} of {each.title.replace(', ', ' on ')}"
+        for each in bench.peers.recoveries
+        for work, again in (("check", each.repeated_checks), ("model call", each.repeated_model_calls))
+        if again
+    )
+    times = ", ".join(f"{of} ({number} kill{'s' * (number > 1)})" for of, number in repeated.items()) or "none"
+    wrong = sum(not each.right for each in bench.peers.recoveries)
+    return (
+        f"{_table('seconds after the kill', ('ready', 'answered'), rows)}\n\n"
+        f"Each agent was also killed at {points} points of a claim. Finished work that ran again: {times}. "
+        f"Wrong answers: {wrong}."
+    )
+
+
+def _languages(bench: Bench) -> str:
     assert bench.languages
-    yield f"Measured on {bench.languages.made}, as part of a run of its own."
-    for loops in bench.languages.loops[:1]:
-        python, typescript = (
-            [median(durable, of) / median(plain, of) for of in (p50, cpu)]  # those of the table
-            for durable, plain in (
-                (loops.python, loops.python_plain),
-                (loops.typescript, loops.typescript_plain),
-            )
-        )
-        yield (
-            f"{loops.concurrency} at a time, a durable claim takes {python[0]:.1f} times as long as a plain one in "
-            f"Python, and {typescript[0]:.1f} times in TypeScript. It takes {python[1]:.1f} and {typescript[1]:.1f} "
-            "times as much CPU."
-        )
+    loops = bench.languages.loops
+    numbers = _in_words([str(each.concurrency) for each in loops])
+    ratios, cpus = (
+        _in_words([f"{statistics.median(each.durable_ratios(of)):.1f}" for each in loops]) for of in (p50, cpu)
+    )
+    return (
+        f"With {numbers} claims at a time, the durable loop in Python takes {ratios} times as long as the one in\n"
+        f"TypeScript, and {cpus} times the CPU."
+    )
 
 
-def _growth(bench: Bench) -> Iterator[str]:
+def _in_words(figures: Sequence[str]) -> str:
+    *most, last = figures
+    return f"{', '.join(most)} and {last}" if most else last
+
+
+def _growth(bench: Bench) -> str:
     assert bench.growth
+    least, *_, most = bench.growth.payloads
+    sessions = bench.growth.sessions
+    latencies = [around(session, turn) for session in sessions for turn in session.stored]
+    sizes = [size / 1000 for session in sessions for size in session.stored.values()]
     hundred = next(point for point in bench.growth.steps if point.steps == 100)
-    ratio = statistics.median(hundred.slow) / STEP / 1000
-    yield f"A hundred parallel steps of {STEP:g} s take {ratio:.2f} times as long as one. The target is 1.5."
-    yield f"A claim of a megabyte ends at once, and is not retried: `{bench.growth.refused}`."
+    rows = [
+        (point.steps, f"{statistics.median(point.instant):.0f}", f"{statistics.median(point.slow):.0f}")
+        for point in bench.growth.steps
+    ]
+    times = statistics.median(hundred.slow) / STEP / 1000
+    lines = [
+        f"A hundred parallel steps of {STEP:g} s take {times:.2f} times as long as one.",
+        f"A payload that is journaled four times takes {statistics.median(least.latencies):.0f} ms at "
+        f"{least.size:,} bytes, and {statistics.median(most.latencies):.0f} ms at {most.size:,}.",
+        f"In a session of {max(sessions[0].stored)} claims (Google ADK), a claim takes {_span(latencies)} ms, and the "
+        f"session {_span(sizes)} kB.",
+        f"A claim of a megabyte ends at once, and is not retried: `{bench.growth.refused}`.",
+    ]
+    return f"{_table('parallel steps', ('instant, ms', f'of {STEP:g} s, ms'), rows)}\n\n{_bullets(lines)}"
+
+
+def _start(bench: Bench) -> str:
+    memory = {start.title: statistics.median(start.memory) for start in bench.start}
+    least, *_, most = sorted(memory, key=lambda title: memory[title])
+    return (
+        f"An agent takes {memory[least]:.0f} MiB ({least}) to {memory[most]:.0f} MiB ({most}) once it is imported. "
+        "[The comparison](comparison.md#code-and-footprint)\nhas the time until it answers."
+    )
+
+
+def _tracing(bench: Bench) -> str:
+    rows = ((cost.title, spread(cost.ratios(p50)), spread(cost.ratios(cpu))) for cost in bench.tracing)
+    return _table("framework", ("latency, with traces over without", "CPU"), rows)
+
+
+def _documented(_: Bench) -> str:
+    titles = [BY_NAME[name].title for name in documented.grades()["agents"]]
+    kept = documented.promises_kept()
+    all_pass = [promise for promise, cells in kept.items() if all(_whole(cell) for cell in cells)]
+    rows = ([f"{promise}: {PROMISES[promise]}", *cells] for promise, cells in kept.items() if promise not in all_pass)
+    return f"{_table('promise', titles, rows)}\n\nThe pattern passes all cases of {_in_words(all_pass)}."
+
+
+def _whole(cell: str) -> bool:
+    passed, _, cases = cell.partition("/")
+    return passed == cases
+
+
+def _orders(_: Bench) -> str:
+    counts = {title: [*of.values()] for title, of in json.loads(COUNTS.read_text()).items()}
+    kinds = {
+        "fan-outs of 1 to 5 steps, up to 2 of which fail": ("a fan-out",),
+        "2 to 4 parallel tool calls": ("2 tools", "3 tools", "4 tools"),
+        "3 branches": ("3 branches",),
+        "all": ("",),
+    }
+    rows = []
+    for kind, titles in kinds.items():
+        columns = zip(*(of for title, of in counts.items() if title.startswith(titles)), strict=True)
+        rows.append([kind, *(f"{sum(column):,}" for column in columns)])
+    return _table("programs", ("orders", "crashes", "attempts", "journal entries"), rows)
+
+
+def _faults(_: Bench) -> str:
+    folders: dict[str, list[str]] = {}
+    for fault in FAULTS:
+        folders.setdefault(fault.file.partition("/")[0], []).append(fault.title.removeprefix("TypeScript: "))
+    rows = [(f"`{folder}/`", len(titles), titles[0]) for folder, titles in folders.items()]
+    return _table("in", (f"faults ({len(FAULTS)})", "such as"), rows)
 
 
 def _measured() -> tuple[dict[str, Any], dict[tuple[Pattern, int], Cost]]:
@@ -133,12 +278,25 @@ def _measured() -> tuple[dict[str, Any], dict[tuple[Pattern, int], Cost]]:
 
 def _cost(_: Bench) -> str:
     measured, costs = _measured()
-    [framework] = (each for each in FRAMEWORKS if each.title == measured["agent"])
-    table, *lines = deploy_cost.results(framework, costs, measured["claims"])
-    assert isinstance(table, FittedTable)
+    figures: dict[str, Callable[[Cost], str]] = {
+        "Restate's CPU, ms": lambda cost: f"{cost.restate:.1f}",
+        "agent's CPU, ms": lambda cost: f"{cost.agent:.1f}",
+        "checks' CPU, ms": lambda cost: f"{cost.checks:.1f}",
+        "Envoy's CPU, ms": lambda cost: f"{cost.envoy:.1f}",
+        "latency, ms": lambda cost: f"{cost.alone * 1000:.0f}",
+        "written to disk, kB": lambda cost: f"{cost.written / 1000:.0f}",
+        "journal, kB": lambda cost: f"{cost.journal / 1000:.1f}",
+        "Restate's memory, MB": lambda cost: f"{cost.memory / 1e6:.0f}",
+    }
+    names = {FAN_OUT: "steps", REMOTE_CHECKS: "services"}
+    columns = [f"{names[pattern]}, {nodes} node{'s' * (nodes > 1)}" for pattern, nodes in costs]
+    rows = ([name, *(figure(cost) for cost in costs.values())] for name, figure in figures.items())
     opened = measured["open"]
-    lines.append(deploy_cost.of_open_claims(opened["claims"], opened["agent"], opened["restate"]))
-    return f"{markdown(table)}\n\n{_bullets(map(str, lines))}"
+    return (
+        f"{_table('a claim, by where its checks are', columns, rows)}\n\n"
+        f"This is the average of {measured['claims']} claims on {measured['agent']}. An open claim needs "
+        f"{opened['agent'] / 1000:.0f} kB in the agent and {opened['restate'] / 1000:.0f} kB in Restate."
+    )
 
 
 BUSY = 0.6
@@ -153,27 +311,28 @@ def _cores(bench: Bench) -> str:
         if cost.concurrency == 1:
             agent, one = median(cost.durable, agent_cpu_of), median(cost.durable, server_cpu_of)
             of_agent, of_restate = agent / 1000 / BUSY, one * times / 1000 / BUSY
-            cores = [f"{number * of_agent:.1f} + {number * of_restate:.1f}" for number in (100, 1000)]
-            rows.append((cost.title, f"{agent:.1f}", f"{one:.1f} → {one * times:.1f}", *cores))
-    headings = ["framework", "agent, ms", "Restate, ms", "cores for 100/s: agent + Restate", "for 1000/s"]
-    title = f"CPU; Restate's times {times:.1f}, for three nodes; cores that are {BUSY:.0%} busy"
-    return markdown(FittedTable(headings, rows, title))
+            rows.append((cost.title, f"{100 * of_agent:.1f} + {100 * of_restate:.1f}"))
+    table = _table("framework", ("cores for 100 claims/s: agent + Restate",), rows)
+    return f"{table}\n\nCores are {BUSY:.0%} busy, and Restate's CPU on three nodes is {times:.1f} times that on one."
 
 
 FIGURES: dict[str, Callable[[Bench], str]] = {
     "made": _made,
-    "durability": lambda bench: _tables(show.durability(bench.durability)) + "\n\n" + _bullets(_durability(bench)),
-    "pieces": lambda bench: markdown(show.pieces(bench.pieces)) + "\n\n" + _bullets(_pieces(bench)),
+    "answer": _answer,
+    "durability": _durability,
+    "pieces": _pieces,
     "steps": lambda bench: markdown(show.steps(bench.steps)),
-    "languages": lambda bench: (
-        _tables(show.languages(bench.languages)) + "\n\n" + _bullets(_languages(bench))  # type: ignore[arg-type]
-    ),
-    "peers": lambda bench: _tables(show.peers(bench.peers)) + "\n\n" + _bullets(_peers(bench)),  # type: ignore[arg-type]
-    "growth": lambda bench: _tables(show.growth(bench.growth)) + "\n\n" + _bullets(_growth(bench)),  # type: ignore[arg-type]
-    "start": lambda bench: markdown(show.start(bench.start)),
-    "tracing": lambda bench: markdown(show.tracing(bench.tracing)),
+    "languages": _languages,
+    "peers": _peers,
+    "recovery": _recovery,
+    "growth": _growth,
+    "start": _start,
+    "tracing": _tracing,
     "cost": _cost,
     "cores": _cores,
+    "documented": _documented,
+    "orders": _orders,
+    "faults": _faults,
 }
 
 

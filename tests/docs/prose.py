@@ -47,10 +47,18 @@ RULES = {
         r"\b(?:is|are) none\b|\bno matter of\b|\bnothing of [a-z]+'s\b",
         "Say it directly: “there is no …”, “missing”.",
     ),
+    "noun": (
+        r"\b(?:about|as|from|of|than) what (?:a|an|are|has|is|it|the|they|was|you)\b",
+        "Name the thing: “the durable steps” for “what is durable”.",
+    ),
+    "vague": (r"\bso many\b|\bjust\b", "Give the number; write “only”, or leave the word out."),
     "round": (r"\bthe other way round\b", "Name both directions."),
     "sequence": (r"\b(?:goes|went) on where it was interrupted\b", "“resumes”"),
 }
 """Patterns of the worst sentences that these pages had, each with what to write instead."""
+
+READ = [*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", ROOT / "bench" / "peers" / "README.md"]
+"""The pages whose prose is linted: also those whose commands are not run."""
 
 NOISE = ("typography", "misc.phrasal_adjectives", "misc.but", "dates_times", "spelling", "psychology", "terms")
 """Proselint's checks that take code, units and our terms for faults."""
@@ -93,6 +101,6 @@ def problems(page: Path, written: str = "") -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    found = [problem for page in PAGES for problem in problems(page)]
+    found = [problem for page in READ for problem in problems(page)]
     print(*found, sep="\n")
     sys.exit(bool(found))

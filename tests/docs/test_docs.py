@@ -1,5 +1,6 @@
 """What the pages link to is there, and what they say of errors is met by a test."""
 
+import json
 import re
 import subprocess
 import sys
@@ -9,10 +10,13 @@ import pytest
 
 from tests.docs import figures
 from tests.docs.pages import PAGES
+from tests.proof.exhaustive import COUNTS
+from tests.proof.seeded import FAULTS
 from tour import code
 from tour.runtime.frameworks import BY_NAME, ROOT
 
 LINK = re.compile(r"\[([^\]]*)\]\(([^)#\s]+)")
+ANCHOR = re.compile(r"\]\(([^)#\s]*\.md)?#([^)\s]+)\)")
 
 
 def links(page: Path) -> list[tuple[str, Path]]:
@@ -26,6 +30,21 @@ def test_every_link_leads_to_a_file_and_every_named_test_is_in_it(page: Path) ->
         assert target.exists(), f"{page}: {target}"
         if text.startswith("`test_"):
             assert f"def {text.strip('`')}(" in target.read_text(), f"{page}: {text} is not in {target}"
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "CONTRIBUTING.md"], ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_anchor_is_a_heading(page: Path) -> None:
+    for file, anchor in ANCHOR.findall(page.read_text()):
+        headings = re.findall(r"^#+ (.+)$", (page.parent / file if file else page).read_text(), re.MULTILINE)
+        anchors = [re.sub(r"[^\w\s-]", "", heading.lower()).replace(" ", "-") for heading in headings]
+        assert anchor in anchors, f"{page}: {file}#{anchor}"
+
+
+def test_the_page_on_verification_sums_up_its_tables() -> None:
+    page = (ROOT / "docs" / "verification.md").read_text()
+    counts = json.loads(COUNTS.read_text()).values()
+    assert f"| {sum(of['attempts'] for of in counts):,} attempts |" in page
+    assert f"| {len(FAULTS)} of {len(FAULTS)} |" in page
 
 
 def test_the_code_of_the_readme_is_the_tool_of_the_agent() -> None:

@@ -67,12 +67,6 @@ INSTEAD = {
     "curl -X PATCH localhost:9070/invocations/inv_…/cancel": Instead(
         "that claim has an answer", test="tests/conformance/test_approval.py::test_a_claim_is_withdrawn"
     ),
-    "uv run npm install --prefix typescript": Instead(
-        "there is no network, and no new package", run="uv run npm --version"
-    ),
-    "TOUR_AGENT=acme=typescript/acme/parallel_tools_agent.ts uv run pytest tests/conformance": Instead(
-        "there is no Acme", test="tests/test_grading.py::test_an_agent_is_graded_by_promise"
-    ),
     "uv run --all-groups pytest": Instead(
         "it would run these tests, too", run="uv run pytest tests/shared/test_claims_and_checks.py"
     ),
@@ -114,8 +108,9 @@ INSTEAD = {
         "thirty-five agents take long",
         run="COLUMNS=100 uv run tour compare --patterns --only openai_agents --svg docs/patterns.svg",
     ),
-    "uv run tour compare --repeat 5 --findings docs/comparison.md": Instead(
-        "it is compared with what it wrote there", test="tests/tour/test_tour.py::test_the_findings_have_not_drifted"
+    "uv run python -m bench.findings --repeat 5": Instead(
+        "it is compared with what it wrote there",
+        test="tests/bench/test_findings.py::test_the_findings_have_not_drifted",
     ),
     "uv run tour chaos --claims 200 --seed 1": Instead(
         "it takes minutes", test="tests/tour/test_chaos_live.py::test_a_small_storm_passes"
@@ -141,7 +136,9 @@ INSTEAD = {
     "uv run python -m tests.proof.million --steps 3000000 --out docs/million.json": Instead(
         "it takes hours", test="tests/proof/million/test_million.py::test_a_part_of_today_s_storm"
     ),
-    "uv run python -m tests.conformance.page": Instead("an hour", run="uv run python -m tests.conformance.page none"),
+    "uv run python -m tests.conformance.documented": Instead(
+        "an hour", run="uv run python -m tests.conformance.documented none"
+    ),
     "TOUR_AGENT=openai_agents=openai_agents/twins/documented_agent.py uv run pytest tests/conformance -k live": Instead(
         "many of its cases hang", test="tests/test_grading.py::test_an_agent_is_graded_by_promise"
     ),

@@ -1,6 +1,6 @@
 """Every order in which the steps of a handler can end, and a crash after every entry of the journal.
 
-    uv run python -m tests.proof.exhaustive
+    uv run python -m tests.proof.exhaustive    # writes docs/orders.json
 
 For each order, an invocation runs to its end. It runs again on a server that lets it suspend; and from each prefix of
 its journal, as after a crash, with the rest of the order. No step starts that has a result; none is in flight when an
@@ -14,7 +14,7 @@ import re
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import combinations, permutations
@@ -28,6 +28,7 @@ from durable.held_steps import hold_failures
 from tests.durable.programs import perform, together
 from tests.proof.protocol import parsed
 from tests.proof.simulated import DELIVER, TERMINAL, Choose, Invocation, Simulation, Violation, given
+from tour.runtime.frameworks import ROOT
 
 
 class Work(BaseModel):
@@ -91,6 +92,10 @@ class Tried:
     """Of journals, that were replayed."""
     seconds: float = 0
     """Of a processor."""
+
+    def counts(self) -> dict[str, int]:
+        """How much of each was tried."""
+        return {"orders": self.orders, "crashes": self.crashes, "attempts": self.attempts, "entries": self.entries}
 
     def run(self, invocation: Invocation, choose: Choose) -> Invocation:
         self.simulation.run(invocation, choose)
@@ -230,18 +235,18 @@ CASES = [
 ]
 
 
-def row(title: str, tried: Sequence[Tried]) -> str:
-    """A line of the table in docs/verification.md."""
-    counts = (sum(getattr(each, name) for each in tried) for name in ("orders", "crashes", "attempts", "entries"))
-    return f"| {title} | {' | '.join(f'{count:,}' for count in counts)} |"
+COUNTS = ROOT / "docs/orders.json"
+"""The counts of each case, by its title."""
 
 
 def main() -> None:
-    tried = []
+    counts = {}
     for case in CASES:
-        tried.append(explore(case))
-        print(row(case.title, tried[-1:]), f"{tried[-1].seconds:.0f} s", flush=True)
-    print(row("all", tried), f"{sum(each.seconds for each in tried):.0f} s of a processor")
+        tried = explore(case)
+        counts[case.title] = tried.counts()
+        print(case.title, *(f"{number:,} {name}" for name, number in tried.counts().items()), sep=", ", flush=True)
+    rows = (f" {json.dumps(title)}: {json.dumps(of)}" for title, of in counts.items())
+    COUNTS.write_text("{\n" + ",\n".join(rows) + "\n}\n")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Faults in our own code, one at a time, each of which a test must find: a proof that cannot fail proves nothing.
 
-    uv run python -m tests.proof.faults              # all of them; writes the table of docs/verification.md
+    uv run python -m tests.proof.faults              # all of them
     uv run python -m tests.proof.faults TypeScript   # those with this word in their titles
 
 A fault replaces a text that occurs once in its file, in a copy of the working tree. It is found when the tests that
@@ -22,9 +22,6 @@ from rich.console import Console
 
 from tests.proof.seeded import FAULTS, Fault
 from tour.runtime.frameworks import ROOT
-
-PAGE = ROOT / "docs/verification.md"
-BEGIN, END = "<!-- faults: uv run python -m tests.proof.faults -->\n", "<!-- end of faults -->"
 
 
 @dataclass(frozen=True)
@@ -94,25 +91,15 @@ def place(fault: Fault, tree: Path) -> None:
     (tree / fault.file).write_text(text.replace(fault.old, fault.new))
 
 
-def row(fault: Fault, found: Found | None) -> str:
-    if not found:
-        return f"| {fault.title} | `{fault.file}` | **not found** by {fault.tests} | |"
-    file, _, test = found.test.partition("::")
-    return f"| {fault.title} | `{fault.file}` | [`{test}`](../{file}) | {found.after} |"
-
-
 def main() -> None:
     console = Console(highlight=False, soft_wrap=True)
     chosen = [fault for fault in FAULTS if all(word in fault.title for word in sys.argv[1:])]
-    rows = ["| fault | in | found by | after |", "| --- | --- | --- | --- |"]
+    missed = 0
     for number, fault in enumerate(chosen, 1):
         found = find(fault)
-        rows.append(row(fault, found))
+        missed += found is None
         console.print(f"{number} of {len(chosen)}: {fault.title}: {found or '[bold]NOT FOUND[/]'}")
-    if len(chosen) == len(FAULTS):
-        before, rest = PAGE.read_text().split(BEGIN)
-        PAGE.write_text("".join([before, BEGIN, "\n", *(f"{each}\n" for each in rows), "\n", END, rest.split(END)[1]]))
-    sys.exit(sum("**not found**" in each for each in rows))
+    sys.exit(missed)
 
 
 if __name__ == "__main__":

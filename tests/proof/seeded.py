@@ -48,8 +48,8 @@ FAULTS = [
     Fault(
         "a result is lost: the journal has none",
         "durable/held_steps.py",
-        "                return written\n",
-        '                return b"null"\n',
+        "            return written\n",
+        '            return b"null"\n',
         f"{EXHAUSTIVE}[a fan-out of 2, up to 2 failures, terminal ones too]",
     ),
     Fault(

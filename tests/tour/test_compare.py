@@ -88,11 +88,6 @@ def test_a_report_survives_json(made: Report) -> None:
     assert Report.model_validate_json(made.model_dump_json()) == made
 
 
-def test_the_schema_is_documented() -> None:
-    documented = (ROOT / "docs" / "comparison.schema.json").read_text()
-    assert documented == report.schema(), "uv run python -m tour.report > docs/comparison.schema.json"
-
-
 def test_the_html_stands_alone_and_nothing_from_a_claim_is_markup(made: Report) -> None:
     page = report.html(made)
     assert "<script" not in page

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from lab.funds import Funds
+from lab.bank import Bank
 from tests.docs.namespace import Namespace, open_namespace
 
 pytestmark = pytest.mark.server
@@ -90,4 +90,4 @@ def test_a_page_that_is_killed_loses_no_claim_that_waits(network: Namespace, tmp
             page.terminate()
     assert answer.startswith("Approved:")
     assert "approved by a person: seen" in answer
-    assert Funds(tmp_path / "funds.sqlite").all() == {id: "reserved"}
+    assert Bank(tmp_path / "funds.sqlite").all() == {id: "reserved"}

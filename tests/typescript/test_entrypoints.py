@@ -13,7 +13,7 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from lab.funds import Funds
+from lab.bank import Bank
 from shared.claims import sample_claims
 from shared.specialists import Report
 from tour.runtime import restate_server, stack
@@ -150,7 +150,7 @@ async def test_a_person_decides_and_the_bank_is_beside(restate: Restate, framewo
                 await asyncio.sleep(0.1)
         answer = await ingress.get(f"/restate/invocation/{id}/attach")
     assert "approved by a person: invoice seen" in answer.json()
-    assert Funds(ledger).all() == {id: "reserved"}
+    assert Bank(ledger).all() == {id: "reserved"}
 
 
 @each_framework

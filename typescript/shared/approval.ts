@@ -117,7 +117,7 @@ export const withdrawnWithTheClaim =
     }
   };
 
-const bank = process.env.FUNDS_URL || (await servedBeside("lab.funds"));
+const bank = process.env.FUNDS_URL || (await servedBeside("lab.bank"));
 
 /** `reserved`: money set aside while the claim waits. The step may run again and counts once.
  *

@@ -7,8 +7,8 @@ import { CHECKS } from "./checks.ts";
 import { oneOf, secret, servedBeside, text, useNetworkOfTheEnvironment } from "./environment.ts";
 import { patientFetch } from "./model_calls.ts";
 
-/** Every durable model call: three attempts, then a terminal error. Without it Restate would retry for ever. */
-export const RETRIES = { maxRetryAttempts: 3, initialRetryInterval: 200, retryIntervalFactor: 3 };
+/** Every durable model call; `modelCalls` counts its attempts. */
+export const RETRIES = { initialRetryInterval: 200, retryIntervalFactor: 3, maxRetryInterval: 2000 };
 
 /** The same for `durableCalls`, with JSON in the journal.
  *

@@ -23,20 +23,32 @@ const DRAIN = number("DRAIN", 25, false) * 1000;
 /** Milliseconds in which the SDK sends the result of a step to Restate. */
 const SENDING = 250;
 
+/** Attempts of a model call, after which it ends with a terminal error. */
+const ATTEMPTS = 3;
+
+/** Invocations whose attempts are counted at the same time. Beyond them the oldest is forgotten, such as a killed one. */
+const MOST = 10_000;
+
 type Step = { attemptEnds: AbortSignal };
 
 const steps = new AsyncLocalStorage<Step>();
+const failedAttempts = new Map<string, { count: number; last?: AbortSignal }>();
 const inFlight = new Set<Step>();
 const noneLeft = Promise.withResolvers<void>();
 let draining = false;
 
-/** Tells the model call of a step about its attempt; for the `hooks` of a service. */
+/** Tells the model call of a step about its attempt, and ends the last one; for the `hooks` of a service. */
 export const modelCalls: HooksProvider = ({ request }) => ({
   interceptor: {
-    async run(_name, next) {
+    async run(name, next) {
       const step = { attemptEnds: request.attemptCompletedSignal };
+      const isModelCall = name.startsWith("call"); // as Restate's middleware and agent_loop.ts name it
       try {
         await steps.run(step, next);
+        if (isModelCall) failedAttempts.delete(request.id);
+      } catch (error) {
+        if (!isModelCall || error instanceof TerminalError || step.attemptEnds.aborted) throw error;
+        throw lastAttempt(request.id, step.attemptEnds, error) ?? error;
       } finally {
         inFlight.delete(step);
         if (draining && inFlight.size === 0) noneLeft.resolve();
@@ -44,6 +56,22 @@ export const modelCalls: HooksProvider = ({ request }) => ({
     },
   },
 });
+
+/** The end of a model call whose attempts have all failed; undefined while there are more.
+ *
+ * Restate also counts the attempts in which the agent is away, so a claim that waits for its agent would have none left.
+ * Here an attempt counts in which a model call of the invocation has failed and none has succeeded.
+ */
+function lastAttempt(invocation: string, attempt: AbortSignal, error: unknown): TerminalError | undefined {
+  const { count, last } = failedAttempts.get(invocation) ?? { count: 0 };
+  const failed = last === attempt ? count : count + 1; // calls that run at the same time fail in one attempt
+  failedAttempts.delete(invocation);
+  if (failed >= ATTEMPTS) return new TerminalError((error as Error).message, { errorCode: 500 });
+  failedAttempts.set(invocation, { count: failed, last: attempt });
+  const [oldest] = failedAttempts.keys();
+  if (oldest && failedAttempts.size > MOST) failedAttempts.delete(oldest);
+  return undefined;
+}
 
 /** Wait until no model call is in flight and Restate has the results, for at most `DRAIN` seconds. */
 export async function drained(): Promise<void> {
@@ -55,11 +83,7 @@ export async function drained(): Promise<void> {
   await Promise.race([noneLeft.promise.then(() => setTimeout(SENDING)), setTimeout(DRAIN)]);
 }
 
-/** `fetch` with the patience of OpenAI's own client: up to three tries, with pauses as long as the provider asks for.
- *
- * That matters after a crash. Restate also counts the attempts in which the agent is away, so a claim that waits for its
- * agent may have no attempt left for a model that is overloaded.
- */
+/** `fetch` with the patience of OpenAI's own client: up to three tries, with pauses as long as the provider asks for. */
 export async function patientFetch(url: string | URL | Request, init?: RequestInit): Promise<Response> {
   const attemptEnds = await begin();
   for (let tries = 1; ; tries++) {

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from lab.funds import Funds
+from lab.bank import Bank
 from lab.ledger import Fault
 from shared.claims import sample_claims
 from tour.runtime import journal
@@ -34,7 +34,7 @@ async def check(attempt: Attempt) -> None:
         seen = await running.ended(id, prompt)
         asked = await running.look(request)
         again = await _decide(running, id, approved=True, reason="paid after all")
-        money = Funds(running.stack.folder / "funds.sqlite").all().get(id, "not reserved")
+        money = Bank(running.stack.folder / "funds.sqlite").all().get(id, "not reserved")
     if REFUSED not in seen.answer:
         raise Wrong(f"The answer does not cite the person's reason: {seen.answer}", *seen.lines())
     for step in ("ask", "reserve"):

@@ -9,19 +9,19 @@ from pathlib import Path
 import httpx
 import pytest
 
-from lab import funds
+from lab.bank import Bank, server
 
 
 @pytest.fixture
 def bank(tmp_path: Path) -> Iterator[httpx.Client]:
-    server = funds.server(tmp_path / "funds.sqlite")
-    thread = threading.Thread(target=server.serve_forever)
+    serving = server(tmp_path / "funds.sqlite")
+    thread = threading.Thread(target=serving.serve_forever)
     thread.start()
-    with httpx.Client(base_url=f"http://127.0.0.1:{server.server_port}/reservations/") as client:
+    with httpx.Client(base_url=f"http://127.0.0.1:{serving.server_port}/reservations/") as client:
         yield client
-    server.shutdown()
+    serving.shutdown()
     thread.join()
-    server.server_close()
+    serving.server_close()
 
 
 def test_money_is_reserved_once_and_released_once(bank: httpx.Client) -> None:
@@ -40,7 +40,7 @@ def test_a_reservation_that_comes_after_its_release_is_refused(bank: httpx.Clien
 
 
 def test_it_ends_with_who_started_it(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "lab.funds", "--until-eof", "--ledger", str(tmp_path / "funds.sqlite")]
+    command = [sys.executable, "-m", "lab.bank", "--until-eof", "--ledger", str(tmp_path / "funds.sqlite")]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as service:
         assert service.stdout
         assert service.stdin
@@ -50,5 +50,5 @@ def test_it_ends_with_who_started_it(tmp_path: Path) -> None:
 
 
 def test_the_ledger_survives_its_server(tmp_path: Path) -> None:
-    funds.Funds(tmp_path / "funds.sqlite").reserve("a", 10)
-    assert funds.Funds(tmp_path / "funds.sqlite").all() == {"a": "reserved"}
+    Bank(tmp_path / "funds.sqlite").reserve("a", 10)
+    assert Bank(tmp_path / "funds.sqlite").all() == {"a": "reserved"}

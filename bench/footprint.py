@@ -1,4 +1,4 @@
-"""What an agent needs before its first claim: packages, their size on the disk, and the time of a start."""
+"""The footprint of an agent before its first claim: packages, their size on the disk, and the time of a start."""
 
 import json
 import re
@@ -32,7 +32,7 @@ NO_MODEL = {"OPENAI_BASE_URL": "http://127.0.0.1:9/v1", "GOOGLE_GEMINI_BASE_URL"
 """Addresses without a model: none is called here, and with an address set, no offline model is started."""
 
 
-class Needs(BaseModel):
+class Footprint(BaseModel):
     """The packages of an agent, the size of their files in bytes, and the time (s) of a start until it answers."""
 
     packages: int
@@ -40,7 +40,7 @@ class Needs(BaseModel):
     start: float
 
 
-async def needs(frameworks: Sequence[Framework], folder: Path) -> list[Needs]:
+async def footprints(frameworks: Sequence[Framework], folder: Path) -> list[Footprint]:
     """What each of these agents needs. Logs are in `folder`. Raises: TourError when one cannot be started."""
     starts: list[list[float]] = [[] for _ in frameworks]
     for _ in range(STARTS):
@@ -48,7 +48,7 @@ async def needs(frameworks: Sequence[Framework], folder: Path) -> list[Needs]:
             command, log = stack.command(framework.entrypoint), folder / f"{framework.name}.log"
             times.append(await started(framework, command, log))
     return [
-        Needs(packages=len(sizes), size=sum(sizes.values()), start=statistics.median(times))
+        Footprint(packages=len(sizes), size=sum(sizes.values()), start=statistics.median(times))
         for times, sizes in zip(starts, map(sizes_of, frameworks), strict=True)
     ]
 

@@ -10,7 +10,7 @@ READING = 1.0
 """Seconds between two readings of the list."""
 
 
-class Desk:
+class ApprovalList:
     """The list on the page: a row for each claim, with a reason to fill in and two buttons."""
 
     def __init__(self, stack: Stack) -> None:

@@ -1,7 +1,9 @@
-"""Grade of each SDK two agents: the one of the tour, and the pattern as the documentation has it.
+"""Grade two agents on each SDK: the pattern of the documentation, and the agent of the tour.
 
-uv run python -m tests.conformance.page            # all; half an hour, with nothing else on the machine
-uv run python -m tests.conformance.page google_adk # those that are named; `none` only writes docs/conformance.md again
+uv run python -m tests.conformance.documented             # all; half an hour, with nothing else on the machine
+uv run python -m tests.conformance.documented google_adk  # one framework
+
+The outcomes go into docs/conformance.json; tests/docs/figures.py makes the table of docs/verification.md from them.
 """
 
 import json
@@ -12,13 +14,11 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import jinja2
-
 from tests.conformance.grading import PROMISES
-from tour.report import CONFORMANCE, promises_kept, versions
+from tour.report import versions
 from tour.runtime.frameworks import FRAMEWORKS, ROOT
 
-PAGE = ROOT / "docs/conformance.md"
+OUTCOMES = ROOT / "docs/conformance.json"
 KINDS = {"documented": "{0}/twins/documented_agent.py", "tour": "{0}/parallel_tools_agent.py"}
 
 Graded = dict[str, dict[str, str | None]]
@@ -27,8 +27,19 @@ Graded = dict[str, dict[str, str | None]]
 
 def grades() -> dict[str, Any]:
     """The file: `versions` of the packages, and `agents`: by framework and kind a `Graded`."""
-    written: dict[str, Any] = json.loads(CONFORMANCE.read_text())
+    written: dict[str, Any] = json.loads(OUTCOMES.read_text())
     return written
+
+
+def promises_kept() -> dict[str, list[str]]:
+    """By promise, for each framework: `11/17`, the cases that the documented pattern passes, of all."""
+    agents = grades()["agents"].values()
+    kept: dict[str, list[str]] = {promise: [] for promise in PROMISES if any(promise in of["tour"] for of in agents)}
+    for promise, cells in kept.items():
+        for kinds in agents:
+            cases = list(kinds["documented"].get(promise, {}).values())
+            cells.append(f"{cases.count(None)}/{len(cases)}" if cases else "")
+    return kept
 
 
 def grade(agent: str) -> Graded:
@@ -46,34 +57,15 @@ def grade(agent: str) -> Graded:
     return graded
 
 
-def page(grades: dict[str, Any]) -> str:
-    """The page: a table of the promises, and of each promise the cases that the documented pattern does not pass."""
-    documented = {name: kinds["documented"] for name, kinds in grades["agents"].items()}
-    fails: dict[str, dict[str, dict[str, str]]] = {promise: {} for promise in PROMISES}
-    for name, graded in documented.items():
-        for promise, cases in graded.items():
-            for case, error in cases.items():
-                if error is not None:
-                    shown = case.replace("[live]", "").replace("[live-", "[").replace("-live]", "]")
-                    fails[promise].setdefault(shown, {})[name] = " ".join(error.replace("|", "\\|").split())[:60]
-    template = jinja2.Environment(trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True)
-    text = Path(__file__).with_name("page.md").read_text()
-    titles = [framework.title for framework in FRAMEWORKS if framework.name in documented]
-    return template.from_string(text).render(
-        grades=grades, titles=titles, names=list(documented), promises=PROMISES, kept=promises_kept(), fails=fails
-    )
-
-
 def main() -> None:
-    """Grade, and write the file after each framework, and the page."""
+    """Grade, and write the file after each framework."""
     for framework in FRAMEWORKS:
         if framework.name in sys.argv[1:] or not sys.argv[1:]:
             graded = {kind: grade(f"{framework.name}={file.format(framework.name)}") for kind, file in KINDS.items()}
             agents = grades()["agents"] | {framework.name: graded}
             agents = {each.name: agents[each.name] for each in FRAMEWORKS if each.name in agents}
             written = {"versions": versions(), "agents": agents}
-            CONFORMANCE.write_text(json.dumps(written, indent=1, ensure_ascii=False) + "\n")
-    PAGE.write_text(page(grades()))
+            OUTCOMES.write_text(json.dumps(written, indent=1, ensure_ascii=False) + "\n")
 
 
 if __name__ == "__main__":

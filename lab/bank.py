@@ -1,6 +1,6 @@
 """A bank's side of a claim: an HTTP service that reserves money and releases it, with a ledger of its own.
 
-uv run python -m lab.funds --port 8095
+uv run python -m lab.bank --port 8095
 
     PUT    /reservations/<key>   {"amount": 3000}   reserves, once; 409 when the key has been released
     DELETE /reservations/<key>                      releases, once; a key that was never reserved cannot be any more
@@ -23,7 +23,7 @@ from pathlib import Path
 DEFAULT_LEDGER = Path(tempfile.gettempdir()) / f"tour-funds-{os.getuid()}.sqlite"
 
 
-class Funds:
+class Bank:
     """The ledger, in an SQLite file that survives `kill -9`: a row for each event of a key."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -57,19 +57,19 @@ class Funds:
 
 def server(ledger: str | os.PathLike[str], port: int = 0) -> ThreadingHTTPServer:
     """The service on 127.0.0.1; port 0 takes a free one. Raises: OSError when the port is taken."""
-    funds = Funds(ledger)
+    bank = Bank(ledger)
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            self._answer(200, funds.all())
+            self._answer(200, bank.all())
 
         def do_PUT(self) -> None:
             amount = json.loads(self.rfile.read(int(self.headers["content-length"])))["amount"]
-            reserved = funds.reserve(self._key, amount)
+            reserved = bank.reserve(self._key, amount)
             self._answer(*((200, "reserved") if reserved else (409, "released already")))
 
         def do_DELETE(self) -> None:
-            funds.release(self._key)
+            bank.release(self._key)
             self._answer(200, "released")
 
         @property
@@ -103,7 +103,7 @@ def _ledger() -> str | Path:
 
 def main() -> None:
     """Run the command line. Exits with 1 when the port is taken."""
-    parser = argparse.ArgumentParser(prog="python -m lab.funds", description="Reserve and release money, on 127.0.0.1.")
+    parser = argparse.ArgumentParser(prog="python -m lab.bank", description="Reserve and release money, on 127.0.0.1.")
     parser.add_argument("--port", type=int, default=0, help="0 (the default) takes a free one")
     parser.add_argument("--ledger", default=_ledger(), help="the SQLite file (default: %(default)s)")
     parser.add_argument("--until-eof", action="store_true", help="end when standard input does, with who started this")
