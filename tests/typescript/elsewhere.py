@@ -1,4 +1,4 @@
-"""What is between a program and a model elsewhere: a forward proxy, and certificates by a CA of its own."""
+"""A forward proxy, and certificates by a CA of its own, between a program and a model elsewhere."""
 
 import asyncio
 import ssl
@@ -24,7 +24,7 @@ NAME = "model.example"
 
 @dataclass
 class ForwardProxy:
-    """It takes CONNECT, and absolute URIs; whatever the host is, the request goes to loopback."""
+    """It takes CONNECT, and absolute URIs; a request for any host goes to loopback."""
 
     port: int
     asked: list[str] = field(default_factory=list)

@@ -1,5 +1,5 @@
-// Model calls over HTTP. They cost money: a call is tried again while that can help, ends with the attempt that wants its
-// answer, and ends in peace when the process is told to end.
+// Model calls over HTTP. Each costs money: it is tried again while that can help, it ends with the attempt that wants its
+// answer, and a process that is told to end lets it finish.
 
 import { AsyncLocalStorage } from "node:async_hooks";
 import { setTimeout } from "node:timers/promises";
@@ -23,15 +23,15 @@ const DRAIN = number("DRAIN", 25, false) * 1000;
 /** Milliseconds in which the SDK sends the result of a step to Restate. */
 const SENDING = 250;
 
-type Step = { attemptEnds: AbortSignal };
-
-const steps = new AsyncLocalStorage<Step>();
 /** Attempts of a model call, after which it ends with a terminal error. */
 const ATTEMPTS = 3;
 
-/** Invocations whose attempts are counted at the same time. One that was killed is forgotten so. */
+/** Invocations whose attempts are counted at the same time. Beyond them the oldest is forgotten, such as a killed one. */
 const MOST = 10_000;
 
+type Step = { attemptEnds: AbortSignal };
+
+const steps = new AsyncLocalStorage<Step>();
 const failedAttempts = new Map<string, { count: number; last?: AbortSignal }>();
 const inFlight = new Set<Step>();
 const noneLeft = Promise.withResolvers<void>();
@@ -42,7 +42,7 @@ export const modelCalls: HooksProvider = ({ request }) => ({
   interceptor: {
     async run(name, next) {
       const step = { attemptEnds: request.attemptCompletedSignal };
-      const isModelCall = name.startsWith("call"); // as Restate's middleware and our loop name it
+      const isModelCall = name.startsWith("call"); // as Restate's middleware and agent_loop.ts name it
       try {
         await steps.run(step, next);
         if (isModelCall) failedAttempts.delete(request.id);
@@ -83,7 +83,7 @@ export async function drained(): Promise<void> {
   await Promise.race([noneLeft.promise.then(() => setTimeout(SENDING)), setTimeout(DRAIN)]);
 }
 
-/** As OpenAI's own client: up to three tries, on errors that may pass, and as long a pause as the provider asks for. */
+/** `fetch` with the patience of OpenAI's own client: up to three tries, with pauses as long as the provider asks for. */
 export async function patientFetch(url: string | URL | Request, init?: RequestInit): Promise<Response> {
   const attemptEnds = await begin();
   for (let tries = 1; ; tries++) {
@@ -144,7 +144,7 @@ function retryAfter(response: Response): number | undefined {
   return Number.isNaN(pause) ? undefined : Math.max(0, pause);
 }
 
-/** Throws: TerminalError if the provider wants to be paid first. */
+/** Throws: TerminalError if the account has no money left. */
 async function mustBePaid(response: Response): Promise<void> {
   if (![402, 429].includes(response.status)) return;
   const error: unknown = await response

@@ -127,7 +127,7 @@ function listenerOf(handler: Handler): { server: net.Server; refuse: () => void 
     (first.toString("latin1") === PREFACE ? current : old).emit("connection", socket);
   }
   const server = net.createServer({ noDelay: true }, (socket) => {
-    socket.on("error", () => {}); // a connection that is reset concerns nobody but its requests
+    socket.on("error", () => {}); // a reset connection concerns only its own requests
     pass(socket);
   });
   const refuse = () => {

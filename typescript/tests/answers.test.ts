@@ -1,8 +1,9 @@
-// What the rules for a model's answer (shared/answers.ts) make of each kind of answer.
+// The rules for a model's answer (shared/answers.ts), for each kind of answer.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import {
+  exact,
   isOutOfMoney,
   joinParts,
   letCallsRun,
@@ -150,4 +151,26 @@ test("what is not paid for", () => {
   }
   assert.equal(messageOf(error({})), "No.");
   assert.equal(messageOf({ detail: "pay" }), '{"detail":"pay"}');
+});
+
+const through = (result: object) => exact.deserialize(exact.serialize(result));
+
+test("a result is the same after the journal", () => {
+  const result = {
+    content: [{ type: "text", text: "$ü\u2028", providerMetadata: { openai: { itemId: null, list: [], none: {} } } }],
+    usage: { raw: { constructor: 1, prototype: [], big: 2 ** 53, "a.b": { timestamp: "2024" } } },
+    response: { id: "x", timestamp: new Date(1_700_000_000_123) },
+  };
+  assert.deepEqual(through(result), result);
+});
+
+test("a wrong timestamp stays wrong; a result without one gets none", () => {
+  assert.ok(Number.isNaN(through({ response: { timestamp: new Date(Number.NaN) } }).response.timestamp.getTime()));
+  assert.deepEqual(through({ response: {} }), { response: {} });
+  assert.deepEqual(through({}), {});
+});
+
+test("bytes become Base64, which the AI SDK takes as well", () => {
+  const file = { type: "file", mediaType: "image/png", data: { type: "data", data: new Uint8Array([104, 105]) } };
+  assert.deepEqual(through({ content: [file] }).content[0].data, { type: "data", data: "aGk=" });
 });

@@ -13,8 +13,8 @@ type Command =
   | ["sleep", number]
   | ["call", string];
 
-const Request = z.object({ prompt: z.string(), limit: z.number().nullish(), naive: z.boolean().nullish() });
-/** What the agents are sent; `limit` is how many tool calls run at once. */
+const Request = z.object({ prompt: z.string(), limit: z.number().nullish() });
+/** A request to the agents; `limit` is the number of tool calls that run at once. */
 export type Request = z.infer<typeof Request>;
 
 /** The arguments of the tools. */
@@ -29,7 +29,7 @@ const elsewhere = restate.service({
   options,
 });
 
-/** Run the commands in order; returns what they came to, with blanks between. */
+/** Run the commands in order; returns their results, with blanks between. */
 export async function perform(work: z.infer<typeof Work>, ctx: restate.Context, wait: Wait): Promise<string> {
   const results: string[] = [];
   for (const command of JSON.parse(work.program)) results.push(await performed(command, ctx, wait, work.tag));

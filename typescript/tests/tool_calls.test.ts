@@ -1,4 +1,4 @@
-// What no agent of the tour does with the tool calls of a turn, and no server is needed for.
+// Tool calls of a turn, without a server, in cases that no agent of the tour has.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";

@@ -11,7 +11,7 @@ type Agent = { model?: string; instructions?: string; tools: ToolSet };
 
 /** The agent's answer to the prompt. Its tool calls run one by one, unless they take turns in `calls`.
  *
- * Throws: TerminalError when the model cannot be reached, or gives no answer in `MAX_TURNS` turns; a tool's own one.
+ * Throws: TerminalError when the model cannot be reached, or gives no answer in `MAX_TURNS` turns; the TerminalError of a tool.
  */
 export async function runAgent(
   ctx: Context,
