@@ -1,1 +1,1 @@
-"""The workshop: one folder for each chapter, with an exercise, its solution and a check."""
+"""The workshop: a folder for each chapter; it imports `tour` and everything below; read README.md first."""

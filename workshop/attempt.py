@@ -85,10 +85,10 @@ class Claim:
         return tuple(step for step in self.invocation.steps if step.name in CHECKS)
 
     def at_once(self, *steps: str) -> int:
-        """How many of these steps worked at the same time, at most, according to the ledger.
+        """The largest number of these steps that worked at the same time, by the ledger.
 
-        The journal cannot tell: it has the step from the moment of its creation, but its work starts when it is
-        awaited. Not for an invocation whose process was killed: in its ledger, the steps in flight never end.
+        The journal has a step from its creation on, but the work of a step starts when it is awaited. After a kill the
+        number is too large: in the ledger, a step that was in flight never ends.
         """
         changes = [{"start": 1, "end": -1}.get(entry.event, 0) for entry in self.ledger if entry.step in steps]
         return max(accumulate(changes), default=0)
@@ -111,7 +111,7 @@ def times(number: int) -> str:
 
 
 def ledger_lines(entries: Sequence[Entry]) -> list[str]:
-    """The ledger's lines, with times in seconds since the first; those of the checks name the agent's process."""
+    """The ledger's lines, with times in seconds since the first. The line of a check names the agent's process."""
     return [
         f"ledger {entry.at - entries[0].at:5.2f} s  {_name(entry)} {entry.event}"
         + ("" if entry.step == MODEL else f" ({entry.detail})" if entry.detail else f", pid {entry.pid}")
@@ -137,7 +137,7 @@ class Running:
     """Set whenever the agent has been started again."""
 
     def plan(self, *faults: Fault) -> None:
-        """Plan these faults, in place of those planned before."""
+        """Plan these faults instead of the earlier ones."""
         self.stack.lab.clear_plan()
         self.stack.lab.plan(*faults)
 
@@ -178,7 +178,7 @@ class Running:
         return Claim(answer, invocation, starts(entries), entries)
 
     async def until(self, id: str, seen: Callable[[Claim], bool], event: str, prompt: str = "") -> Claim:
-        """Wait until `seen` holds. Raises: Wrong when it does not in time, or the invocation ends first."""
+        """Wait until `seen` holds. Raises: Wrong when that takes too long, or the invocation ends first."""
         claim = await self.look(id, prompt=prompt)
         for _ in range(int(PATIENCE / 0.05)):
             if seen(claim):
@@ -225,12 +225,12 @@ class Running:
         self.attempt.console.print(show.timelines(runs, self.attempt.console.width))
 
     def _watch_for_errors(self, invocation: Invocation | None) -> None:
-        """Raises: Wrong for an error of the learner's own code, which would be retried forever. Planned faults pass."""
+        """Raises: Wrong for an error of the learner's own code, which Restate would retry forever."""
         if any(restart.frozen for restart in self.agent.restarts):
             in_file = rf'File "[^"]*{re.escape(self.attempt.file.name)}", (line \d+) in (\w+)'
             frame = re.search(in_file, self.agent.process.log.read_text(errors="replace"))
             raise Wrong(
-                "Your agent froze: its event loop stood still, and so did all that it does.",
+                "Your agent froze: its event loop stood still.",
                 *([f"{self.attempt.file.name}, {frame[1]}, in {frame[2]}"] if frame else []),
             )
         if not invocation:

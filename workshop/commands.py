@@ -21,7 +21,7 @@ from workshop import slides as slides_
 from workshop.attempt import Attempt, Wrong
 from workshop.chapters import CHAPTERS, Chapter
 
-cli = typer.Typer(help="Learn durable parallel agents in 90 minutes. Without a command: chapters and progress.")
+cli = typer.Typer(help="Learn durable parallel agents, in two parts. Without a command: chapters and progress.")
 console = Console()
 
 Number = Annotated[int, typer.Argument(help="The chapter's number.")]
@@ -37,9 +37,8 @@ def workshop(context: typer.Context) -> None:
     for _ in ("mark", "number", "title", "minutes"):
         shown.add_column(no_wrap=True)
     shown.add_column(overflow="fold")  # only a long path is broken
-    for optional, group in itertools.groupby(CHAPTERS, lambda chapter: chapter.optional):
-        if optional:
-            shown.add_row("", "", "[dim]optional:[/]")
+    for part, group in itertools.groupby(CHAPTERS, lambda chapter: chapter.part):
+        shown.add_row("", "", f"[dim]part {part}:[/]")
         for chapter in group:
             mark = "[green]✓[/]" if chapter.number in done else "▸" if chapter.mine.exists() else " "
             where = _shown(chapter) if chapter.mine.exists() else ""
@@ -68,7 +67,7 @@ def check(number: Number) -> None:
 @cli.command()
 def solution(
     number: Number,
-    write: Annotated[bool, typer.Option("--write", help="Replace your file by it; yours is kept.")] = False,
+    write: Annotated[bool, typer.Option("--write", help="Replace your file by it, and keep yours.")] = False,
 ) -> None:
     """Show the solution, or replace your file by it."""
     chapter = chapters.chapter(number)
@@ -80,7 +79,7 @@ def solution(
 
 @cli.command()
 def reset(number: Number) -> None:
-    """Start a chapter again; your file is kept under another name."""
+    """Start a chapter again, and keep your file under another name."""
     chapter = _started(number)
     _replaced(chapter, chapters.put(chapter, chapter.exercise), "the exercise")
     chapters.mark(chapter, passed=False)
@@ -98,7 +97,7 @@ async def _slides(open_: bool) -> None:
     try:
         await slides_.render(slides_.PAGE, _say)
     except TourError as error:
-        raise TourError(error.problem, f"The slides as they were last rendered: {slides_.PAGE}") from error
+        raise TourError(error.problem, f"The slides of the last rendering: {slides_.PAGE}") from error
     _say(f"The slides: {slides_.PAGE}")
     if open_ and not webbrowser.open(slides_.PAGE.as_uri()):
         _say("Cannot open a browser from here: open that file yourself.")
@@ -108,7 +107,7 @@ NOT_HERE = (
     *("OPENAI_API_KEY", "OPENAI_BASE_URL", "GOOGLE_API_KEY", "GEMINI_API_KEY", "GOOGLE_GEMINI_BASE_URL"),
     *("RESTATE_INGRESS_URL", "RESTATE_ADMIN_URL"),
 )
-"""Variables that a check ignores: it expects the answers of the offline model, which cost nothing."""
+"""Variables that a check ignores: it expects the answers of the offline model."""
 
 
 async def _check(chapter: Chapter) -> None:
@@ -147,17 +146,14 @@ def _shown(chapter: Chapter) -> str:
 
 
 def _next(done: Container[int], after: int = -1) -> None:
-    """Name the first chapter after this one that is not done, or else the first one before it; optional ones last."""
-    in_order = sorted((*CHAPTERS[after + 1 :], *CHAPTERS[: after + 1]), key=lambda chapter: chapter.optional)
+    """Name the first chapter after this one that is not done, or else the first one before it."""
+    in_order = (*CHAPTERS[after + 1 :], *CHAPTERS[: after + 1])
     left = next((chapter for chapter in in_order if chapter.number not in done), None)
     if left is None:
         _say("All chapters are done.")
         return
-    optional = " (optional)" if left.optional else ""
-    if left.mine.exists():
-        _say(f"Next: uv run tour workshop check {left.number}{optional}")
-    else:
-        _say(f"Next: uv run tour workshop start {left.number}{optional}")
+    command = "check" if left.mine.exists() else "start"
+    _say(f"Next: uv run tour workshop {command} {left.number}")
 
 
 def _say(line: str) -> None:

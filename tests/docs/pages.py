@@ -29,6 +29,7 @@ PAGES = [
     *sorted(ROOT.glob("docs/*.md")),
     *(framework.home / "README.md" for framework in FRAMEWORKS),
     ROOT / "durable" / "README.md",
+    ROOT / "shared" / "README.md",
     *sorted(path for path in ROOT.glob("workshop/**/*.md") if "mine" not in path.parts),
 ]
 """Every page whose links are followed, and whose commands are run."""

@@ -161,19 +161,20 @@ class Terminal:
         """What it takes to run this command, if it is a server."""
         words = shlex.split(command)
         variables = dict(word.split("=", 1) for word in words if re.match(r"\w+=", word))
+        port = int(variables.get("PORT", 9080))
         match [word for word in words if not re.match(r"\w+=", word)]:
             case ["uv", "run", "tour", "server", *_]:
                 return Needs(_RESTATE, "Register an agent with")
             case ["uv", "run", "tour", "up", *_]:
                 return Needs(_RESTATE, "Ctrl-C stops everything")
-            case ["uv", "run", "tour", "web", "--port", port, *_]:
-                return Needs((int(port),), "The page: ")
+            case ["uv", "run", "tour", "web", "--port", chosen, *_]:
+                return Needs((int(chosen),), "The page: ")
             case ["uv", "run", "tour", "web", *_]:
                 return Needs((8070,), "The page: ")
             case ["uv", "run", "node", script] if "serve(" in self._source(script):
-                return Needs((int(variables.get("PORT", 9080)),), " on http://127.0.0.1:")
+                return Needs((port,), f" on http://127.0.0.1:{port}")
             case ["uv", "run", script, *_] if script.endswith(".py") and "serve(" in self._source(script):
-                return Needs((int(variables.get("PORT", 9080)),), " on http://127.0.0.1:")
+                return Needs((port,), f" on http://127.0.0.1:{port}")
         return Needs()
 
     def left_behind(self) -> list[psutil.Process]:

@@ -96,7 +96,6 @@ INSTEAD = {
     "uv run tour register URL --http1": Instead(
         "likewise", test="tests/tour/test_named.py::test_an_agent_behind_a_proxy_that_has_no_http_2"
     ),
-    "uv run tour workshop check N": Instead("N is the reader's; each chapter has its own", run="uv run tour workshop"),
     "uv run tour --sample NAME": Instead(
         "NAME is the reader's", run="uv run tour --sample tooth-filling --only langchain_agent"
     ),

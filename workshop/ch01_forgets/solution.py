@@ -8,8 +8,8 @@ import asyncio
 from agents import Agent, RunContextWrapper, Runner, function_tool
 
 from shared import llm
-from shared.checks import check_eligibility, check_fraud, compare_to_standard_rates
 from shared.claims import InsuranceClaim, sample_claims
+from workshop.watched import check_eligibility, check_fraud, compare_to_standard_rates
 
 
 @function_tool

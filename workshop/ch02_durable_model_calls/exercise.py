@@ -7,9 +7,9 @@ import restate
 from agents import Agent, RunContextWrapper, Runner, function_tool
 
 from shared import llm
-from shared.checks import check_eligibility, check_fraud, compare_to_standard_rates
 from shared.claims import InsuranceClaim
 from shared.serving import serve, service_name
+from workshop.watched import check_eligibility, check_fraud, compare_to_standard_rates
 
 
 @function_tool
@@ -31,7 +31,7 @@ claim_service = restate.Service(service_name("ParallelToolClaimAgent"))
 @claim_service.handler()
 async def run(ctx: restate.Context, claim: InsuranceClaim) -> str:
     prompt = f"Claim: {claim.model_dump_json()}"
-    # EXERCISE: run the agent with Restate's `DurableRunner`, with `llm.RETRIES` as its `run_options`.
+    # EXERCISE: this line calls the model. Make each call durable, with a limit of attempts.
     result = await Runner.run(agent, prompt, context=claim)
     return llm.answer(result.final_output)
 

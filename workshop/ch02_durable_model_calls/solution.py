@@ -8,9 +8,9 @@ from agents import Agent, RunContextWrapper, function_tool
 from restate.ext.openai import DurableRunner
 
 from shared import llm
-from shared.checks import check_eligibility, check_fraud, compare_to_standard_rates
 from shared.claims import InsuranceClaim
 from shared.serving import serve, service_name
+from workshop.watched import check_eligibility, check_fraud, compare_to_standard_rates
 
 
 @function_tool

@@ -32,7 +32,7 @@ agent = Agent[InsuranceClaim](
     tools=[calculate_metrics],
 )
 
-# EXERCISE: hold failures back in every invocation of this service, with `hold_failures` of `durable.held_steps`.
+# EXERCISE: hold failures back in every invocation of this service.
 claim_service = restate.Service(service_name("ParallelToolClaimAgent"))
 
 

@@ -7,7 +7,7 @@ from workshop.registry import entries
 
 
 async def check(attempt: Attempt) -> None:
-    """Kill the agent after the work of `registry`, and again between `eligibility` and `cost`. Raises: Wrong."""
+    """Kill the agent after the work of `registry`, and again while `cost` runs. Raises: Wrong."""
     async with attempt.running() as running:
         running.plan(Fault("registry", "crash-after"), Fault("cost", "delay", 1), Fault("fraud", "delay", 1))
         claim = sample_claims()["broken-leg"]

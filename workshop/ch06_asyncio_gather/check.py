@@ -10,7 +10,7 @@ DELAYS = {"visit": {"a": 0.9, "b": 0.3}, "estimate": {"a": 0.4, "b": 0.8}}
 
 
 async def check(attempt: Attempt) -> None:
-    """`settle` fails once, after the visits have ended out of order: all is replayed. Raises: Wrong."""
+    """The visits end out of order; then `settle` fails once, and Restate replays the handler. Raises: Wrong."""
     async with attempt.running("DamageService", PYTHON[-1]) as running:
         running.plan(
             *(

@@ -71,14 +71,14 @@ def _in_order(attempt: Attempt, seen: Mapping[str, Claim]) -> None:
 
 
 def _start(claim: Claim) -> float:
-    """The start of its first step. Raises: Wrong when it has none."""
+    """The start of the claim's first step. Raises: Wrong when it has no step."""
     if not claim.invocation.steps:
         raise Wrong("A claim has no step in the journal.", *claim.lines(), f"the answer: {claim.answer}")
     return claim.invocation.steps[0].start
 
 
 def _is_claim(number: int, name: str, seen: Mapping[str, Claim], otherwise: str, *shown: str) -> None:
-    """Raises: Wrong, with the problem `otherwise`, unless the model counted the claim as this one of its session."""
+    """Raises: Wrong with the problem `otherwise`, unless this claim is the one with this number in its session."""
     found = re.search(r"\(claim (\d+) in this session\)", seen[name].answer)
     if int(found[1] if found else 1) != number:
         raise Wrong(otherwise, *(f"the answer to {each}: {claim.answer}" for each, claim in seen.items()), *shown)

@@ -82,7 +82,7 @@ async def _suite(attempt: Attempt, framework: Framework) -> None:
                 said = await _follow(child, attempt, status)
         finally:
             if child.returncode is None:
-                child.send_signal(signal.SIGINT)  # it ends what it started
+                child.send_signal(signal.SIGINT)  # pytest then stops the processes that it started
                 await child.wait()
         if child.returncode == 1 and result.exists():
             raise _broken(result, framework)

@@ -1,18 +1,17 @@
-"""Chapter 9: the second SDK. The parts that all SDKs share are here; those that differ are missing.
+"""Chapter 9: the second SDK. The parts that all SDKs share are here; the others are missing.
 
 uv run tour workshop check 9
 """
 
 import restate
 
-from durable.held_steps import hold_failures
 from shared import llm
 from shared.checks import check_eligibility, check_fraud, compare_to_standard_rates
 from shared.claims import InsuranceClaim
-from shared.serving import serve, service_name, terminal_errors
+from shared.serving import GUARDS, serve, service_name
 
 
-# EXERCISE: make this a tool of your SDK. The model fills in only `claim`; the other two come from your SDK.
+# EXERCISE: make this a tool of your SDK. The model fills in only `claim`; the SDK provides the other two.
 async def calculate_metrics(claim: InsuranceClaim, ctx: restate.Context, submitted: InsuranceClaim) -> list[str]:
     """Check a claim: eligibility, cost against standard rates, fraud risk."""
     if mismatch := submitted.mismatch_with(claim):
@@ -28,11 +27,8 @@ async def calculate_metrics(claim: InsuranceClaim, ctx: restate.Context, submitt
 # EXERCISE: make the agent, with `llm.INSTRUCTIONS`, your tool, a model, and Restate's part with `llm.RETRIES`.
 agent = None
 
-# EXERCISE: list the errors of your SDK, such as too many turns, in `terminal_errors(…)`.
-claim_service = restate.Service(
-    service_name("ParallelToolClaimAgent"),
-    invocation_context_managers=[hold_failures, terminal_errors],
-)
+# GUARDS are `hold_failures`, and `terminal_errors`: an error of the SDK, such as too many turns, ends the invocation.
+claim_service = restate.Service(service_name("ParallelToolClaimAgent"), invocation_context_managers=GUARDS)
 
 
 @claim_service.handler()

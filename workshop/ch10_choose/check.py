@@ -1,4 +1,4 @@
-"""Are the learner's answers those of the comparison?"""
+"""Do the learner's answers agree with the comparison?"""
 
 import asyncio
 import json

@@ -47,7 +47,7 @@ async def check(attempt: Attempt) -> None:
     for line in asked.lines():
         attempt.say(f"    {line}")
     if not again.invocation.error:
-        raise Wrong(f"Another decision, which came later, is taken as well: {again.answer}")
+        raise Wrong(f"A later decision is accepted, too: {again.answer}")
     attempt.holds(f"another decision is refused: {again.answer}")
     attempt.holds(f"the answer: {seen.answer}")
 

@@ -1,4 +1,4 @@
-"""Chapter 11: a person. Somebody decides on each claim, while the checks run; but who was asked is in memory alone.
+"""Chapter 11: a person. A person decides on each claim while the checks run, but the request is only in memory.
 
 uv run tour workshop check 11
 """
@@ -36,7 +36,7 @@ async def ask_and_remember(claim: InsuranceClaim, key: str) -> None:
 async def request(ctx: restate.WorkflowContext, claim: InsuranceClaim) -> str:
     await ctx.run_typed("reserve", reserve_funds, key=ctx.key(), amount=claim.amount)
     await ctx.run_typed("ask", ask_and_remember, claim=claim, key=ctx.key())
-    # EXERCISE: wait for `ctx.promise("outcome", type_hint=str)`, which Restate keeps, in place of a future in memory.
+    # EXERCISE: this future dies with the process. Wait for something that Restate keeps.
     outcome = await outcomes[ctx.key()]
     if not outcome.startswith("approved"):
         await ctx.run_typed("release", release_funds, key=ctx.key())
@@ -46,7 +46,7 @@ async def request(ctx: restate.WorkflowContext, claim: InsuranceClaim) -> str:
 @approval.handler()
 async def decide(ctx: restate.WorkflowSharedContext, decision: Decision) -> str:
     outcome = f"{'approved' if decision.approved else 'refused'} by a person: {decision.reason}"
-    # EXERCISE: resolve the same promise.
+    # EXERCISE: pass the outcome on in the same way.
     outcomes[ctx.key()].set_result(outcome)
     return outcome
 

@@ -1,4 +1,4 @@
-"""Chapter 11: a person. Somebody decides on each claim, while the checks run; the request outlives the process.
+"""Chapter 11: a person. A person decides on each claim while the checks run, and the request outlives the process.
 
 uv run tour workshop check 11
 """

@@ -22,7 +22,7 @@ ASKED, ANSWERED = 7, 6
 """Model calls when only the last one of `fraud` is in flight: one of the claim agent, two of each specialist."""
 
 STILL = 10.0
-"""How many seconds without a new entry in the journal mean that the others hang.
+"""The specialists hang when the journal gets no new entry for this time, in seconds.
 
 Two tasks that await Restate can hang: one takes the wake-up that the other needs. After the kill, their replay does
 not match the journal, whether they hung or not.
@@ -43,7 +43,7 @@ async def check(attempt: Attempt) -> None:
         all_are_asked = "a model call of each of the four agents"
         seen = await running.until(id, lambda _: sum(_model_calls(running, claim).values()) > 3, all_are_asked)
         _at_once(seen, _model_calls(running, claim))
-        await running.until(id, _fraud_alone_is_left, "all reports but that of fraud")
+        await running.until(id, _fraud_alone_is_left, "all reports but fraud's")
         running.plan()
         await running.kill()
         seen = await running.ended(id)
@@ -67,7 +67,7 @@ def _fraud_alone_is_left(seen: Claim) -> bool:
 
 
 def _at_once(seen: Claim, calls: Mapping[str, int]) -> None:
-    """Raises: Wrong unless the first three model calls after the claim agent's are those of the three specialists."""
+    """Raises: Wrong unless the three specialists make the first three model calls after the claim agent's."""
     if calls["fraud"] > 1 and not calls["medical"]:
         raise Wrong(
             "Every branch asks the fraud specialist: a lambda reads the loop's variable when it is called, and then "
