@@ -47,6 +47,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Every test is quick, unless it starts a server or is for the night."""
+    nightly.leave_to_the_night(items, nightly.today())
     for item in items:
         if not item.get_closest_marker("server") and not item.get_closest_marker("nightly"):
             item.add_marker("quick")

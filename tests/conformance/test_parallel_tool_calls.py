@@ -295,8 +295,9 @@ async def test_what_pydantic_ai_does_by_itself_ends_in_a_journal_mismatch(
 
 
 @live
-@pytest.mark.timeout(300)  # twenty processes start again
-async def test_killed_at_every_point(programs: Stack) -> None:
+@pytest.mark.in_turn(1)
+@pytest.mark.parametrize("step", ["a1", "a2", "b1", "b2"])
+async def test_killed_at_every_point(programs: Stack, step: str) -> None:
     """In each step of two tools with two steps each; all frameworks at once, since restarts take long.
 
     After a step's work, before its result is in the journal: what is there then is there before its work, too.
@@ -304,12 +305,11 @@ async def test_killed_at_every_point(programs: Stack) -> None:
 
     async def killed(framework: Framework) -> None:
         async with programs.agents[framework.name].kept():
-            for step in ("a1", "a2", "b1", "b2"):
-                crash = Fault(step, "crash-after")
-                asked = await ask(programs, framework, steps("a"), steps("b"), faults=(crash, *takes(b1=0.05)))
-                answer, invocation = await asked.answer()
-                assert answer == "done", (framework, step)
-                assert started(programs, invocation)[step] == 2
+            crash = Fault(step, "crash-after")
+            asked = await ask(programs, framework, steps("a"), steps("b"), faults=(crash, *takes(b1=0.05)))
+            answer, invocation = await asked.answer()
+            assert answer == "done", framework
+            assert started(programs, invocation)[step] == 2
 
     await asyncio.gather(*map(killed, AGENTS))
 

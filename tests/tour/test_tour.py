@@ -58,6 +58,7 @@ async def test_one_claim_to_all(tmp_path: Path) -> None:
 
 
 @pytest.mark.server
+@pytest.mark.in_turn(2)
 @pytest.mark.parametrize("after", [0.05, 0.5, 1.5, 4.0])
 async def test_ctrl_c_at_any_moment_leaves_no_process(tmp_path: Path, after: float) -> None:
     before = ours()
@@ -163,6 +164,7 @@ async def test_the_doctor_shows_no_key(tmp_path: Path) -> None:
 
 
 @pytest.mark.server
+@pytest.mark.in_turn(1)
 async def test_a_comparison_with_faults_shows_what_ran_how_often(tmp_path: Path) -> None:
     figures, page = tmp_path / "figures.json", tmp_path / "report.html"
     process = await tour(
@@ -193,6 +195,7 @@ async def test_the_code_side_by_side(tmp_path: Path) -> None:
 
 
 @pytest.mark.server
+@pytest.mark.in_turn(1)
 async def test_the_findings_have_not_drifted(tmp_path: Path) -> None:
     """docs/comparison.md is what its command writes today, whatever the day, the machine and the times."""
     made = tmp_path / "comparison.md"
@@ -207,6 +210,7 @@ async def test_the_findings_have_not_drifted(tmp_path: Path) -> None:
 
 
 @pytest.mark.server
+@pytest.mark.in_turn(1)
 async def test_agents_of_every_pattern_come_back_after_a_crash(tmp_path: Path) -> None:
     process = await tour("compare", "--patterns", "--only", "restate_loop", "--crash", "cost", home=tmp_path)
     try:

@@ -21,7 +21,6 @@ __all__ = ["restate"]
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
     pytest.mark.server,
-    pytest.mark.xdist_group("typescript"),
 ]
 
 AGENT, SCRIPT = TYPESCRIPT[1], "parallel_tools_agent.ts"
