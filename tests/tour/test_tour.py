@@ -4,6 +4,7 @@ import asyncio
 import os
 import re
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -153,6 +154,11 @@ async def test_the_model_that_answers_is_named_and_chosen(tmp_path: Path) -> Non
     assert "Model: OpenAI and the offline model" in said
     assert "secret" not in said
     assert "GOOGLE_API_KEY" not in said
+
+
+def test_no_sdk_is_imported_before_the_agents_start() -> None:
+    heavy = "{'restate', 'openai', 'nicegui'}"
+    subprocess.run([sys.executable, "-c", f"import sys, tour.cli; assert not {heavy} & {{*sys.modules}}"], check=True)
 
 
 async def test_the_doctor_shows_no_key(tmp_path: Path) -> None:
