@@ -74,6 +74,7 @@ async def test_ctrl_c_at_any_moment_leaves_no_process(tmp_path: Path, after: flo
     assert not [child for child in started if child.is_running() and child.status() != psutil.STATUS_ZOMBIE]
 
 
+@pytest.mark.in_turn(4)
 @pytest.mark.parametrize(
     ("arguments", "env", "problem", "remedy"),
     [
