@@ -243,7 +243,6 @@ FAULTS = [
         'value.to_dict(mode="json", warnings=False)',
         'value.model_dump(mode="json", warnings=False)',
         "tests/plain/test_requests.py",
-        "openai",
     ),
     Fault(
         "branches of the same name share their results",
