@@ -28,7 +28,7 @@ from deploy.cluster import CHECKS, CHECKS_SCRIPT, RESTATECTL, Cluster, Replica
 from lab.ledger import Fault, Lab
 from shared.checks import check_eligibility, check_fraud, compare_to_standard_rates
 from shared.claims import InsuranceClaim, sample_claims
-from tests.nightly import by_night
+from tests.nightly import by_night, selected
 from tour.runtime import evidence, journal, processes, restate_server, stack
 from tour.runtime.evidence import Runs
 from tour.runtime.frameworks import FAN_OUT, FRAMEWORKS, REMOTE_CHECKS, Framework
@@ -288,10 +288,12 @@ async def test_an_agent_accepts_only_what_its_restate_has_signed(running: Runnin
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def remote(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
-    """All agents with remote checks, and the checks, which are in Python, on one node."""
+async def remote(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
+    """The agents with remote checks that have a test today, and the checks, which are in Python, on one node."""
     folder, port = tmp_path_factory.mktemp("remote"), free_port()
-    async with stack.running(folder, pattern=REMOTE_CHECKS) as remote:
+    in_turn = {framework for (framework,) in selected(request, "framework")}
+    chosen = [framework for framework in FRAMEWORKS if framework in in_turn] or FRAMEWORKS
+    async with stack.running(folder, frameworks=chosen, pattern=REMOTE_CHECKS) as remote:
         env = {"PORT": str(port), **remote.env("checks")}
         command: list[str | Path] = [sys.executable, CHECKS_SCRIPT]
         async with processes.running("The checks", command, folder / "checks.log", env) as checks:
@@ -307,7 +309,7 @@ async def test_they_decide_as_they_do_with_checks_of_their_own(remote: Stack) ->
     async def decided(number: int, claim: InsuranceClaim) -> list[tuple[str, ...]]:
         asked = [
             (framework, pattern, await remote.submit(framework, claim, f"{number}", pattern.name, pattern=pattern))
-            for framework in FRAMEWORKS
+            for framework in remote.frameworks
             for pattern in (FAN_OUT, REMOTE_CHECKS)
         ]
         return [(framework.name, pattern.name, await remote.answer(id)) for framework, pattern, id in asked]
@@ -318,6 +320,7 @@ async def test_they_decide_as_they_do_with_checks_of_their_own(remote: Stack) ->
         assert {answer for _, _, answer in answers} == {answers[0][-1]}, answers
 
 
+@pytest.mark.in_turn(2)
 @pytest.mark.parametrize("framework", FRAMEWORKS, ids=lambda framework: framework.name)
 async def test_a_check_that_fails_is_retried_alone(remote: Stack, framework: Framework) -> None:
     reason = f"{framework.name} and a check that fails"
@@ -342,7 +345,7 @@ async def test_a_terminal_error_of_a_check_reaches_the_caller(remote: Stack) -> 
     reason = "a check that ends with an error"
     claim = sample_claims()["broken-leg"].model_copy(update={"reason": reason})
     remote.lab.plan(Fault("cost", "terminal", 409, times=9, about=reason, detail="no rate today"))
-    for framework in FRAMEWORKS:
+    for framework in remote.frameworks:
         id = await remote.submit(framework, claim, "terminal", "terminal")
         assert await remote.answer(id) == "409: no rate today", framework.name
 
