@@ -3,12 +3,12 @@
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
 LONGEST = (
-    "tests/docs/test_pages.py",
     "tests/conformance/test_claims.py",
     "tests/conformance/test_answers.py",
     "tests/browser/test_web.py",
     "tests/conformance/test_parallel_tool_calls.py",
     "tests/plain/test_requests.py",
+    "tests/docs/test_pages.py",  # by now, there are zygotes for its agents (tests/forking.py)
     "tests/deploy/test_cluster.py",
     "tests/tour/test_tour.py",
     "tests/conformance/test_specialists.py",

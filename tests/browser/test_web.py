@@ -212,6 +212,7 @@ async def test_it_fits(browser: Browser, url: str, scheme: str) -> None:
     assert (ink > paper + 300) if scheme == "dark" else (paper > ink + 300)
 
 
+@pytest.mark.in_turn(2)
 async def test_the_code_side_by_side(browser: Browser, url: str) -> None:
     page = await opened(browser, url)
     await page.get_by_role("tab", name="Their code").click()
@@ -243,6 +244,7 @@ async def test_one_framework_three_ways(browser: Browser, url: str) -> None:
     assert overlap == {"one tool that fans out": True, "parallel tool calls": True, "tool calls one by one": False}
 
 
+@pytest.mark.in_turn(2)
 async def test_every_sample_can_be_chosen(browser: Browser, url: str) -> None:
     page = await opened(browser, url)
     for name, claim in sample_claims().items():
