@@ -202,7 +202,7 @@ async def test_the_code_side_by_side(tmp_path: Path) -> None:
 
 
 @pytest.mark.server
-@pytest.mark.in_turn(1)
+@pytest.mark.nightly
 async def test_the_findings_have_not_drifted(tmp_path: Path) -> None:
     """docs/comparison.md is what its command writes today, whatever the day, the machine and the times."""
     made = tmp_path / "comparison.md"
