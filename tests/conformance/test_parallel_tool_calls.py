@@ -257,6 +257,7 @@ async def test_cancelled_in_mid_batch(programs: Stack, framework: Framework) -> 
 
 
 @live
+@pytest.mark.everywhere
 @pytest.mark.parametrize("limit", [1, 2])
 async def test_fewer_at_a_time(programs: Stack, framework: Framework, limit: int) -> None:
     faults = (*takes(a1=0.2, b1=0.1), Fault("last", "fail", times=1))

@@ -187,7 +187,7 @@ FAULTS = [
         "        await ToolCalls.of(id).fail(id, error)",
         "        ToolCalls.of(id).end(id)",
         f"{SUITE}/test_parallel_tool_calls.py",
-        "google_adk",
+        "one_tool_fails and google_adk",
     ),
     Fault(
         "Pydantic AI's tool calls begin in the order in which they come",
@@ -195,7 +195,7 @@ FAULTS = [
         "list(self._valid), limit",
         "list(self._valid)[::-1], limit",
         f"{SUITE}/test_parallel_tool_calls.py",
-        "pydantic",
+        "fewer_at_a_time and pydantic",
     ),
     Fault(
         "the checks of the model's claim, not of the one that was submitted",
