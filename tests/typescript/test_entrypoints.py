@@ -32,7 +32,7 @@ KEYLESS = dict.fromkeys(("OPENAI_API_KEY", "OPENAI_BASE_URL"), "")
 CLAIM = sample_claims()["broken-leg"].model_dump(mode="json")
 each_framework = pytest.mark.parametrize(
     "framework",
-    [pytest.param(framework, id=framework.name, marks=pytest.mark.in_turn(4)) for framework in TYPESCRIPT],
+    [pytest.param(framework, id=framework.name, marks=pytest.mark.in_turn(2)) for framework in TYPESCRIPT],
 )
 
 
