@@ -10,8 +10,6 @@ over the budget is not made. Calls in flight are not interrupted, so their token
 from dataclasses import dataclass
 from typing import Any
 
-from restate import TerminalError
-
 MODEL_CALLS = {"call LLM", "LLM call", "Model call", "compaction LLM call", "calling openai.responses"}
 """The names of a model call's step in Restate's integrations."""
 
@@ -31,6 +29,8 @@ class Budget:
     def begin_call(self) -> None:
         """Count a model call. Raises: TerminalError (402) when the budget is spent."""
         if self.calls_made >= self.calls or self.tokens_used >= self.tokens:
+            from restate import TerminalError  # `tour` reads journals without the SDK, which takes long to import
+
             raise TerminalError(f"the budget is spent: {self}", status_code=OVER_BUDGET)
         self.calls_made += 1
 

@@ -4,17 +4,16 @@
 """
 
 import os
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import date
+from pathlib import Path
 from typing import TypeVar
 
 import pytest
 
 DAY = "TEST_DAY"
 """The variable with the day whose run it is, as 2026-11-28: one for all workers, even at midnight."""
-
-AT_A_TIME = 2
-"""How many of the columns of a row, or points of a journal, a day takes."""
 
 T = TypeVar("T")
 
@@ -29,16 +28,26 @@ def by_night(values: Iterable[object]) -> list[object]:
     return [pytest.param(value, marks=pytest.mark.nightly) for value in values]
 
 
-def in_turn(columns: Sequence[T], turn: int) -> list[T]:
-    """Those whose turn it is. The next turn goes on behind the last of them, and after the end at the beginning."""
-    return [columns[(turn * AT_A_TIME + at) % len(columns)] for at in range(min(AT_A_TIME, len(columns)))]
+def in_turn(values: Sequence[T], a_day: int, day: int) -> list[T]:
+    """Those whose turn it is. The next day goes on behind the last of them, and after the end at the beginning."""
+    return [values[(day * a_day + at) % len(values)] for at in range(min(a_day, len(values)))]
+
+
+def leave_to_the_night(items: Iterable[pytest.Item], day: int) -> None:
+    """Of the tests of a file that are marked `in_turn(a_day)`, mark those for the night whose turn it is not."""
+    groups = defaultdict[tuple[Path, int], list[pytest.Item]](list)
+    for item in items:
+        if mark := item.get_closest_marker("in_turn"):
+            groups[item.path, *mark.args].append(item)
+    for (_, a_day), group in groups.items():
+        for item in {*group} - {*in_turn(group, a_day, day)}:
+            item.add_marker(pytest.mark.nightly)
 
 
 def some(points: range) -> list[object]:
-    """All these points of a journal. A day takes two of them, and the next day the two behind them."""
-    step = -(-len(points) // AT_A_TIME)
-    chosen = points[today() % step :: step]
-    return [*chosen, *by_night(point for point in points if point not in chosen)]
+    """All these points of a journal, of which a day takes one, in turn."""
+    chosen = points[today() % len(points)]
+    return [chosen, *by_night(point for point in points if point != chosen)]
 
 
 def selected(request: pytest.FixtureRequest, *names: str) -> set[tuple[object, ...]]:

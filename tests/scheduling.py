@@ -3,51 +3,54 @@
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
 LONGEST = (
-    "tests/conformance/test_model.py",  # it waits a lot, and the pages compute a lot: side by side, both are quick
-    "tests/docs/test_pages.py",
-    "tests/bench/test_bench.py",
+    "tests/conformance/test_claims.py",
+    "tests/conformance/test_answers.py",
     "tests/browser/test_web.py",
-    "tests/proof/million/test_million.py",
-    "tests/conformance/test_promise.py",
+    "tests/conformance/test_parallel_tool_calls.py",
+    "tests/plain/test_requests.py",
+    "tests/docs/test_pages.py",  # by now, there are zygotes for its agents (tests/forking.py)
+    "tests/deploy/test_cluster.py",
+    "tests/tour/test_tour.py",
     "tests/conformance/test_specialists.py",
     "tests/conformance/test_approval.py",
     "tests/conformance/test_approval_crashes.py",
-    "tests/conformance/test_parallel_tool_calls.py",
-    "tests/conformance/test_claims.py",
-    "tests/bench/test_peers.py",
-    "tests/deploy/test_cluster.py",
-    "tests/tour/test_tour.py",
-    "tests/tracing/test_traces.py",
     "tests/durable/test_tool_calls.py",
     "tests/durable/test_held_steps.py",
-    "tests/proof/test_exhaustive.py",
+    "tests/proof/million/test_million.py",
     "tests/journals/test_journals.py",
-    "tests/faults/test_connection.py",
     "tests/sessions/test_sessions_under_kills.py",
     "tests/shared/test_entrypoints.py",
     "tests/workshop/test_checks.py",
 )
 """The files that take longest, in this order; a worker that begins with one of them at the end keeps all waiting."""
 
-
 ONE_STACK = {
-    f"tests/conformance/test_{name}.py" for name in ("claims", "field_reports", "model", "promise", "sessions")
+    "tests/conformance/test_answers.py": "A",
+    "tests/conformance/test_promise.py": "A",
+    "tests/conformance/test_claims.py": "B",
+    "tests/conformance/test_field_reports.py": "B",
+    "tests/conformance/test_model.py": "B",
+    "tests/conformance/test_sessions.py": "B",
 }
-"""The files whose cases on the server that replays are few in a day: they share its stack."""
+"""The files that use the same agents, and which of them share a stack on the server as it comes."""
 
 
 class ByStack(LoadScopeScheduling):  # type: ignore[misc]
-    """Hands out a file at a time; of the pages a reader, of the conformance suite the cases on one of its servers."""
+    """Hands out what shares a stack at a time; of the pages, a reader; of all others, a file."""
 
     def _split_scope(self, nodeid: str) -> str:
         file, _, case = nodeid.partition("::")
         if file == "tests/docs/test_pages.py":
             return nodeid
+        if file.startswith("tests/plain/test_") and not file.endswith("servers.py"):
+            return "tests/plain"
         if file.startswith("tests/conformance/"):
             if self.config.option.markexpr == "quick":
                 return "conformance"  # they are few: one stack
-            server = "replaying" if "replaying" in case else "live"
-            return server if file in ONE_STACK and server == "replaying" else f"{file} {server}"
+            replaying = "replaying" in case
+            if stack := ONE_STACK.get(file):
+                return "replaying" if replaying else f"live {stack}"
+            return f"{file} {'replaying' if replaying else 'live'}"
         return file
 
 

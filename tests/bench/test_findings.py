@@ -12,6 +12,7 @@ from tour.runtime.frameworks import ROOT
 
 
 @pytest.mark.server
+@pytest.mark.nightly
 async def test_the_findings_have_not_drifted(tmp_path: Path) -> None:
     made = tmp_path / "comparison.md"
     process = await asyncio.create_subprocess_exec(

@@ -23,7 +23,10 @@ from tour.runtime.frameworks import PYTHON
 from tour.runtime.processes import free_port
 
 QUICK_TO_START = [peer for peer in PEERS if peer.name.endswith(".sqlite")]
-TRIED = [*QUICK_TO_START, *by_night(peer for peer in PEERS if peer not in QUICK_TO_START)]
+TRIED = [
+    *(pytest.param(peer, marks=pytest.mark.in_turn(1)) for peer in QUICK_TO_START),
+    *by_night(peer for peer in PEERS if peer not in QUICK_TO_START),
+]
 """The servers of the others take long to start."""
 
 QUICK = replace(MIDDLE, faults=(Fault(crashes.SLOW, "delay", 1.0),), settle=0.3)
@@ -114,6 +117,7 @@ def assert_consistent(recovery: Recovery, lab: Lab) -> None:
 
 
 @pytest.mark.server
+@pytest.mark.in_turn(1)
 async def test_restate_s_agents_are_judged_by_the_same_function(tmp_path: Path) -> None:
     framework = PYTHON[-1]
     async with stack.running(tmp_path, frameworks=[framework]) as running:

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
+import pytest_asyncio
 from playwright.async_api import Browser, async_playwright
 
 from tests import forking
@@ -24,6 +25,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "tests/browser" in item.path.as_posix():
             item.add_marker(pytest.mark.server)
+            if "browser" in getattr(item, "fixturenames", ()):
+                item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
             if not chromium() and not os.environ.get("CI"):
                 item.add_marker(pytest.mark.skip("no browser: install Chromium (Debian: apt-get install chromium)"))
 
@@ -52,8 +55,16 @@ def url() -> Iterator[str]:
         process.communicate(timeout=30)
 
 
-@pytest.fixture
-async def browser() -> AsyncIterator[Browser]:
+@pytest_asyncio.fixture(loop_scope="session")
+async def browser(running_browser: Browser) -> AsyncIterator[Browser]:
+    """The browser of all these tests, in which each has windows of its own."""
+    yield running_browser
+    for context in running_browser.contexts:
+        await context.close()
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def running_browser() -> AsyncIterator[Browser]:
     async with async_playwright() as playwright:
         options = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
         quiet = ["--disable-background-networking", "--disable-component-update", "--disable-sync"]

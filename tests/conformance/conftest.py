@@ -27,11 +27,14 @@ from tour.runtime.stack import Stack
 OWN_AGENTS = [f"test_{name}.py" for name in ("approval", "approval_crashes", "parallel_tool_calls", "specialists")]
 collect_ignore = [] if PATTERN == FAN_OUT else OWN_AGENTS
 
+LOOPS = ("restate_loop", "typescript_loop")
+"""They start soonest, one in each language."""
+
 SERVERS = {"live": {}, "replaying": {"RESTATE_WORKER__INVOKER__INACTIVITY_TIMEOUT": "0s"}}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """All need a server; the first case of a `sample` on the live one, for each framework, is quick nevertheless.
+    """All need a server; the first case of a `sample` on the live one, for both loops, is quick nevertheless.
 
     What is not in turn today is for the night, and never quick.
     """
@@ -48,7 +51,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         chosen = item.callspec.params if hasattr(item, "callspec") else {}
         case = (item.originalname, chosen.get("framework"))
         sample = item.get_closest_marker("sample") and not item.get_closest_marker("nightly")
-        if sample and chosen.get("running") == "live" and case not in quick:
+        of_a_loop = getattr(chosen.get("framework"), "name", "") in LOOPS
+        if sample and of_a_loop and chosen.get("running") == "live" and case not in quick:
             quick.add(case)
             item.add_marker(pytest.mark.quick)
 
@@ -72,10 +76,12 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session", params=list(SERVERS))
 async def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
-    """Restate, the offline model and all agents."""
+    """Restate, the offline model and the agents: all of them, unless each test that runs is about a single one."""
+    tests = [item for item in request.session.items if "running" in getattr(item, "fixturenames", ())]
+    about = [item.callspec.params.get("framework") if hasattr(item, "callspec") else None for item in tests]
     async with stack.running(
         tmp_path_factory.mktemp(request.param),
-        frameworks=AGENTS,
+        frameworks=AGENTS if None in about else [agent for agent in AGENTS if agent in about],
         pattern=PATTERN,
         server_env=SERVERS[request.param],
         agent_env={"MODEL_TIMEOUT": "3"},

@@ -16,6 +16,7 @@ TURNS = 48
 """Long enough for two summaries, of which the second one takes in the first."""
 
 
+@pytest.mark.in_turn(1)
 @pytest.mark.parametrize("inactivity", ["1m", "0s"], ids=["live", "replaying"])
 async def test_a_long_session_is_compacted(inactivity: str, tmp_path: Path) -> None:
     claim = sample_claims()["broken-leg"]
@@ -42,6 +43,7 @@ async def test_a_long_session_is_compacted(inactivity: str, tmp_path: Path) -> N
     assert len(asked) == TURNS, "none is lost"
 
 
+@pytest.mark.in_turn(1)
 async def test_a_summary_that_fails_costs_the_claim_nothing(tmp_path: Path) -> None:
     claim = sample_claims()["broken-leg"]
     async with stack.running(tmp_path, frameworks=[ADK]) as running:

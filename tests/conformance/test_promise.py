@@ -121,8 +121,8 @@ async def everywhere(running: Stack, case: Callable[[Framework], Awaitable[None]
 
 
 @promise("crashes")
-@pytest.mark.sample
 @live
+@pytest.mark.in_turn(2)
 @pytest.mark.parametrize("kind", ["crash-before", "crash-after"])
 @pytest.mark.parametrize("check", CHECKS)
 async def test_killed_before_and_after_each_check(running: Stack, tagged: Tagged, check: str, kind: Kind) -> None:

@@ -1,7 +1,8 @@
 """Which cases of the suite a day's run has; the night has all of them.
 
-Each case of a function is a row, and each framework a column. A day takes two columns of each row, and the next day
-goes on behind them: within a week, each case meets each framework, on both servers.
+Each case of a function is a row, and each framework a column. A day takes two columns of each row on the server as it
+comes, and one on the server that replays, and the next day goes on behind them: within a week, each case meets each
+framework, on both servers.
 """
 
 from collections import defaultdict
@@ -17,7 +18,8 @@ def leave_to_the_night(items: Iterable[pytest.Item], day: int) -> None:
     """Mark the items that this day does without.
 
     On the server as it comes, a function with one case runs on all frameworks, and so does one that is marked
-    `everywhere`. All other cases run on two; those that are `costly`, on the loop of our own and on two others.
+    `everywhere`. All other cases run on two; those that are `costly`, on the loop of our own and on another one. On the
+    server that replays, each runs on one.
     """
     rows: dict[tuple[str, object], dict[str, list[pytest.Item]]] = defaultdict(lambda: defaultdict(list))
     for item in items:
@@ -32,5 +34,6 @@ def leave_to_the_night(items: Iterable[pytest.Item], day: int) -> None:
             if server == "replaying" or not everywhere:
                 always = [item for item in columns if costly and "restate_loop" in item.name]
                 others = [item for item in columns if item not in always]
-                for item in {*others} - {*in_turn(others, day + row)}:
+                a_day = 1 if costly or server == "replaying" else 2
+                for item in {*others} - {*in_turn(others, a_day, day + row)}:
                     item.add_marker(pytest.mark.nightly)

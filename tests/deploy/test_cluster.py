@@ -28,6 +28,7 @@ from deploy.cluster import CHECKS, CHECKS_SCRIPT, RESTATECTL, Cluster, Replica
 from lab.ledger import Fault, Lab
 from shared.checks import check_eligibility, check_fraud, compare_to_standard_rates
 from shared.claims import InsuranceClaim, sample_claims
+from tests.nightly import by_night, selected
 from tour.runtime import evidence, journal, processes, restate_server, stack
 from tour.runtime.evidence import Runs
 from tour.runtime.frameworks import FAN_OUT, FRAMEWORKS, REMOTE_CHECKS, Framework
@@ -124,7 +125,7 @@ async def under_load(
 
         async def sender() -> None:
             for number in waiting:
-                key = f"{name}-{number}"
+                key = f"{name}-{claims}-{number}"
                 claim = samples[number % len(samples)][1].model_copy(update={"reason": key})
                 answers.append(await send(client, running.cluster.call(), key, claim))
                 if action := then.get(len(answers)):
@@ -152,7 +153,7 @@ async def judge(running: Running, name: str, claims: int, answers: list[Answer],
 
     async with httpx.AsyncClient(base_url=running.cluster.admin, timeout=30) as admin:
         sql = "SELECT id, status, idempotency_key FROM sys_invocation WHERE target_service_name"
-        sql += f" = '{REMOTE_CHECKS.service}' AND idempotency_key LIKE '{name}-%'"
+        sql += f" = '{REMOTE_CHECKS.service}' AND idempotency_key LIKE '{name}-{claims}-%'"
         agents = await asked(lambda: journal.query(admin, sql))
         assert sorted(row["idempotency_key"] for row in agents) == sorted(answer.key for answer in answers)
         assert {row["id"] for row in agents} == {answer.id for answer in answers}
@@ -208,9 +209,9 @@ async def settled(running: Running) -> dict[str, dict[str, str]]:
         await asyncio.sleep(0.5)
 
 
-async def test_replicas_are_killed_under_load(running: Running) -> None:
+@pytest.mark.parametrize("claims", [40, *by_night([80])])
+async def test_replicas_are_killed_under_load(running: Running, claims: int) -> None:
     """Before a node is killed: after that, a check in flight was seen to run again before a replica was killed."""
-    claims = 80
     await settled(running)
     agent, check = running.cluster.agents[0], running.cluster.checks[0]
     killed = list[float]()
@@ -227,8 +228,9 @@ async def test_replicas_are_killed_under_load(running: Running) -> None:
     await judge(running, "replica", claims, answers, killed[0])
 
 
-async def test_a_node_is_killed_under_load(running: Running) -> None:
-    claims, rows = 160, await settled(running)
+@pytest.mark.parametrize("claims", [60, *by_night([160])])
+async def test_a_node_is_killed_under_load(running: Running, claims: int) -> None:
+    rows = await settled(running)
     victim = max(running.cluster.nodes, key=lambda node: int(rows[node.name]["SEQUENCER"]))  # it hurts the most
     killed = list[float]()
 
@@ -286,10 +288,12 @@ async def test_an_agent_accepts_only_what_its_restate_has_signed(running: Runnin
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def remote(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
-    """All agents with remote checks, and the checks, which are in Python, on one node."""
+async def remote(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
+    """The agents with remote checks that have a test today, and the checks, which are in Python, on one node."""
     folder, port = tmp_path_factory.mktemp("remote"), free_port()
-    async with stack.running(folder, pattern=REMOTE_CHECKS) as remote:
+    in_turn = {framework for (framework,) in selected(request, "framework")}
+    chosen = [framework for framework in FRAMEWORKS if framework in in_turn] or FRAMEWORKS
+    async with stack.running(folder, frameworks=chosen, pattern=REMOTE_CHECKS) as remote:
         env = {"PORT": str(port), **remote.env("checks")}
         command: list[str | Path] = [sys.executable, CHECKS_SCRIPT]
         async with processes.running("The checks", command, folder / "checks.log", env) as checks:
@@ -298,13 +302,14 @@ async def remote(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stac
             yield remote
 
 
+@pytest.mark.in_turn(1)
 async def test_they_decide_as_they_do_with_checks_of_their_own(remote: Stack) -> None:
     await remote.add(FAN_OUT)
 
     async def decided(number: int, claim: InsuranceClaim) -> list[tuple[str, ...]]:
         asked = [
             (framework, pattern, await remote.submit(framework, claim, f"{number}", pattern.name, pattern=pattern))
-            for framework in FRAMEWORKS
+            for framework in remote.frameworks
             for pattern in (FAN_OUT, REMOTE_CHECKS)
         ]
         return [(framework.name, pattern.name, await remote.answer(id)) for framework, pattern, id in asked]
@@ -315,6 +320,7 @@ async def test_they_decide_as_they_do_with_checks_of_their_own(remote: Stack) ->
         assert {answer for _, _, answer in answers} == {answers[0][-1]}, answers
 
 
+@pytest.mark.in_turn(2)
 @pytest.mark.parametrize("framework", FRAMEWORKS, ids=lambda framework: framework.name)
 async def test_a_check_that_fails_is_retried_alone(remote: Stack, framework: Framework) -> None:
     reason = f"{framework.name} and a check that fails"
@@ -339,7 +345,7 @@ async def test_a_terminal_error_of_a_check_reaches_the_caller(remote: Stack) -> 
     reason = "a check that ends with an error"
     claim = sample_claims()["broken-leg"].model_copy(update={"reason": reason})
     remote.lab.plan(Fault("cost", "terminal", 409, times=9, about=reason, detail="no rate today"))
-    for framework in FRAMEWORKS:
+    for framework in remote.frameworks:
         id = await remote.submit(framework, claim, "terminal", "terminal")
         assert await remote.answer(id) == "409: no rate today", framework.name
 
@@ -351,6 +357,7 @@ async def test_a_check_refuses_what_is_no_claim(remote: Stack) -> None:
         assert (response.status_code, response.json()["message"].split(": ")[:2]) == (400, ["invalid claim", "amount"])
 
 
+@pytest.mark.in_turn(1)
 @pytest.mark.real_starts
 async def test_the_command_shows_a_line_that_works(tmp_path: Path) -> None:
     command: list[str | Path] = [sys.executable, "-m", "deploy.cluster", "--agent", "google_adk", "--replicas", "1"]

@@ -116,6 +116,7 @@ def test_uv_in_the_image_is_the_one_that_made_the_lock() -> None:
     assert tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["requires-python"] == ">=3.11"
 
 
+@pytest.mark.server
 def test_the_image_has_all_that_its_programs_import(tmp_path: Path) -> None:
     """All that is copied into it is copied into a folder; the six programs and `register` are imported from there."""
     for source in copied():

@@ -26,7 +26,6 @@ from tour.runtime.stack import CHECKS, Stack
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
     pytest.mark.server,
-    pytest.mark.xdist_group("specialist services"),
 ]
 
 TEAMS = {

@@ -10,7 +10,7 @@ import hashlib
 import os
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
@@ -22,7 +22,6 @@ from tests import forking
 from tests.docs.namespace import Namespace, open_namespace
 from tests.docs.pages import PAGES, Command, commands_of, missing
 from tests.docs.terminal import Server, Terminal
-from tests.nightly import by_night, today
 from tour.runtime import node, restate_server
 from tour.runtime.frameworks import FRAMEWORKS, PYTHON, ROOT
 from tour.runtime.processes import who_listens
@@ -98,6 +97,10 @@ INSTEAD = {
     ),
     "uv run tour --sample NAME": Instead(
         "NAME is the reader's", run="uv run tour --sample tooth-filling --only langchain_agent"
+    ),
+    "uv run tour --model offline": Instead(
+        "it is `uv run tour` where no key is set",
+        test="tests/tour/test_tour.py::test_the_model_that_answers_is_named_and_chosen",
     ),
     "uv run tour compare --fail fraud=2 --crash cost --delay 1s": Instead(
         "seven recoveries take long",
@@ -225,15 +228,12 @@ class Done:
         return self.folder / hashlib.sha256(command.encode()).hexdigest()
 
 
-def todays(readers: Sequence[str], day: int) -> list[object]:
-    """All readers, of which a day has that of the README, and a third of the others."""
-    chosen = {"README.md", *readers[day % 3 :: 3]}
-    return [*(each for each in readers if each in chosen), *by_night(each for each in readers if each not in chosen)]
-
-
 @pytest.mark.server
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("reader", todays([*READERS], today()))
+@pytest.mark.parametrize(
+    "reader",
+    [reader if reader == "README.md" else pytest.param(reader, marks=pytest.mark.in_turn(2)) for reader in READERS],
+)
 def test_what_the_pages_say(
     reader: str, tmp_path: Path, programs: list[Path], network: Namespace | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:

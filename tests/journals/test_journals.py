@@ -13,6 +13,7 @@ from tests.journals.corpus import HOME, RELEASE, Entry, Journal
 from tests.journals.replaying import Diverged, agent_of, replay
 from tests.proof import protocol
 from tests.proof.protocol import parsed
+from tour.runtime.frameworks import FAN_OUT
 from tour.runtime.processes import free_port, running
 
 JOURNALS = {str(journal): journal for journal in corpus.journals()}
@@ -31,7 +32,13 @@ async def model(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
 
 
 @pytest.mark.server
-@pytest.mark.parametrize("journal", JOURNALS.values(), ids=str)
+@pytest.mark.parametrize(
+    "journal",
+    [
+        pytest.param(journal, id=name, marks=[] if journal.pattern == FAN_OUT else pytest.mark.in_turn(6))
+        for name, journal in JOURNALS.items()
+    ],
+)
 async def test_a_recorded_journal_replays(journal: Journal, model: str, tmp_path: Path) -> None:
     """From the input, from results in the middle, and whole."""
     async with agent_of(journal, tmp_path, model) as agent:

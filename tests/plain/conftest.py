@@ -23,7 +23,7 @@ from tour.runtime.stack import Stack
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "both" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.asyncio(loop_scope="module"), append=False)
+            item.add_marker(pytest.mark.asyncio(loop_scope="package"), append=False)
             item.add_marker(pytest.mark.server)
 
 
@@ -89,7 +89,7 @@ class Both:
         return claim, case
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest_asyncio.fixture(scope="package", loop_scope="package")
 async def both(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Both]:
     folder, model = tmp_path_factory.mktemp("plain"), ScriptedModel()
     async with AsyncExitStack() as exits:

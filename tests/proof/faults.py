@@ -4,7 +4,7 @@
     uv run python -m tests.proof.faults TypeScript   # those with this word in their titles
 
 A fault replaces a text that occurs once in its file, in a copy of the working tree. It is found when the tests that
-claim to cover it fail there.
+claim to cover it fail there, as a day's run takes them.
 """
 
 import os
@@ -45,8 +45,6 @@ def find(fault: Fault) -> Found | None:
             "-n",
             "0",
             "-q",
-            "-m",
-            "",
             "-p",
             "no:cacheprovider",
             fault.tests,

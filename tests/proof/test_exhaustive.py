@@ -1,15 +1,16 @@
 """Every order of completions, and every crash (exhaustive.py): the counts are those of docs/orders.json.
 
-Three cases, which take minutes, are for the night: `uv run pytest tests/proof/test_exhaustive.py -m nightly`.
+Five cases, which take minutes, are for the night: `uv run pytest tests/proof/test_exhaustive.py -m nightly`.
 """
 
 import json
+from collections.abc import Iterator
 from math import factorial
 
 import pytest
 
-from tests.nightly import by_night
 from tests.proof.exhaustive import CASES, COUNTS, Case, explore
+from tests.proof.seeded import EXHAUSTIVE, FAULTS
 
 ORDERS = {
     "3 tools of 2 steps": factorial(6) // 2**3,
@@ -20,19 +21,32 @@ ORDERS = {
 }
 
 
-MINUTE = ("a fan-out of 5", "3 tools of 3 steps", "4 tools of 2 steps")
-"""Cases that take a processor about a minute each."""
+LONG = (
+    "a fan-out of 4",
+    "a fan-out of 5",
+    "3 tools of 2 steps, one fails",
+    "3 tools of 3 steps",
+    "4 tools of 2 steps",
+)
+"""Cases that take a processor from ten seconds to a minute each."""
+
+FINDERS = tuple(
+    fault.tests.partition("[")[2].removesuffix("]") for fault in FAULTS if fault.tests.startswith(EXHAUSTIVE)
+)
+"""Cases that find a seeded fault."""
+
+
+def cases() -> Iterator[object]:
+    """All cases. A day takes those that find a seeded fault, and another one in turn."""
+    for case in CASES:
+        if case.title.startswith(LONG):
+            yield pytest.param(case, marks=pytest.mark.nightly)
+        else:
+            yield case if case.title in FINDERS else pytest.param(case, marks=pytest.mark.in_turn(1))
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize(
-    "case",
-    [
-        *(case for case in CASES if not case.title.startswith(MINUTE)),
-        *by_night(case for case in CASES if case.title.startswith(MINUTE)),
-    ],
-    ids=lambda case: case.title,
-)
+@pytest.mark.parametrize("case", [*cases()], ids=lambda case: case.title)
 def test_every_order_and_every_crash(case: Case) -> None:
     tried = explore(case)
     assert tried.orders == ORDERS.get(case.title, tried.orders)

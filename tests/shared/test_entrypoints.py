@@ -27,7 +27,10 @@ ELSEWHERE = {
     **dict.fromkeys(("OPENAI_API_BASE", "OPENAI_PROXY", "LANGSMITH_GATEWAY"), "http://127.0.0.1:9"),
 }
 """Variables of the SDKs that lead away from the model's address, or would without ours."""
-each_framework = pytest.mark.parametrize("framework", PYTHON, ids=lambda framework: framework.name)
+each_framework = pytest.mark.parametrize(
+    "framework",
+    [pytest.param(framework, id=framework.name, marks=pytest.mark.in_turn(3)) for framework in PYTHON],
+)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

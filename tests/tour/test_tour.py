@@ -4,6 +4,7 @@ import asyncio
 import os
 import re
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -58,6 +59,7 @@ async def test_one_claim_to_all(tmp_path: Path) -> None:
 
 
 @pytest.mark.server
+@pytest.mark.in_turn(2)
 @pytest.mark.parametrize("after", [0.05, 0.5, 1.5, 4.0])
 async def test_ctrl_c_at_any_moment_leaves_no_process(tmp_path: Path, after: float) -> None:
     before = ours()
@@ -72,6 +74,7 @@ async def test_ctrl_c_at_any_moment_leaves_no_process(tmp_path: Path, after: flo
     assert not [child for child in started if child.is_running() and child.status() != psutil.STATUS_ZOMBIE]
 
 
+@pytest.mark.in_turn(4)
 @pytest.mark.parametrize(
     ("arguments", "env", "problem", "remedy"),
     [
@@ -153,6 +156,11 @@ async def test_the_model_that_answers_is_named_and_chosen(tmp_path: Path) -> Non
     assert "GOOGLE_API_KEY" not in said
 
 
+def test_no_sdk_is_imported_before_the_agents_start() -> None:
+    heavy = "{'restate', 'openai', 'nicegui'}"
+    subprocess.run([sys.executable, "-c", f"import sys, tour.cli; assert not {heavy} & {{*sys.modules}}"], check=True)
+
+
 async def test_the_doctor_shows_no_key(tmp_path: Path) -> None:
     process = await tour("doctor", home=tmp_path, env={"OPENAI_API_KEY": "sk-secret"})
     said = (await process.communicate())[0].decode()
@@ -162,6 +170,7 @@ async def test_the_doctor_shows_no_key(tmp_path: Path) -> None:
 
 
 @pytest.mark.server
+@pytest.mark.in_turn(1)
 async def test_a_comparison_with_faults_shows_what_ran_how_often(tmp_path: Path) -> None:
     figures, page = tmp_path / "figures.json", tmp_path / "report.html"
     process = await tour(
@@ -192,6 +201,7 @@ async def test_the_code_side_by_side(tmp_path: Path) -> None:
 
 
 @pytest.mark.server
+@pytest.mark.in_turn(1)
 async def test_agents_of_every_pattern_come_back_after_a_crash(tmp_path: Path) -> None:
     process = await tour("compare", "--patterns", "--only", "restate_loop", "--crash", "cost", home=tmp_path)
     try:

@@ -33,6 +33,7 @@ def test_a_file_in_which_the_lines_are_not_there_once_is_not_edited(source: str)
 
 
 @pytest.mark.server
+@pytest.mark.in_turn(1)
 async def test_the_code_changes_beside_and_in_place(tmp_path: Path) -> None:
     process = await tour("upgrade", home=tmp_path, env={"COLUMNS": "80", "TMPDIR": str(tmp_path)}, real_starts=True)
     said = (await process.communicate())[0].decode()
@@ -67,6 +68,7 @@ def said(console: Console) -> str:
 
 
 @pytest.mark.server
+@pytest.mark.in_turn(1)
 async def test_what_does_not_hold_is_a_violation(
     tmp_path: Path, console: Console, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -80,6 +82,7 @@ async def test_what_does_not_hold_is_a_violation(
 
 
 @pytest.mark.server
+@pytest.mark.in_turn(1)
 async def test_a_change_that_begins_the_same_steps_meets_no_other_journal(
     console: Console, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -106,6 +106,7 @@ async def test_a_check_that_fails_is_two_spans_and_the_others_are_one(traced: Tr
     assert len(found["eligibility"]) == len(found["cost"]) == 1
 
 
+@pytest.mark.in_turn(2)
 @pytest.mark.parametrize("name", ["pydantic_ai_agent", "restate_loop"])
 async def test_after_a_kill_no_check_that_had_finished_is_there_twice(traced: Traced, name: str) -> None:
     [framework] = [framework for framework in PYTHON if framework.name == name]
@@ -161,6 +162,7 @@ async def test_neither_a_key_nor_a_claim_nor_an_answer_is_at_the_collector(trace
         assert secret not in printed
 
 
+@pytest.mark.in_turn(2)
 async def test_over_grpc_restate_says_the_same(traced: Traced, tmp_path: Path) -> None:
     """The agents have no exporter for gRPC unless it is installed; the server needs none."""
     env = exporting(traced.collector.grpc) | {"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}
@@ -170,6 +172,7 @@ async def test_over_grpc_restate_says_the_same(traced: Traced, tmp_path: Path) -
         assert from_restate(await traced.collector.trace(id), "ingress")
 
 
+@pytest.mark.in_turn(2)
 async def test_a_restate_that_exports_nothing_still_makes_one_trace(traced: Traced, tmp_path: Path) -> None:
     before = {span.trace for span in traced.collector.spans()}
     async with stack.running(tmp_path, frameworks=[LOOP], agent_env=exporting(traced.collector.http)) as other:
@@ -182,6 +185,7 @@ async def test_a_restate_that_exports_nothing_still_makes_one_trace(traced: Trac
     assert all(len(found) == 1 for found in checks([span for span in spans if span.trace == trace]).values())
 
 
+@pytest.mark.in_turn(2)
 async def test_a_collector_that_is_away_costs_one_line_and_no_claim(tmp_path: Path) -> None:
     env = exporting(f"http://127.0.0.1:{free_port()}")
     async with stack.running(tmp_path, frameworks=[LOOP], server_env=env, agent_env=env) as away:

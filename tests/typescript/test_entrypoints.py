@@ -26,12 +26,14 @@ from tour.runtime.restate_server import Ports, Restate
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
     pytest.mark.server,
-    pytest.mark.xdist_group("typescript"),
 ]
 
 KEYLESS = dict.fromkeys(("OPENAI_API_KEY", "OPENAI_BASE_URL"), "")
 CLAIM = sample_claims()["broken-leg"].model_dump(mode="json")
-each_framework = pytest.mark.parametrize("framework", TYPESCRIPT, ids=lambda framework: framework.name)
+each_framework = pytest.mark.parametrize(
+    "framework",
+    [pytest.param(framework, id=framework.name, marks=pytest.mark.in_turn(2)) for framework in TYPESCRIPT],
+)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

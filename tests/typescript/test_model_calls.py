@@ -16,7 +16,6 @@ from tour.runtime.restate_server import Restate
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
     pytest.mark.server,
-    pytest.mark.xdist_group("typescript"),
 ]
 
 __all__ = ["restate"]

@@ -21,7 +21,7 @@ __all__ = ["restate"]
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
     pytest.mark.server,
-    pytest.mark.xdist_group("typescript"),
+    pytest.mark.in_turn(2),
 ]
 
 AGENT, SCRIPT = TYPESCRIPT[1], "parallel_tools_agent.ts"

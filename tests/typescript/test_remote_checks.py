@@ -23,7 +23,6 @@ from tour.runtime.stack import Stack
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
     pytest.mark.server,
-    pytest.mark.xdist_group("typescript"),
 ]
 
 LOOP = BY_NAME["restate_loop"]

@@ -14,8 +14,6 @@ from hypothesis import strategies as st
 from tests.typescript import vectors
 from tour.runtime.node import NODE, TYPESCRIPT, install
 
-pytestmark = pytest.mark.xdist_group("typescript")
-
 
 @pytest.fixture(scope="module", autouse=True)
 def installed() -> None:

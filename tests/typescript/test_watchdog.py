@@ -19,7 +19,6 @@ __all__ = ["restate"]
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
     pytest.mark.server,
-    pytest.mark.xdist_group("typescript"),
 ]
 
 AGENT = TYPESCRIPT[1]

@@ -14,7 +14,7 @@ from workshop import attempt
 from workshop.attempt import Attempt, Wrong
 from workshop.chapters import chapter
 
-pytestmark = pytest.mark.server
+pytestmark = [pytest.mark.server, pytest.mark.in_turn(6)]
 
 
 @pytest.fixture

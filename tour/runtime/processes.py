@@ -123,10 +123,21 @@ def _client(timeout: float, http2: bool) -> httpx.AsyncClient:
 
 
 async def _answers(client: httpx.AsyncClient, url: str) -> bool:
+    if not await _listens(httpx.URL(url)):  # a tenth of the CPU of a request, which the agents that start need
+        return False
     try:
         return (await client.get(url)).status_code == 200
     except httpx.HTTPError:
         return False
+
+
+async def _listens(url: httpx.URL) -> bool:
+    try:
+        _, writer = await asyncio.open_connection(url.host, url.port)
+    except OSError:
+        return False
+    writer.close()
+    return True
 
 
 @asynccontextmanager

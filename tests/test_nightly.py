@@ -1,0 +1,42 @@
+"""Days in a row take all tests that are run in turn."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests import nightly
+
+
+class Item:
+    """What `nightly` needs of a `pytest.Item`."""
+
+    def __init__(self, *marks: pytest.MarkDecorator) -> None:
+        self.path = Path(__file__)
+        self.marks = {each.name: each.mark for each in marks}
+
+    def get_closest_marker(self, name: str) -> pytest.Mark | None:
+        return self.marks.get(name)
+
+    def add_marker(self, each: pytest.MarkDecorator) -> None:
+        self.marks[each.name] = each.mark
+
+
+def days(count: int, *marks: pytest.MarkDecorator) -> Iterator[set[int]]:
+    """The numbers of the tests with these marks that each of three days takes."""
+    for day in (1000, 1001, 1002):
+        tests: list[Any] = [Item(*marks) for _ in range(count)]
+        nightly.leave_to_the_night(tests, day)
+        yield {number for number, test in enumerate(tests) if "nightly" not in test.marks}
+
+
+def test_days_in_a_row_take_all() -> None:
+    taken = [*days(5, pytest.mark.in_turn(2))]
+    assert [len(day) for day in taken] == [2, 2, 2]
+    assert set.union(*taken) == {0, 1, 2, 3, 4}
+    assert [*days(2, pytest.mark.in_turn(2))] == [{0, 1}] * 3
+
+
+def test_each_day_takes_the_others() -> None:
+    assert [*days(5)] == [{0, 1, 2, 3, 4}] * 3
