@@ -84,6 +84,12 @@ async def test_a_program_that_never_answers(tmp_path: Path, patience: None) -> N
     assert "no answer after 3 s" in said
 
 
+async def test_a_program_without_restate_that_never_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chapter(1).check, "PATIENCE", 0.5)
+    said = await wrong(tmp_path, 1, ("import asyncio\n", "import asyncio\nimport time\n\ntime.sleep(60)\n"))
+    assert "Your program does not end within 0.5 s." in said
+
+
 async def test_steps_that_are_created_together_and_awaited_one_by_one(tmp_path: Path) -> None:
     said = await wrong(tmp_path, 3, ("await restate.gather(", "("))
     assert "awaited one after the other" in said

@@ -18,14 +18,19 @@ async def check(attempt: Attempt) -> None:
     async with attempt.script() as (running, program):
         lab = running.lab
         lab.plan(*(Fault(check, "delay", 0.3) for check in CHECKS))
-        async with asyncio.timeout(PATIENCE):
-            while not starts(lab.ledger())["fraud"]:
-                if not program.alive:
-                    raise Wrong("Your program ended before it reached fraud.", *program.log_tail(5).splitlines())
-                await asyncio.sleep(0.02)
-            attempt.say(f"kill -9 {program.pid}   while fraud runs; then start it again")
-            await program.restart()
-            await program.child.wait()
+        try:
+            async with asyncio.timeout(PATIENCE):
+                while not starts(lab.ledger())["fraud"]:
+                    if not program.alive:
+                        raise Wrong("Your program ended before it reached fraud.", *program.log_tail(5).splitlines())
+                    await asyncio.sleep(0.02)
+                attempt.say(f"kill -9 {program.pid}   while fraud runs; then start it again")
+                await program.restart()
+                await program.child.wait()
+        except TimeoutError:
+            raise Wrong(
+                f"Your program does not end within {PATIENCE:g} s.", *program.log_tail(5).splitlines()
+            ) from None
         said = program.log_tail(1)
         entries = lab.ledger()
     if not said.startswith("Approved:"):
