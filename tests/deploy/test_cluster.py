@@ -26,7 +26,7 @@ import pytest_asyncio
 from deploy import cluster as deploy
 from deploy.cluster import CHECKS, CHECKS_SCRIPT, RESTATECTL, Cluster, Replica
 from lab.ledger import Fault, Lab
-from shared.checks import check_eligibility, check_fraud, compare_to_standard_rates
+from shared import checks
 from shared.claims import InsuranceClaim, sample_claims
 from tests.nightly import by_night, selected
 from tour.runtime import evidence, journal, processes, restate_server, stack
@@ -38,7 +38,6 @@ from tour.runtime.stack import Stack
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.server, pytest.mark.timeout(400)]
 
 T = TypeVar("T")
-
 AT_ONCE = 8
 UNAVAILABLE = {502, 503, 504}
 """What a gateway says while a node is down; every other answer is the claim's."""
@@ -144,8 +143,7 @@ async def judge(running: Running, name: str, claims: int, answers: list[Answer],
     """
     assert len({answer.key for answer in answers}) == claims
     for answer in answers:
-        for check in (check_eligibility, compare_to_standard_rates, check_fraud):
-            assert await check(answer.claim) in answer.text, answer
+        assert all([await check.function(answer.claim) in answer.text for check in checks.CHECKS.values()]), answer
 
     async with httpx.AsyncClient() as client:
         repeated = [await send(client, running.cluster.call(), answer.key, answer.claim) for answer in answers]

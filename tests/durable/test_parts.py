@@ -1,4 +1,4 @@
-"""The parts of other packages that `durable` relies on: a change is named. Whoever imports `durable` sees that none has."""
+"""The parts of other packages that `durable` relies on: a change is named. All importers see that none has."""
 
 import dataclasses
 import re

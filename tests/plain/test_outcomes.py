@@ -23,9 +23,9 @@ from tests.plain.examples import examples_of
 from tour.runtime.frameworks import FRAMEWORKS, ROOT, Framework
 
 EXCEPTIONS = {
-    "half a decision is refused": r"500: the model's answer is cut off: .*",
-    "a refusal is no decision": r"500: the model refuses: .*",
-    "thoughts are no decision": r"500: the model gave no answer: its text is empty",
+    "a text that is cut off": r"500: the model's answer is cut off: .*",
+    "a refusal": r"500: the model refuses: .*",
+    "thoughts (`<think>…</think>`) in the text": r"500: the model gave no answer: its text is empty",
 }
 """Outcomes of a durable agent where the plain one answers: they are meant."""
 
