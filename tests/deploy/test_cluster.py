@@ -209,7 +209,7 @@ async def settled(running: Running) -> dict[str, dict[str, str]]:
         await asyncio.sleep(0.5)
 
 
-@pytest.mark.parametrize("claims", [40, *by_night([80])])
+@pytest.mark.parametrize("claims", [pytest.param(40, marks=pytest.mark.in_turn(1)), *by_night([80])])
 async def test_replicas_are_killed_under_load(running: Running, claims: int) -> None:
     """Before a node is killed: after that, a check in flight was seen to run again before a replica was killed."""
     await settled(running)
@@ -228,7 +228,7 @@ async def test_replicas_are_killed_under_load(running: Running, claims: int) -> 
     await judge(running, "replica", claims, answers, killed[0])
 
 
-@pytest.mark.parametrize("claims", [60, *by_night([160])])
+@pytest.mark.parametrize("claims", [pytest.param(60, marks=pytest.mark.in_turn(1)), *by_night([160])])
 async def test_a_node_is_killed_under_load(running: Running, claims: int) -> None:
     rows = await settled(running)
     victim = max(running.cluster.nodes, key=lambda node: int(rows[node.name]["SEQUENCER"]))  # it hurts the most
