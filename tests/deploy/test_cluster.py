@@ -1,6 +1,6 @@
 """Three nodes of Restate, replicas of an agent and of its checks: any one of them is killed, and no claim is lost.
 
-uv run --all-groups pytest tests/deploy/test_cluster.py -n0 -rP    # with the figures
+uv run --all-groups pytest tests/deploy/test_cluster.py -n0 -rP
 """
 
 import asyncio
@@ -26,7 +26,7 @@ import pytest_asyncio
 from deploy import cluster as deploy
 from deploy.cluster import CHECKS, CHECKS_SCRIPT, RESTATECTL, Cluster, Replica
 from lab.ledger import Fault, Lab
-from shared import checks
+from shared.checks import CHECKS as ALL
 from shared.claims import InsuranceClaim, sample_claims
 from tests.nightly import by_night, selected
 from tour.runtime import evidence, journal, processes, restate_server, stack
@@ -143,7 +143,7 @@ async def judge(running: Running, name: str, claims: int, answers: list[Answer],
     """
     assert len({answer.key for answer in answers}) == claims
     for answer in answers:
-        assert all([await check.function(answer.claim) in answer.text for check in checks.CHECKS.values()]), answer
+        assert all([await check.function(answer.claim) in answer.text for check in ALL.values()]), answer
 
     async with httpx.AsyncClient() as client:
         repeated = [await send(client, running.cluster.call(), answer.key, answer.claim) for answer in answers]
@@ -157,8 +157,7 @@ async def judge(running: Running, name: str, claims: int, answers: list[Answer],
         assert {row["id"] for row in agents} == {answer.id for answer in answers}
         assert {row["status"] for row in agents} == {"completed"}
         ids = {row["id"] for row in agents}
-        checks_of = Counter[tuple[str, str]]()
-        checks = []
+        checks_of, checks = Counter[tuple[str, str]](), list[str]()
         called = "SELECT id, status, invoked_by_id, target_handler_name FROM sys_invocation WHERE target_service_name"
         called += f" = '{CHECKS}'"
         for row in await asked(lambda: journal.query(admin, called)):
@@ -207,7 +206,7 @@ async def settled(running: Running) -> dict[str, dict[str, str]]:
         await asyncio.sleep(0.5)
 
 
-@pytest.mark.parametrize("claims", [40, *by_night([80])])
+@pytest.mark.parametrize("claims", [pytest.param(40, marks=pytest.mark.in_turn(1)), *by_night([80])])
 async def test_replicas_are_killed_under_load(running: Running, claims: int) -> None:
     """Before a node is killed: after that, a check in flight was seen to run again before a replica was killed."""
     await settled(running)
@@ -226,7 +225,7 @@ async def test_replicas_are_killed_under_load(running: Running, claims: int) -> 
     await judge(running, "replica", claims, answers, killed[0])
 
 
-@pytest.mark.parametrize("claims", [60, *by_night([160])])
+@pytest.mark.parametrize("claims", [pytest.param(60, marks=pytest.mark.in_turn(1)), *by_night([160])])
 async def test_a_node_is_killed_under_load(running: Running, claims: int) -> None:
     rows = await settled(running)
     victim = max(running.cluster.nodes, key=lambda node: int(rows[node.name]["SEQUENCER"]))  # it hurts the most

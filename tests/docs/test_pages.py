@@ -232,7 +232,7 @@ class Done:
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize(
     "reader",
-    [reader if reader == "README.md" else pytest.param(reader, marks=pytest.mark.in_turn(2)) for reader in READERS],
+    [reader if reader == "README.md" else pytest.param(reader, marks=pytest.mark.in_turn(1)) for reader in READERS],
 )
 def test_what_the_pages_say(
     reader: str, tmp_path: Path, programs: list[Path], network: Namespace | None, monkeypatch: pytest.MonkeyPatch

@@ -58,7 +58,7 @@ def test_the_page_gives_the_reason_of_an_exception(exception: str) -> None:
 
 
 NAMED: list[object] = [Raw(**json.loads(fault.detail)) for fault in ALWAYS.values()]
-PARTS = 6
+PARTS = 12
 
 
 @pytest.mark.in_turn(1)

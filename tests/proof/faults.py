@@ -33,7 +33,7 @@ class Found:
 
 
 def find(fault: Fault) -> Found | None:
-    """Run the tests that must find it; None: they pass, or there are none."""
+    """Run the tests that must find it; None: they pass. Raises: ValueError when a day has none of them."""
     with copied() as copy:
         place(fault, copy)
         cases = ["-k", fault.only] if fault.only else []
@@ -52,6 +52,10 @@ def find(fault: Fault) -> Found | None:
         ]
         env = os.environ | {"PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"}
         run = subprocess.run(command, cwd=copy, env=env, capture_output=True, text=True, timeout=900)
+    if run.returncode > 1:  # pytest's 5: no test is selected
+        raise ValueError(
+            f"{fault.tests} {fault.only}: pytest ends with {run.returncode}, and says\n{run.stdout[-2000:]}"
+        )
     failed = re.search(r"^FAILED (\S+::\w+)", run.stdout, re.MULTILINE)
     if not failed:
         return None
