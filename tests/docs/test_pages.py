@@ -110,6 +110,9 @@ INSTEAD = {
         "thirty-five agents take long",
         run="COLUMNS=100 uv run tour compare --patterns --only openai_agents --svg docs/patterns.svg",
     ),
+    "uv run tour judge -- python restate_loop/parallel_tools_agent.py": Instead(
+        "half a minute", test="tests/tour/test_judge.py::test_the_tour_s_agents_keep_their_promises"
+    ),
     "uv run python -m bench.findings --repeat 5": Instead(
         "it is compared with what it wrote there",
         test="tests/bench/test_findings.py::test_the_findings_have_not_drifted",

@@ -37,31 +37,29 @@ async def book(what: str) -> str:
         return str(response.raise_for_status().json())
 
 
-guards: dict[str, list[Any]] = {"retried input": [hold_failures], "abandoned siblings": [terminal_errors]}
+async def book_all(names: list[str]) -> str:
+    return str([await book(name) for name in names])
+
+
+guards: dict[str, list[Any]] = {"retried input": [hold_failures], "abandoned siblings": []}
 trips = restate.Service("Trips", invocation_context_managers=guards.get(FAULT, [hold_failures, terminal_errors]))
 
 
 @trips.handler()
 async def run(ctx: restate.Context, trip: Trip) -> str:
     prompt = f"Plan a trip to {trip.city}."
-    if FAULT == "another prompt":
-        prompt += f" Request {uuid.uuid4()}."
+    if FAULT == "process in the prompt":
+        prompt += f" I am process {os.getpid()}."
     plan = await (ask(prompt) if FAULT == "no step" else ctx.run_typed("call LLM", ask, prompt=prompt))
-    if FAULT == "random id":
-        plan += f" {uuid.uuid4()}"
     names = ["flight", "hotel", "car"]
     if FAULT == "random order":
         names.sort(key=lambda _: uuid.uuid4())
     if FAULT == "two effects":
-        booked = [await ctx.run_typed("book all", lambda: _all(names))]
+        booked = [await ctx.run_typed("book all", book_all, names=names)]
     else:
         steps = [ctx.run_typed(name, book, what=name) for name in names]
         booked = [await step for step in await restate.gather(*steps)]
     return f"{plan} {sorted(booked)}"
-
-
-async def _all(names: list[str]) -> str:
-    return str([await book(name) for name in names])
 
 
 if __name__ == "__main__":

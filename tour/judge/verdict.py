@@ -67,12 +67,12 @@ def judge(target: str, first: Sequence[Trial], trials: Sequence[Trial], refusals
             [f"{trial.title}: no answer in time{_why(trial)}" for trial in everything if not trial.answer],
         ),
         _promise(
-            "a crash does not change the answer",
+            "a crash or a failure does not change the answer",
             f"{len(crashes)} kills, each followed by a start",
             [f"{trial.title}: {shown(trial.answer)}" for trial in trials if trial.answer not in ("", usual.answer)],
         )
         if stable
-        else _unseen("a crash does not change the answer", "two undisturbed runs have different answers"),
+        else _unseen("a crash or a failure does not change the answer", "two undisturbed runs have different answers"),
         _promise(
             "a replay finds the same journal",
             "with a replay at each await, and after each kill",
