@@ -19,7 +19,9 @@ HERE = Path(__file__).parent
 
 def _agent(framework: Framework) -> Path:
     """The file of its agent for new projects."""
-    return HERE / "agents" / f"{framework.name}{'.ts' if framework.on_node else '.py'}"
+    if framework.on_node:  # beside the packages that it imports
+        return ROOT / "typescript" / "new" / f"{framework.name}.ts"
+    return HERE / "agents" / f"{framework.name}.py"
 
 
 SDKS = {
@@ -65,7 +67,11 @@ def file_name(name: str, sdk: str) -> str:
 def _files(name: str, sdk: str) -> Iterator[tuple[str, str]]:
     framework = SDKS[sdk]
     service = "".join(part.capitalize() for part in name.split("_"))
-    yield file_name(name, sdk), _agent(framework).read_text().replace("my_agent", name).replace("MyAgent", service)
+    renamed = {"my_agent": name, "MyAgent": service, "../shared/held_steps.ts": "./held_steps.ts"}
+    agent = _agent(framework).read_text()
+    for old, new in renamed.items():
+        agent = agent.replace(old, new)
+    yield file_name(name, sdk), agent
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(HERE / "templates"),
         undefined=jinja2.StrictUndefined,
