@@ -9,11 +9,12 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from tour import boot, options, show
+from tour import boot, options, own, show
 from tour import compare as compare_
 from tour import upgrade as upgrade_
 from tour.judge import run as judge_
 from tour.judge.trials import Target
+from tour.new import project
 from tour.options import ClaimFile, Model, ModelLatency, Only, Sample, StepLatency, Svg
 from tour.runtime import doctor as doctor_
 from tour.runtime.errors import TourError
@@ -194,6 +195,28 @@ def register(
 ) -> None:
     """Register a running agent with Restate."""
     until_done(boot.register(url, http1, console))
+
+
+@cli.command()
+def new(
+    folder: Annotated[Path, typer.Argument(help="The new folder; its name is that of the agent, such as ../my_agent.")],
+    sdk: Annotated[str, typer.Option(help=f"What it is built with: {', '.join(project.SDKS)}.")],
+) -> None:
+    """Write a project of your own: a durable agent with one tool, and tests that kill it."""
+    project.write(folder, sdk)
+    console.print(f"{folder} has an agent of your own. In that folder:\n", highlight=False, soft_wrap=True)
+    for line in project.commands(folder.resolve().name, sdk):
+        console.print(f"    {line}", highlight=False, soft_wrap=True, markup=False)
+
+
+@cli.command("try")
+def try_(
+    agent: Annotated[Path, typer.Argument(help="The agent's file, such as my_agent.py.")],
+    request: Annotated[str, typer.Argument(help="What the agent is asked.")],
+    model: Model = None,
+) -> None:
+    """Start an agent of your own with a Restate and a model, send it one request, and show its steps and its answer."""
+    until_done(own.ask(agent, request, console))
 
 
 @cli.command()

@@ -26,7 +26,7 @@ from tour.runtime.frameworks import FRAMEWORKS, ROOT
 
 PAGES = [
     ROOT / "README.md",
-    *sorted(ROOT.glob("docs/*.md")),
+    *sorted(ROOT.glob("docs/**/*.md")),
     *(framework.home / "README.md" for framework in FRAMEWORKS),
     ROOT / "durable" / "README.md",
     ROOT / "shared" / "README.md",

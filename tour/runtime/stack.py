@@ -183,7 +183,7 @@ async def running(
                 )
             )
 
-        model, urls, model_ready = await _start_model(exits, folder, model_latency, lab_env, frameworks)
+        model, urls, model_ready = await start_model(exits, folder, model_latency, lab_env, frameworks)
         if variables := provider.named():
             say(f"A real model answers, which may cost money: {', '.join(variables)} in the environment.")
             say("Without it: --model offline")
@@ -270,7 +270,7 @@ REMEDIES = {
 """What to do, by the code of Restate's error."""
 
 
-async def _start_model(
+async def start_model(
     exits: AsyncExitStack, folder: Path, latency: float, env: Mapping[str, str], frameworks: Sequence[Framework]
 ) -> tuple[str, Callable[[str], dict[str, str]], Callable[[], Awaitable[None]]]:
     """Start the offline model, unless both providers are set.
