@@ -32,6 +32,10 @@ class Chapter:
     minutes: int
     solved_by: str = ""
     """The file of the repository that solves it; if empty, the chapter has a solution of its own."""
+    open: bool = False
+    """Whether its solution is shown to nobody."""
+    for_home: bool = False
+    """Whether a class of 90 minutes leaves it out."""
 
     @property
     def part(self) -> int:
@@ -53,7 +57,7 @@ class Chapter:
     @property
     def mine(self) -> Path:
         """The learner's file, whether it exists or not."""
-        return _mine() / f"{self.folder.name}.py"
+        return mine() / f"{self.folder.name}.py"
 
     @property
     def check(self) -> ModuleType:
@@ -130,13 +134,14 @@ def mark(chapter: Chapter, passed: bool) -> None:
     times.pop(str(chapter.number), None)
     if passed:
         times[str(chapter.number)] = datetime.now().isoformat(timespec="seconds")
-    _mine().mkdir(parents=True, exist_ok=True)
+    mine().mkdir(parents=True, exist_ok=True)
     _progress().write_text(json.dumps(times, indent=1) + "\n")
 
 
-def _mine() -> Path:
+def mine() -> Path:
+    """The folder of the learner's files."""
     return Path(os.environ.get("TOUR_WORKSHOP") or HOME / "mine")
 
 
 def _progress() -> Path:
-    return _mine() / "progress.json"
+    return mine() / "progress.json"
