@@ -68,8 +68,8 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """More than there are cores: many tests wait most of the time, but the quick ones do not."""
-    return (os.cpu_count() or 1) * (1 if config.option.markexpr == "quick" else 2)
+    """More than there are cores: many tests wait most of the time."""
+    return (os.cpu_count() or 1) * 2
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -12,9 +12,12 @@ from rich.console import Console
 from tour import boot, options, show
 from tour import compare as compare_
 from tour import upgrade as upgrade_
+from tour.judge import run as judge_
+from tour.judge.trials import Target
 from tour.options import ClaimFile, Model, ModelLatency, Only, Sample, StepLatency, Svg
 from tour.runtime import doctor as doctor_
 from tour.runtime.errors import TourError
+from tour.runtime.processes import free_port
 from tour.runtime.run import command_line, until_done
 
 cli = typer.Typer(
@@ -129,6 +132,29 @@ def chaos(
 def upgrade(only: Only = "restate_loop", model: Model = None) -> None:
     """Change an agent's code while claims wait for a person: beside the old code, then in place of it, and back."""
     until_done(upgrade_.run(options.frameworks(only), console))
+
+
+@cli.command(context_settings={"allow_interspersed_args": False})
+def judge(
+    command: Annotated[list[str], typer.Argument(help="The command that starts your service, after `--`.")],
+    request: Annotated[
+        str, typer.Option(help="`Service/handler`, or `Object/{key}/handler`; needed if there are several handlers.")
+    ] = "",
+    body: Annotated[str, typer.Option(help="A file with the request as JSON; without it, a sample claim.")] = "",
+    port: Annotated[int, typer.Option(help="Where it listens; 0: on the free port that the variable PORT names.")] = 0,
+    json_: Annotated[
+        str, typer.Option("--json", help="Write the verdict to this file as JSON; `-` prints it and nothing else.")
+    ] = "",
+    html: Annotated[
+        Path | None, typer.Option(help="Write the verdict to this file, as one self-contained page.")
+    ] = None,
+) -> None:
+    """Try to break a durable agent of yours from outside. Exits with 1 when a promise is broken."""
+
+    console.quiet = json_ == "-"
+    sent = Path(body).read_bytes() if body else options.as_json(options.claim("broken-leg", "")).encode()
+    target = Target(command, port or free_port(), request, sent)
+    until_done(judge_.run(target, judge_.Output(json_, html), console))
 
 
 @cli.command()

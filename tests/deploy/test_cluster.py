@@ -106,8 +106,8 @@ async def send(client: httpx.AsyncClient, url: str, key: str, claim: InsuranceCl
         else:
             if response.status_code not in UNAVAILABLE:
                 assert response.status_code == 200, response.text
-                id = response.headers["x-restate-id"]
-                return Answer(key, claim, id, response.json(), time.monotonic() - began, again)
+                id, waited = response.headers["x-restate-id"], time.monotonic() - began
+                return Answer(key, claim, id, response.json(), waited, again)
         again += 1
         await asyncio.sleep(0.2)
 
@@ -227,9 +227,8 @@ async def test_replicas_are_killed_under_load(running: Running, claims: int) -> 
 
 @pytest.mark.parametrize("claims", [pytest.param(60, marks=pytest.mark.in_turn(1)), *by_night([160])])
 async def test_a_node_is_killed_under_load(running: Running, claims: int) -> None:
-    rows = await settled(running)
+    rows, killed = await settled(running), list[float]()
     victim = max(running.cluster.nodes, key=lambda node: int(rows[node.name]["SEQUENCER"]))  # it hurts the most
-    killed = list[float]()
 
     async def kill() -> None:
         killed.append(time.time())
@@ -288,8 +287,8 @@ async def test_an_agent_accepts_only_what_its_restate_has_signed(running: Runnin
 async def remote(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
     """The agents with remote checks that have a test today, and the checks, which are in Python, on one node."""
     folder, port = tmp_path_factory.mktemp("remote"), free_port()
-    in_turn = {framework for (framework,) in selected(request, "framework")}
-    chosen = [framework for framework in FRAMEWORKS if framework in in_turn] or FRAMEWORKS
+    in_turn = selected(request, "framework")
+    chosen = [framework for framework in FRAMEWORKS if (framework,) in in_turn] or FRAMEWORKS
     async with stack.running(folder, frameworks=chosen, pattern=REMOTE_CHECKS) as remote:
         env = {"PORT": str(port), **remote.env("checks")}
         command: list[str | Path] = [sys.executable, CHECKS_SCRIPT]
@@ -320,9 +319,8 @@ async def test_they_decide_as_they_do_with_checks_of_their_own(remote: Stack) ->
 @pytest.mark.in_turn(2)
 @pytest.mark.parametrize("framework", FRAMEWORKS, ids=lambda framework: framework.name)
 async def test_a_check_that_fails_is_retried_alone(remote: Stack, framework: Framework) -> None:
-    reason = f"{framework.name} and a check that fails"
-    claim = sample_claims()["broken-leg"].model_copy(update={"reason": reason})
-    remote.lab.plan(Fault("fraud", "fail", times=2, about=reason))
+    claim = sample_claims()["broken-leg"].model_copy(update={"reason": f"{framework.name} and a check that fails"})
+    remote.lab.plan(Fault("fraud", "fail", times=2, about=claim.reason))
     id = await remote.submit(framework, claim, "fails", "fails")
     assert (await remote.answer(id)).startswith("Approved:")
     agent = (await journal.read(remote.admin, id))[id]
@@ -339,9 +337,8 @@ async def test_a_check_that_fails_is_retried_alone(remote: Stack, framework: Fra
 
 async def test_a_terminal_error_of_a_check_reaches_the_caller(remote: Stack) -> None:
     """Of its own service, as of its own step: status and message are kept, in each agent."""
-    reason = "a check that ends with an error"
-    claim = sample_claims()["broken-leg"].model_copy(update={"reason": reason})
-    remote.lab.plan(Fault("cost", "terminal", 409, times=9, about=reason, detail="no rate today"))
+    claim = sample_claims()["broken-leg"].model_copy(update={"reason": "a check that ends with an error"})
+    remote.lab.plan(Fault("cost", "terminal", 409, times=9, about=claim.reason, detail="no rate today"))
     for framework in remote.frameworks:
         id = await remote.submit(framework, claim, "terminal", "terminal")
         assert await remote.answer(id) == "409: no rate today", framework.name

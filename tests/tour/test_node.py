@@ -16,6 +16,8 @@ from tour.runtime.errors import TourError
 from tour.runtime.frameworks import FRAMEWORKS, PYTHON, TYPESCRIPT
 from tour.runtime.processes import free_port
 
+pytestmark = pytest.mark.server  # npm and Node take long
+
 LISTED = "node_modules/.package-lock.json"
 
 

@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from tests.typescript import vectors
 from tour.runtime.node import NODE, TYPESCRIPT, install
 
+pytestmark = pytest.mark.server  # npm and Node take long
+
 
 @pytest.fixture(scope="module", autouse=True)
 def installed() -> None:

@@ -1,0 +1,119 @@
+"""`tour judge`: the trials in their order, and the verdict for a person, a program or a browser."""
+
+import asyncio
+import shlex
+import sys
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from tour.judge.trials import Court, Target, Trial, court
+from tour.judge.verdict import Verdict, judge
+from tour.judge.world import Plan
+from tour.report import TEMPLATES
+from tour.runtime import processes
+from tour.runtime.processes import free_port
+
+BAD = {"no body": b"", "an empty object": b"{}", "a list": b"[]"}
+"""Bodies that a handler which takes an object does not want."""
+
+BRIEFLY, LONG = 0.2, 1.0
+"""Seconds that a request takes: so that a kill hits the entry that it is for; while a sibling fails at once."""
+
+NOTHING = Plan()
+
+
+@dataclass(frozen=True)
+class Output:
+    """The files for the verdict; `json` may be `-` for standard output."""
+
+    json: str = ""
+    html: Path | None = None
+
+
+async def run(target: Target, output: Output, console: Console) -> None:
+    """Judge. Raises: TourError; typer.Exit with code 1 when a promise is broken."""
+    with tempfile.TemporaryDirectory(prefix="tour-judge-") as name:
+        folder = Path(name)
+        async with _model(folder) as upstream, court(target, upstream, folder) as held:
+            console.print(f"Judging {target.path}: {shlex.join(map(str, target.command))}", soft_wrap=True)
+            verdict = await _judged(held, console)
+    show(verdict, console)
+    if output.json == "-":
+        print(verdict.model_dump_json(indent=2))
+    elif output.json:
+        await asyncio.to_thread(Path(output.json).write_text, verdict.model_dump_json(indent=2) + "\n")
+    if output.html:
+        page = TEMPLATES.get_template("judge.html").render(verdict=verdict)
+        await asyncio.to_thread(output.html.write_text, page, encoding="utf-8")
+    if verdict.broken:
+        raise typer.Exit(1)
+
+
+async def _judged(held: Court, console: Console) -> Verdict:
+    async def tried(title: str, plan: Plan = NOTHING, kill_at: int | None = None) -> Trial:
+        trial = await held.run(title, plan, kill_at=kill_at)
+        if trial.kills:
+            trial.title += f" (in {trial.killed_in})"
+        console.print(f"  {trial.title}: {trial.seconds:.1f} s", style="dim", highlight=False, soft_wrap=True)
+        return trial
+
+    first = [await tried("undisturbed"), await tried("undisturbed, again")]
+    usual = first[0]
+    if not all(trial.answer for trial in first):
+        return judge(held.target.path, first, [], {})
+    held.usual = max(trial.seconds for trial in first)
+    await held.suspending("0s")
+    trials = [await tried("a replay at each await")]
+    await held.suspending("1m")
+    for entries in range(1, usual.entries):
+        title = f"kill -9 after entry {entries} of the journal"
+        trials += [await tried(title, Plan(slow=BRIEFLY), kill_at=entries)]
+    for number, call in enumerate(usual.calls):
+        trials += [await tried(f"kill -9 during request {number + 1}, {call.title}", Plan(hold=number))]
+    for number, call in enumerate(usual.calls):
+        title = f"a failure of request {number + 1}, {call.title}"
+        trials += [await tried(title, Plan(fail=number, slow=LONG))]
+    refusals = {}
+    for title, body in (BAD | {"half of the JSON": held.target.body[: len(held.target.body) // 2]}).items():
+        console.print(f"  bad input: {title}", style="dim", highlight=False)
+        refusals[title] = await held.refused(body)
+    return judge(held.target.path, first, trials, refusals)
+
+
+@asynccontextmanager
+async def _model(folder: Path) -> AsyncIterator[str]:
+    """The offline model's address, until the block ends."""
+    port = free_port()
+    command = [sys.executable, "-m", "offline_model", "--port", str(port)]
+    async with processes.running("The offline model", command, folder / "model.log") as model:
+        url = f"http://127.0.0.1:{port}"
+        await model.until(f"{url}/health")
+        yield url
+
+
+def show(verdict: Verdict, console: Console) -> None:
+    """Print the verdict: each promise, and the evidence of those that are broken."""
+    console.print()
+    marks = {True: ("holds    ", "green"), False: ("broken   ", "bold red"), None: ("not seen ", "yellow")}
+    for promise in verdict.promises:
+        word, style = marks[promise.holds]
+        console.print(Text(word, style) + Text(f"{promise.name} ({promise.seen})"))
+        for line in promise.broken[:5]:
+            console.print(Text(f"           {line}", "red"))
+        if len(promise.broken) > 5:
+            console.print(f"           and {len(promise.broken) - 5} more", style="red")
+    for line in verdict.unseen:
+        console.print(Text("not seen ", "yellow") + Text(line))
+    cost = verdict.cost
+    console.print(
+        f"\nScore: {verdict.score} promises, {verdict.trials} trials. "
+        f"Undisturbed: {cost.entries} entries, {cost.bytes:,} bytes, {cost.seconds:.2f} s, {cost.cpu:.2f} s of CPU.",
+        highlight=False,
+    )

@@ -1,0 +1,248 @@
+"""The trials of a judged agent: the same request again and again, each time with something that goes wrong.
+
+A trial is one invocation on a real Restate server. What it did is read from Restate's journal and from the world.
+"""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Container, Iterable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from uuid import uuid4
+
+import httpx
+import psutil
+
+from tour.judge.world import Call, Plan, World
+from tour.runtime import journal, processes, restate_server, stack
+from tour.runtime.errors import TourError
+from tour.runtime.journal import Failure, Step
+from tour.runtime.processes import POLL, Process
+from tour.runtime.restate_server import Ports, Restate
+
+PATIENCE = 30.0
+"""Seconds that an invocation may take longer than the first one did."""
+
+READY = 60.0
+"""Seconds for the command to listen."""
+
+
+@dataclass
+class Trial:
+    """One invocation: what was done to it, how it ended, and what it did meanwhile. Times are in s, sizes in bytes."""
+
+    title: str
+    answer: str = ""
+    """The answer, or `500: …`; empty when it did not end."""
+    seconds: float = 0.0
+    cpu: float = 0.0
+    steps: Sequence[str] = ()
+    """The names of the durable steps and the types of the other commands, in the order of the journal."""
+    size: int = 0
+    entries: int = 0
+    failures: Sequence[Failure] = ()
+    calls: Sequence[Call] = ()
+    kills: int = 0
+    killed_in: str = ""
+    """The last command of the journal before the kill."""
+
+
+@dataclass
+class Target:
+    """The handler to judge, and its request."""
+
+    command: Sequence[str]
+    port: int
+    path: str
+    """`Service/handler`, or `Object/{key}/handler`: a key of its own takes the place of `{key}`."""
+    body: bytes
+
+
+@dataclass
+class Court:
+    """A Restate server of its own, the world, and the agent's process, which each trial may kill."""
+
+    target: Target
+    restate: Restate
+    admin: httpx.AsyncClient
+    ingress: httpx.AsyncClient
+    world: World
+    process: Process
+    usual: float = PATIENCE
+    services: list[str] = field(default_factory=list)
+    with_calls: frozenset[str] = frozenset()
+    """The names of the steps that make requests."""
+
+    async def listening(self) -> None:
+        """Wait until the process takes connections. Raises: TourError when it ends first, or is not ready in time."""
+        deadline = time.monotonic() + READY
+        while not await _listens(self.target.port):
+            if not self.process.alive or time.monotonic() > deadline:
+                raise TourError(
+                    f"The command does not listen on port {self.target.port}. It said:\n{self.process.log_tail()}",
+                    "It has to listen on the port in the variable PORT; or say on which one it does, with --port.",
+                )
+            await asyncio.sleep(POLL)
+
+    async def suspending(self, timeout: str) -> None:
+        """Let Restate suspend an invocation that makes no progress for so long: `0s` replays it at each await."""
+        for service in self.services:
+            changed = await self.admin.patch(f"/services/{service}", json={"inactivity_timeout": timeout})
+            changed.raise_for_status()
+
+    async def run(self, title: str, plan: Plan, *, kill_at: int | None = None) -> Trial:
+        """One trial. `kill_at`: the process is killed as soon as the journal has so many entries."""
+        self.world.begin(plan)
+        trial, began, cpu = Trial(title), time.monotonic(), self._cpu()
+        path = self.target.path.replace("{key}", f"judge-{uuid4().hex}")
+        sent = await self.ingress.post(f"/restate/send/{path}", content=self.target.body, headers=JSON)
+        if not sent.is_success:
+            raise TourError(f"Restate refuses the request: {sent.text}", "Choose another --request or --body.")
+        id = sent.json()["invocationId"]
+        ending = asyncio.create_task(self._answer(id))
+        try:
+            if kill_at is not None:
+                await self._until(ending, lambda: self._entries(id, kill_at))
+            elif plan.hold is not None:
+                await self._until(ending, self._is_held)
+            if (kill_at is not None or plan.hold is not None) and not ending.done():
+                trial.killed_in = (await self._commands(id) or ["its input"])[-1]
+                mark_journaled(self.world.calls, (await journal.read(self.admin, id))[id].steps, self.with_calls)
+                await self._kill(trial)
+            async with asyncio.timeout(self.usual + PATIENCE):
+                trial.answer = await ending
+        except TimeoutError:
+            ending.cancel()
+            await self.admin.patch(f"/invocations/{id}/kill")
+        trial.seconds, trial.cpu = time.monotonic() - began, max(self._cpu() - cpu, 0.0)
+        invocation = (await journal.read(self.admin, id))[id]
+        trial.entries, trial.size, trial.failures = invocation.entries, invocation.size, invocation.failures
+        trial.steps, trial.calls = await self._commands(id), self.world.calls
+        self.with_calls |= steps_with_calls(trial.calls, invocation.steps) if not trial.kills else frozenset()
+        return trial
+
+    async def refused(self, body: bytes) -> int:
+        """The status with which this body is answered; 0 when it is not answered in `PATIENCE` seconds."""
+        self.world.begin(Plan())
+        path = self.target.path.replace("{key}", f"judge-{uuid4().hex}")
+        try:
+            response = await self.ingress.post(
+                f"/restate/call/{path}", content=body, headers=JSON, timeout=PATIENCE / 3
+            )
+        except httpx.TimeoutException:
+            for row in await journal.query(self.admin, "SELECT id FROM sys_invocation WHERE status <> 'completed'"):
+                await self.admin.patch(f"/invocations/{row['id']}/kill")
+            return 0
+        return response.status_code
+
+    async def _answer(self, id: str) -> str:
+        response = await self.ingress.get(f"/restate/invocation/{id}/attach")
+        return response.text if response.is_success else f"{response.status_code}: {response.text}"
+
+    async def _until(self, ending: "asyncio.Task[str]", condition: Callable[[], Awaitable[bool]]) -> None:
+        async with asyncio.timeout(self.usual + PATIENCE):
+            while not (ending.done() or await condition()):
+                await asyncio.wait({ending}, timeout=POLL / 4)
+
+    async def _entries(self, id: str, count: int) -> bool:
+        rows = await journal.query(self.admin, f"SELECT count(*) AS n FROM sys_journal WHERE id = '{id}'")
+        return bool(rows and rows[0]["n"] >= count)
+
+    async def _is_held(self) -> bool:
+        return self.world.held.is_set()
+
+    async def _kill(self, trial: Trial) -> None:
+        await self.process.kill()
+        trial.kills += 1
+        self.world.attempt += 1
+        self.world.plan = Plan()
+        self.world.release.set()
+        await self.process.restart()
+        await self.listening()
+
+    async def _commands(self, id: str) -> list[str]:
+        rows = await journal.query(
+            self.admin,
+            "SELECT entry_type, name FROM sys_journal"
+            f" WHERE id = '{id}' AND entry_type LIKE 'Command:%' ORDER BY index",
+        )
+        names = (row.get("name") or row["entry_type"].removeprefix("Command: ") for row in rows)
+        return [name for name in names if name not in ("Input", "Output")]
+
+    def _cpu(self) -> float:
+        try:
+            times = psutil.Process(self.process.pid).cpu_times()
+        except psutil.Error:
+            return 0.0
+        return times.user + times.system
+
+
+JSON = {"content-type": "application/json"}
+
+
+def steps_with_calls(calls: Iterable[Call], steps: Iterable[Step]) -> frozenset[str]:
+    """The names of the steps that made these calls: the next step that ended after the answer of a call."""
+    ends = sorted((step.end / 1000, step.name) for step in steps if step.end)
+    names = (next((name for end, name in ends if end >= call.answered), "") for call in calls if call.answered)
+    return frozenset(filter(None, names))
+
+
+def mark_journaled(calls: Iterable[Call], steps: Iterable[Step], with_calls: Container[str]) -> None:
+    """Mark the calls whose answers are in the journal: each belongs to a step that has ended since."""
+    ends = sorted(step.end / 1000 for step in steps if step.end and step.name in with_calls)
+    for call in sorted((call for call in calls if call.answered), key=lambda call: call.answered):
+        ended = next((end for end in ends if end >= call.answered), None)
+        if ended is not None:
+            ends.remove(ended)
+            call.journaled = True
+
+
+@asynccontextmanager
+async def court(target: Target, upstream: str, folder: Path) -> AsyncIterator[Court]:
+    """Restate, the world and the agent, until the block ends. Raises: TourError when one of them does not start."""
+    async with AsyncExitStack() as exits:
+        world = await exits.enter_async_context(World(upstream).serving())
+        env = {"PORT": str(target.port), "HOST": "127.0.0.1", **world.env}
+        process = await exits.enter_async_context(
+            processes.running("The command", target.command, folder / "agent.log", env)
+        )
+        restate = await exits.enter_async_context(
+            restate_server.serving(folder / "restate", folder / "restate.log", lambda _: None, ports=Ports.free())
+        )
+        admin = await exits.enter_async_context(restate.admin_client())
+        ingress = await exits.enter_async_context(restate.ingress_client())
+        held = Court(target, restate, admin, ingress, world, process)
+        await held.listening()
+        held.services = await stack.register(admin, f"http://127.0.0.1:{target.port}")
+        if not target.path:
+            target.path = await _only_handler(admin, held.services)
+        yield held
+
+
+async def _only_handler(admin: httpx.AsyncClient, services: Sequence[str]) -> str:
+    """The path of the one handler that the services have. Raises: TourError when there are several."""
+    found = []
+    for name in services:
+        service = (await admin.get(f"/services/{name}")).json()
+        keyed = service["ty"] != "Service"
+        found += [f"{name}/{'{key}/' if keyed else ''}{handler['name']}" for handler in service["handlers"]]
+    if len(found) != 1:
+        raise TourError(f"There are {len(found)} handlers: {', '.join(found)}.", "Choose one with --request.")
+    return found[0]
+
+
+async def _listens(port: int) -> bool:
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+    except OSError:
+        return False
+    writer.close()
+    return True
+
+
+def shown(answer: str) -> str:
+    """An answer on one short line."""
+    with_spaces = " ".join(json.dumps(answer)[1:-1].split())
+    return with_spaces if len(with_spaces) <= 100 else f"{with_spaces[:99]}…"

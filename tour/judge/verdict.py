@@ -1,0 +1,174 @@
+"""The promises of a durable agent, and what the trials say of each."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from pydantic import BaseModel
+
+from tour.judge.trials import Trial, shown
+from tour.judge.world import Call
+
+MISMATCH = ("570", "mismatch")
+
+
+class Promise(BaseModel):
+    """One promise. `holds` is None when it cannot be seen from outside; `seen` says how, `broken` has the evidence."""
+
+    name: str
+    holds: bool | None
+    seen: str
+    broken: list[str] = []
+
+
+class Cost(BaseModel):
+    """The undisturbed invocation: entries and bytes of its journal, seconds until the answer, CPU seconds."""
+
+    entries: int
+    bytes: int
+    seconds: float
+    cpu: float
+
+
+class Verdict(BaseModel):
+    """What the judge says."""
+
+    target: str
+    answer: str
+    steps: list[str]
+    promises: list[Promise]
+    cost: Cost
+    trials: int
+    unseen: list[str]
+
+    @property
+    def broken(self) -> list[Promise]:
+        return [promise for promise in self.promises if promise.holds is False]
+
+    @property
+    def score(self) -> str:
+        """The promises that hold, of those that can be seen: `5 of 6`."""
+        visible = [promise for promise in self.promises if promise.holds is not None]
+        return f"{len(visible) - len(self.broken)} of {len(visible)}"
+
+
+def judge(target: str, first: Sequence[Trial], trials: Sequence[Trial], refusals: dict[str, int]) -> Verdict:
+    """The verdict on these trials; `first` are two that were not disturbed. `refusals` has a status by bad input."""
+    usual, again = first
+    everything = [*first, *trials]
+    crashes = [trial for trial in trials if trial.kills]
+    failed = [trial for trial in trials if trial.title.startswith("a failure")]
+    stable = usual.answer == again.answer
+    asked = {call.digest for call in usual.calls}
+    same_requests = asked == {call.digest for call in again.calls}
+    promises = [
+        _promise(
+            "it ends",
+            f"in each of {len(everything)} trials",
+            [f"{trial.title}: no answer in time{_why(trial)}" for trial in everything if not trial.answer],
+        ),
+        _promise(
+            "a crash does not change the answer",
+            f"{len(crashes)} kills, each followed by a start",
+            [f"{trial.title}: {shown(trial.answer)}" for trial in trials if trial.answer not in ("", usual.answer)],
+        )
+        if stable
+        else _unseen("a crash does not change the answer", "two undisturbed runs have different answers"),
+        _promise(
+            "a replay finds the same journal",
+            "with a replay at each await, and after each kill",
+            [line for trial in everything if (line := _mismatch(trial))],
+        ),
+        _promise(
+            "a finished model call is not made again",
+            f"{sum(call.what == 'model' for call in usual.calls)} calls, counted by the model's server",
+            [line for trial in trials for line in _again(trial, usual, "model")],
+        )
+        if any(call.what == "model" for call in usual.calls)
+        else _unseen("a finished model call is not made again", "no call came to the model's server"),
+        _promise(
+            "a replay sends the model the same request",
+            "each request is compared with those of the undisturbed runs",
+            [
+                f"{trial.title}: {call.title}, request {number + 1}, is another one"
+                for trial in trials
+                for number, call in enumerate(trial.calls)
+                if call.what == "model" and call.digest not in asked
+            ][:5],
+        )
+        if same_requests and asked
+        else _unseen("a replay sends the model the same request", "undisturbed runs send different ones, or none"),
+        _promise(
+            "a finished HTTP request is not made again",
+            f"{sum(call.what == 'http' for call in usual.calls)} requests, counted by the proxy",
+            [line for trial in trials for line in _again(trial, usual, "http")],
+        )
+        if any(call.what == "http" for call in usual.calls)
+        else _unseen("a finished HTTP request is not made again", "no request came to the proxy"),
+        _promise(
+            "only a request that fails is made again",
+            f"{len(failed)} failures, with slow siblings",
+            [line for trial in failed for what in ("model", "http") for line in _again(trial, usual, what)],
+        )
+        if failed
+        else _unseen("only a request that fails is made again", "there is no request to let fail"),
+        _promise(
+            "bad input is the caller's fault",
+            f"{len(refusals)} bodies, each answered with 4xx",
+            [
+                f"{body}: {'no answer, it is retried' if status == 0 else status}"
+                for body, status in refusals.items()
+                if not 400 <= status < 500
+            ],
+        ),
+    ]
+    return Verdict(
+        target=target,
+        answer=usual.answer,
+        steps=list(usual.steps),
+        promises=promises,
+        cost=Cost(entries=usual.entries, bytes=usual.size, seconds=again.seconds, cpu=again.cpu),
+        trials=len(everything) + len(refusals),
+        unseen=[
+            "work inside a step that makes no HTTP request: whether it ran twice",
+            "requests over HTTPS, and those of clients that do not use HTTP_PROXY",
+        ],
+    )
+
+
+def _promise(name: str, seen: str, broken: list[str]) -> Promise:
+    return Promise(name=name, holds=not broken, seen=seen, broken=broken)
+
+
+def _unseen(name: str, why: str) -> Promise:
+    return Promise(name=name, holds=None, seen=why)
+
+
+def _why(trial: Trial) -> str:
+    return f"; its last attempt: {shown(trial.failures[-1].message)}" if trial.failures else ""
+
+
+def _mismatch(trial: Trial) -> str:
+    """The first journal mismatch of a trial, with the step that it names."""
+    for failure in trial.failures:
+        if failure.code == int(MISMATCH[0]) or MISMATCH[1] in failure.message.lower():
+            named = " ".join(line.strip() for line in failure.message.splitlines() if "!=" in line)
+            return f"{trial.title}: 570, {named or shown(failure.message)}"
+    return ""
+
+
+def _again(trial: Trial, usual: Trial, what: str) -> list[str]:
+    """The calls that were made again although their answer was in the journal."""
+    lines, most = [], Counter(call.digest for call in usual.calls)
+    for digest, calls in _by_digest(call for call in trial.calls if call.what == what).items():
+        answered = sum(call.answered > 0 for call in calls)
+        late = any(call.journaled and calls[-1].attempt > call.attempt for call in calls)
+        if late or answered > max(most[digest], 1) + trial.kills:
+            lines.append(f"{trial.title}: {calls[0].title} was made {len(calls)} times")
+    return lines
+
+
+def _by_digest(calls: Iterable[Call]) -> dict[str, list[Call]]:
+    found: dict[str, list[Call]] = {}
+    for call in calls:
+        found.setdefault(call.digest, []).append(call)
+    return found

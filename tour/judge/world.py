@@ -1,0 +1,139 @@
+"""The world as a judged agent sees it: its model and, through a proxy, all that it calls over HTTP.
+
+One server does both. A request to its own address is for the model, which is asked once: the same request again has
+the same answer, so that two runs can be compared. Any other request comes from a client that uses the proxy.
+"""
+
+import asyncio
+import hashlib
+import itertools
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Literal
+
+import httpx
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from offline_model.sockets import listen
+from shared.variables import google_at, openai_at
+
+METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"]
+
+HOP_BY_HOP = {"connection", "content-encoding", "content-length", "host", "keep-alive", "transfer-encoding", "via"}
+"""Headers of one connection, and those that change when a body is read."""
+
+What = Literal["model", "http"]
+
+
+@dataclass
+class Call:
+    """One outgoing request. `answered`: whether the agent was sent a whole answer."""
+
+    what: What
+    title: str
+    """Such as `POST /v1/responses`; for the proxy, with the host."""
+    digest: str
+    """Of the request; equal requests have equal ones."""
+    attempt: int
+    """How often the process had been killed before."""
+    answered: float = 0.0
+    """When the agent was sent its answer, in s since the epoch; 0 if it was not."""
+    journaled: bool = False
+    """Whether the answer was in Restate's journal before the kill."""
+
+
+@dataclass
+class Plan:
+    """What is done to one outgoing request, counted from 0 in the order of their arrival: nothing, by default.
+
+    `hold`: it is not answered until it is released. `fail`: it gets 503, once. `slow`: all others take so many seconds.
+    """
+
+    hold: int | None = None
+    fail: int | None = None
+    slow: float = 0.0
+
+
+@dataclass
+class World:
+    """The calls of a run, and the plan for them; `upstream` is the model's own server."""
+
+    upstream: str
+    calls: list[Call] = field(default_factory=list)
+    plan: Plan = field(default_factory=Plan)
+    attempt: int = 0
+    held: asyncio.Event = field(default_factory=asyncio.Event)
+    """The request to hold has come."""
+    release: asyncio.Event = field(default_factory=asyncio.Event)
+    url: str = ""
+    _answers: dict[str, tuple[int, dict[str, str], bytes]] = field(default_factory=dict)
+    _numbers: "itertools.count[int]" = field(default_factory=itertools.count)
+
+    def begin(self, plan: Plan) -> None:
+        """Forget the calls of the last run."""
+        self.calls, self.plan, self.attempt = [], plan, 0
+        self.held, self.release, self._numbers = asyncio.Event(), asyncio.Event(), itertools.count()
+
+    @property
+    def env(self) -> dict[str, str]:
+        """The variables with which an agent calls this world."""
+        keys = {"OPENAI_API_KEY": "judge", "GOOGLE_API_KEY": "judge", "ANTHROPIC_API_KEY": "judge"}
+        proxy = {"HTTP_PROXY": self.url, "http_proxy": self.url, "NO_PROXY": "", "no_proxy": ""}
+        return openai_at(f"{self.url}/v1") | google_at(self.url) | keys | proxy
+
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator["World"]:
+        """Serve on a free port of loopback for as long as the block runs."""
+        app = Starlette(routes=[Route("/{path:path}", self._answer, methods=METHODS)])
+        with listen("127.0.0.1", 0) as listener:
+            self.url = "http://{}:{}".format(*listener.getsockname())
+            server = uvicorn.Server(uvicorn.Config(app, log_level="critical", lifespan="off"))
+            async with httpx.AsyncClient(trust_env=False, timeout=120) as self._client:
+                serving = asyncio.create_task(server.serve([listener]))
+                yield self
+                self.release.set()
+                server.should_exit = server.force_exit = True
+                await serving
+
+    async def _answer(self, request: Request) -> Response:
+        body, host = await request.body(), request.headers.get("host", "")
+        ours = self.url.endswith(host)
+        path = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+        title = f"{request.method} {'' if ours else f'http://{host}'}{path}"
+        digest = hashlib.sha256(title.encode() + b"\0" + body).hexdigest()[:16]
+        call = Call("model" if ours else "http", title, digest, self.attempt)
+        number, begun = next(self._numbers), self.attempt
+        self.calls.append(call)
+        if number == self.plan.hold:
+            self.held.set()
+            await self.release.wait()
+        if number == self.plan.fail:
+            return Response('{"error": {"message": "planned by the judge"}}', 503, {"content-type": "application/json"})
+        await asyncio.sleep(self.plan.slow)
+        status, headers, content = await self._asked(request, body, digest, ours, host, path)
+        if status < 400 and begun == self.attempt:
+            call.answered = time.time()
+        return Response(content, status, headers)
+
+    async def _asked(
+        self, request: Request, body: bytes, digest: str, ours: bool, host: str, path: str
+    ) -> tuple[int, dict[str, str], bytes]:
+        if ours and digest in self._answers:
+            return self._answers[digest]
+        headers = {name: value for name, value in request.headers.items() if name not in HOP_BY_HOP}
+        target = self.upstream + path if ours else f"http://{host}{path}"
+        try:
+            response = await self._client.request(request.method, target, headers=headers, content=body)
+        except httpx.HTTPError as error:
+            return 502, {}, f"{target}: {error!r}".encode()
+        kept = {name: value for name, value in response.headers.items() if name not in HOP_BY_HOP}
+        answer = response.status_code, kept, response.content
+        if ours and response.is_success:
+            self._answers[digest] = answer
+        return answer
