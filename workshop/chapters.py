@@ -39,7 +39,7 @@ class Chapter:
 
     @property
     def part(self) -> int:
-        """Part 1 keeps the promise, part 2 applies it. Each fits a class of 90 minutes, with 15 to spare."""
+        """Part 1 keeps the promise, part 2 applies it. Each fits a class of 90 minutes, without chapters `for_home`."""
         return 1 if self.number <= 6 else 2
 
     @property
@@ -75,10 +75,13 @@ CHAPTERS = (
     Chapter(6, "asyncio_gather", "why not asyncio.gather", 13),
     Chapter(7, "own_loop", "a loop of your own", 11),
     Chapter(8, "sessions", "sessions", 11),
-    Chapter(9, "second_sdk", "the second SDK", 18, solved_by="pydantic_ai_agent/parallel_tools_agent.py"),
+    Chapter(
+        9, "second_sdk", "the second SDK", 18, solved_by="pydantic_ai_agent/parallel_tools_agent.py", for_home=True
+    ),
     Chapter(10, "choose", "choose", 7),
     Chapter(11, "a_person", "a person", 13),
     Chapter(12, "a_team_of_agents", "a team of agents", 15),
+    Chapter(13, "the_judge", "the judge", 20, open=True),
 )
 
 

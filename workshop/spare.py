@@ -15,13 +15,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 LATER = {
-    "agents": ("anyio._backends._asyncio", "openai.resources.responses", "openai.resources.chat.completions"),
-    "openai": ("anyio._backends._asyncio", "openai.resources.chat.completions"),
-    "google.adk.agents": (
-        "google.adk.workflow._workflow",
-        "google.adk.flows.llm_flows.single_flow",
-        "google.genai.types",
-    ),
+    "agents": ("anyio._backends._asyncio", "openai.lib._response_resources", "httpcore2"),
+    "openai": ("anyio._backends._asyncio", "openai.resources.chat.completions", "httpcore2"),
+    "google.adk.agents": ("google.adk.workflow._workflow", "google.adk.flows.llm_flows.single_flow", "httpcore2"),
 }
 """What a package imports only when it is used."""
 
@@ -29,7 +25,7 @@ LATER = {
 def main() -> None:
     program = Path(sys.argv[1])
     for name in imported(program):
-        with contextlib.suppress(ImportError):  # the program says so itself
+        with contextlib.suppress(ImportError):  # it is no module; or the program will say so
             importlib.import_module(name)
     if order := sys.stdin.read():
         become(program, **json.loads(order))
@@ -54,7 +50,7 @@ def imported(program: Path) -> Iterator[str]:
     for node in body:
         names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
         if isinstance(node, ast.ImportFrom) and node.module:
-            names = [node.module]
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]  # some are modules
         for name in names:
             yield from (name, *LATER.get(name, ()))
 

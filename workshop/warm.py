@@ -58,7 +58,7 @@ class Warm:
         if framework is None:
             yield self.stack
             return
-        framework = replace(framework, service_prefix=f"{framework.name}-{next(self._numbers)}")
+        framework = replace(framework, service_prefix=f"{framework.prefix()}-{next(self._numbers)}")
         env = self.stack.env(framework.prefix(pattern))
         agent = await stack.boot(framework, pattern, self.stack.folder, free_port(), env)
         try:

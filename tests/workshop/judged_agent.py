@@ -8,7 +8,7 @@ from typing import Any
 
 import restate
 from openai import AsyncOpenAI, pydantic_function_tool
-from openai.types.chat import ChatCompletion, ChatCompletionMessageParam
+from openai.types.chat import ChatCompletion
 from pydantic import BaseModel
 
 from durable.tool_calls import ToolCalls
@@ -29,11 +29,11 @@ TOOLS = [pydantic_function_tool(Arguments, name=each.tool, description=each.desc
 client = AsyncOpenAI(http_client=llm.http_client())
 
 
-async def call_model(messages: list[ChatCompletionMessageParam]) -> ChatCompletion:
+async def call_model(messages: list[Any]) -> ChatCompletion:
     return await client.chat.completions.create(model=MODEL, messages=messages, tools=TOOLS)
 
 
-async def run_tool(calls: ToolCalls, call: Any) -> ChatCompletionMessageParam:
+async def run_tool(calls: ToolCalls, call: Any) -> dict[str, str]:
     check = CHECK_OF[call.function.name]
     claim = Arguments.model_validate_json(call.function.arguments).claim
     async with calls.turn(call.id) as ctx:
@@ -48,7 +48,7 @@ claim_service = restate.Service(service_name("JudgedClaimAgent"), invocation_con
 @claim_service.handler()
 async def run(ctx: restate.Context, claim: InsuranceClaim) -> str:
     reference = ctx.uuid().hex[:8]
-    messages: list[ChatCompletionMessageParam] = [
+    messages: list[Any] = [
         {"role": "system", "content": llm.THREE_TOOLS_INSTRUCTIONS},
         {"role": "user", "content": f"Claim: {claim.model_dump_json()}"},
     ]

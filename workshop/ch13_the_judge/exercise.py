@@ -9,7 +9,7 @@ from typing import Any
 
 import restate
 from openai import AsyncOpenAI, pydantic_function_tool
-from openai.types.chat import ChatCompletion, ChatCompletionMessageParam
+from openai.types.chat import ChatCompletion
 from pydantic import BaseModel
 
 from durable.held_steps import hold_failures
@@ -30,11 +30,11 @@ TOOLS = [pydantic_function_tool(Arguments, name=each.tool, description=each.desc
 client = AsyncOpenAI(http_client=llm.http_client())
 
 
-async def call_model(messages: list[ChatCompletionMessageParam]) -> ChatCompletion:
+async def call_model(messages: list[Any]) -> ChatCompletion:
     return await client.chat.completions.create(model=MODEL, messages=messages, tools=TOOLS)
 
 
-async def run_tool(ctx: restate.Context, call: Any) -> ChatCompletionMessageParam:
+async def run_tool(ctx: restate.Context, call: Any) -> dict[str, str]:
     check = CHECK_OF[call.function.name]
     claim = Arguments.model_validate_json(call.function.arguments).claim
     finding = await ctx.run_typed(check, insurer.examine, check=check, claim=claim)
@@ -56,7 +56,7 @@ claim_service = restate.Service(service_name("JudgedClaimAgent"), invocation_con
 async def run(ctx: restate.Context, request: dict[str, Any]) -> str:
     claim = InsuranceClaim.model_validate(request)
     reference = uuid.uuid4().hex[:8]
-    messages: list[ChatCompletionMessageParam] = [
+    messages: list[Any] = [
         {"role": "system", "content": llm.THREE_TOOLS_INSTRUCTIONS},
         {"role": "user", "content": f"Claim: {claim.model_dump_json()}"},
     ]

@@ -72,6 +72,7 @@ def _answering(answer: str) -> Route:
 
 desk = Starlette(
     routes=[
+        Route("/health", lambda request: JSONResponse("open")),
         Route("/examinations/{check}", _examination, methods=["POST"]),
         *map(_answering, ("filed", "paid", "sent")),
     ]
