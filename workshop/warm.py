@@ -100,6 +100,9 @@ class Spares:
             read, write = os.pipe()
             try:
                 child = await spawn_process(command, self.log, self.env, stdin=read)
+            except BaseException:
+                os.close(write)
+                raise
             finally:
                 os.close(read)
             self._waiting.append((Process("A spare process", command, self.log, self.env, child), write))

@@ -55,7 +55,7 @@ async def _checked(file: Path, check: Check, console: Console, running: Warm) ->
     """Check once, print what is wrong, also with the stack, and have processes ready for the next time."""
     await running.spares.fill()
     begun = time.monotonic()
-    console.rule(f"{datetime.now():%H:%M:%S} {file.name} is saved", style="dim", align="left")
+    console.rule(f"{datetime.now():%H:%M:%S} {file.name}", style="dim", align="left")
     try:
         await check(Attempt(file, console, running.stacks))
     except Exception as error:

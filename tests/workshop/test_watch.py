@@ -38,10 +38,18 @@ async def test_each_save_is_checked_and_ctrl_c_leaves_no_process(tmp_path: Path)
     file.write_text("import restate\nreturn [\n")
     assert "not valid Python" in await until(watching.stdout, "Checked in")
 
+    hangs = (
+        chapter(0).exercise.read_text().replace("    # EXERCISE", "    await __import__('asyncio').sleep(99)\n    #")
+    )
+    file.write_text(hangs)
+    await until(watching.stdout, "Chapter 0")
+
     saved = tmp_path / "saved by an editor"
     saved.write_text(chapter(0).solution.read_text())
     saved.rename(file)
-    assert "✓ `greet` is a durable step" in await until(watching.stdout, "Checked in")
+    said = await until(watching.stdout, "Checked in")
+    assert "✓ `greet` is a durable step" in said
+    assert "no answer" not in said, "it waited for the check of the file before"
     assert (tmp_path / "progress.json").exists()
 
     children = psutil.Process(watching.pid).children(recursive=True)
