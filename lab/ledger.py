@@ -109,6 +109,11 @@ class Lab:
         """Forget all planned faults; the ledger stays."""
         self._db.execute("DELETE FROM fault")
 
+    def forget(self) -> None:
+        """Forget all planned faults and the ledger."""
+        self.clear_plan()
+        self._db.execute("DELETE FROM ledger")
+
     def record(
         self,
         framework: str,

@@ -13,7 +13,7 @@ import tempfile
 import traceback
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import accumulate
 from pathlib import Path
@@ -26,7 +26,7 @@ from offline_model.faults import STEP as MODEL
 from offline_model.faults import digest
 from tour import report, show
 from tour.runtime import journal, processes, stack
-from tour.runtime.agents import Agent
+from tour.runtime.agents import Agent, Say
 from tour.runtime.errors import TourError
 from tour.runtime.frameworks import FAN_OUT, PYTHON, Framework, Pattern
 from tour.runtime.journal import Invocation, Step
@@ -35,6 +35,9 @@ from tour.runtime.stack import CHECKS, Stack
 
 PATIENCE = 30.0
 """How many seconds a claim may take, faults included, before the check gives up."""
+
+MODEL_LATENCY = 0.1
+"""How many seconds an answer of the offline model takes."""
 
 
 class Wrong(Exception):
@@ -270,12 +273,28 @@ def starts(entries: Sequence[Entry]) -> Mapping[str, int]:
     return Counter(_name(entry) for entry in entries if entry.event == "start")
 
 
+Stacks = Callable[[Framework | None, Pattern, Say], AbstractAsyncContextManager[Stack]]
+"""A stack with the agent of a framework, or with none."""
+
+
+@asynccontextmanager
+async def new_stack(framework: Framework | None, pattern: Pattern, say: Say) -> AsyncIterator[Stack]:
+    """A stack of its own: Restate, the offline model, and the agent. Raises: TourError."""
+    with tempfile.TemporaryDirectory(prefix="tour-workshop-") as folder:
+        frameworks = [framework] if framework else []
+        async with stack.running(
+            Path(folder), frameworks=frameworks, pattern=pattern, model_latency=MODEL_LATENCY, say=say
+        ) as running:
+            yield running
+
+
 @dataclass
 class Attempt:
     """An attempt at the exercise in `file`."""
 
     file: Path
     console: Console = field(default_factory=Console)
+    stacks: Stacks = new_stack
 
     def say(self, line: str) -> None:
         self.console.print(line, style="dim", soft_wrap=True, highlight=False)
@@ -296,22 +315,17 @@ class Attempt:
         """
         self._compile()
         pattern = Pattern("exercise", "your agent", str(self.file.resolve()), service)
-        with tempfile.TemporaryDirectory(prefix="tour-workshop-") as folder:
-            try:
-                context = stack.running(
-                    Path(folder),
-                    frameworks=[framework],
-                    pattern=pattern,
-                    model_latency=0.1,
-                    say=self.say,
-                )
-                back = asyncio.Event()
-                async with context as running, running.agents_kept(lambda line: back.set()):
-                    yield Running(running, running.agents[framework.name], self, back)
-            except TourError as error:
-                if str(framework.name) not in error.problem:  # not the learner's
-                    raise
-                raise Wrong(f"{self.file.name} does not run: {error.problem}") from error
+        back = asyncio.Event()
+        try:
+            async with (
+                self.stacks(framework, pattern, self.say) as running,
+                running.agents_kept(lambda line: back.set()),
+            ):
+                yield Running(running, running.agents[framework.name], self, back)
+        except TourError as error:
+            if str(framework.name) not in error.problem:  # not the learner's
+                raise
+            raise Wrong(f"{self.file.name} does not run: {error.problem}") from error
 
     @asynccontextmanager
     async def script(self) -> AsyncIterator[tuple[Stack, Process]]:
@@ -320,13 +334,11 @@ class Attempt:
         Raises: Wrong when the file does not run.
         """
         self._compile()
-        with tempfile.TemporaryDirectory(prefix="tour-workshop-") as folder:
-            async with stack.running(Path(folder), frameworks=(), model_latency=0.1, say=self.say) as running:
-                command: list[str | Path] = [sys.executable, self.file]
-                async with processes.running(
-                    "your program", command, Path(folder) / "log", running.env("plain")
-                ) as process:
-                    yield running, process
+        async with self.stacks(None, FAN_OUT, self.say) as running:
+            command: list[str | Path] = [sys.executable, self.file.resolve()]
+            log = running.folder / "program.log"
+            async with processes.running("your program", command, log, running.env("plain")) as process:
+                yield running, process
 
     def constant(self, name: str) -> Any:
         """The literal that the file assigns to `name`; the file is not run. Raises: Wrong."""

@@ -32,10 +32,14 @@ class Chapter:
     minutes: int
     solved_by: str = ""
     """The file of the repository that solves it; if empty, the chapter has a solution of its own."""
+    open: bool = False
+    """Whether its solution is shown to nobody."""
+    for_home: bool = False
+    """Whether a class of 90 minutes leaves it out."""
 
     @property
     def part(self) -> int:
-        """Part 1 keeps the promise, part 2 applies it. Each fits a class of 90 minutes, with 15 to spare."""
+        """Part 1 keeps the promise, part 2 applies it. Each fits a class of 90 minutes, without chapters `for_home`."""
         return 1 if self.number <= 6 else 2
 
     @property
@@ -53,7 +57,7 @@ class Chapter:
     @property
     def mine(self) -> Path:
         """The learner's file, whether it exists or not."""
-        return _mine() / f"{self.folder.name}.py"
+        return mine() / f"{self.folder.name}.py"
 
     @property
     def check(self) -> ModuleType:
@@ -71,10 +75,13 @@ CHAPTERS = (
     Chapter(6, "asyncio_gather", "why not asyncio.gather", 13),
     Chapter(7, "own_loop", "a loop of your own", 11),
     Chapter(8, "sessions", "sessions", 11),
-    Chapter(9, "second_sdk", "the second SDK", 18, solved_by="pydantic_ai_agent/parallel_tools_agent.py"),
+    Chapter(
+        9, "second_sdk", "the second SDK", 18, solved_by="pydantic_ai_agent/parallel_tools_agent.py", for_home=True
+    ),
     Chapter(10, "choose", "choose", 7),
     Chapter(11, "a_person", "a person", 13),
     Chapter(12, "a_team_of_agents", "a team of agents", 15),
+    Chapter(13, "the_judge", "the judge", 20, open=True),
 )
 
 
@@ -130,13 +137,14 @@ def mark(chapter: Chapter, passed: bool) -> None:
     times.pop(str(chapter.number), None)
     if passed:
         times[str(chapter.number)] = datetime.now().isoformat(timespec="seconds")
-    _mine().mkdir(parents=True, exist_ok=True)
+    mine().mkdir(parents=True, exist_ok=True)
     _progress().write_text(json.dumps(times, indent=1) + "\n")
 
 
-def _mine() -> Path:
+def mine() -> Path:
+    """The folder of the learner's files."""
     return Path(os.environ.get("TOUR_WORKSHOP") or HOME / "mine")
 
 
 def _progress() -> Path:
-    return _mine() / "progress.json"
+    return mine() / "progress.json"

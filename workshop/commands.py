@@ -4,11 +4,13 @@ import itertools
 import os
 import webbrowser
 from collections.abc import Container
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markdown import Markdown
 from rich.markup import escape
 from rich.syntax import Syntax
 from rich.table import Table
@@ -16,8 +18,9 @@ from rich.table import Table
 from tour.runtime.errors import TourError
 from tour.runtime.frameworks import ROOT
 from tour.runtime.run import until_done
-from workshop import chapters
+from workshop import chapters, hints
 from workshop import slides as slides_
+from workshop import watch as watching
 from workshop.attempt import Attempt, Wrong
 from workshop.chapters import CHAPTERS, Chapter
 
@@ -65,12 +68,38 @@ def check(number: Number) -> None:
 
 
 @cli.command()
+def watch(number: Number) -> None:
+    """Check your file now, and each time you save it, until Ctrl-C."""
+    until_done(_watch(_started(number)))
+
+
+@cli.command()
+def hint(
+    number: Number,
+    again: Annotated[bool, typer.Option("--again", help="Show the hints that you have seen, and no other.")] = False,
+    all_: Annotated[bool, typer.Option("--all", help="Show all hints.")] = False,
+) -> None:
+    """Show the next hint of a chapter; each leads a bit further."""
+    chapter = chapters.chapter(number)
+    shown = hints.seen(chapter) if again else hints.all_of(chapter) if all_ else hints.next_of(chapter)
+    for hint in shown:
+        console.print(f"[bold]Hint {hint.number} of {hint.of}[/]", highlight=False)
+        console.print(Markdown(hint.text))
+    if not shown:
+        _say("You have seen no hint yet." if again else "You have seen all hints. Show them again: --again")
+
+
+@cli.command()
 def solution(
     number: Number,
     write: Annotated[bool, typer.Option("--write", help="Replace your file by it, and keep yours.")] = False,
 ) -> None:
     """Show the solution, or replace your file by it."""
     chapter = chapters.chapter(number)
+    if chapter.open:
+        raise TourError(
+            f"Chapter {number} is open: it has no solution to show.", f"A hint: uv run tour workshop hint {number}"
+        )
     if write:
         _replaced(chapter, chapters.put(chapter, chapter.solution), "the solution")
     else:
@@ -83,6 +112,7 @@ def reset(number: Number) -> None:
     chapter = _started(number)
     _replaced(chapter, chapters.put(chapter, chapter.exercise), "the exercise")
     chapters.mark(chapter, passed=False)
+    hints.forget(chapter)
 
 
 @cli.command()
@@ -111,9 +141,24 @@ NOT_HERE = (
 
 
 async def _check(chapter: Chapter) -> None:
+    _without_provider()
+    if not await _passes(chapter, Attempt(chapter.mine, console)):
+        raise typer.Exit(1)
+    _next(chapters.done(), after=chapter.number)
+
+
+async def _watch(chapter: Chapter) -> None:
+    _without_provider()
+    await watching.watch(chapter.mine, partial(_passes, chapter), console)
+
+
+def _without_provider() -> None:
     for name in NOT_HERE:
         os.environ.pop(name, None)
-    attempt = Attempt(chapter.mine, console)
+
+
+async def _passes(chapter: Chapter, attempt: Attempt) -> bool:
+    """Check the attempt, print the result, and record it if it is right."""
     console.print(f"[bold]Chapter {chapter.number}: {chapter.title}[/]", highlight=False)
     try:
         await chapter.check.check(attempt)
@@ -121,10 +166,10 @@ async def _check(chapter: Chapter) -> None:
         console.print(f"[red]✗[/] {escape(wrong.problem)}", soft_wrap=True, highlight=False)
         for line in wrong.shown:
             console.print(f"    {escape(line)}", soft_wrap=True, highlight=False)
-        console.print(f"Hints: {chapter.folder.relative_to(ROOT)}/README.md", soft_wrap=True, highlight=False)
-        raise typer.Exit(1) from None
+        _say(f"A hint: uv run tour workshop hint {chapter.number}")
+        return False
     chapters.mark(chapter, passed=True)
-    _next(chapters.done(), after=chapter.number)
+    return True
 
 
 def _started(number: int) -> Chapter:

@@ -1,6 +1,7 @@
 """The learner's files are never lost, and their progress is kept."""
 
 import asyncio
+from importlib import import_module
 from io import StringIO
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from tour.runtime.errors import TourError
-from workshop import chapters, commands
+from workshop import chapters, commands, hints
 from workshop.attempt import Attempt, Wrong
 from workshop.chapters import CHAPTERS, chapter
 
@@ -24,17 +25,87 @@ def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_each_chapter_is_whole(chapter: chapters.Chapter) -> None:
     page = (chapter.folder / "README.md").read_text()
     assert page.startswith(f"# {chapter.number}. ")
-    for command in ("start", "check", "solution"):
+    for command in ("start", "check", *(() if chapter.open else ("solution",))):
         assert f"$ uv run tour workshop {command} {chapter.number}" in page
-    assert page.count("<summary>Hint") >= 2
+    assert [hint.number for hint in hints.all_of(chapter)] == [*range(1, page.count("<summary>Hint") + 1)]
+    assert len(hints.all_of(chapter)) >= 2
     assert "# EXERCISE: " in chapter.exercise.read_text()
-    assert "EXERCISE" not in chapter.solution.read_text()
+    assert chapter.open != chapter.solution.exists()
+    if not chapter.open:
+        assert "EXERCISE" not in chapter.solution.read_text()
     assert asyncio.iscoroutinefunction(chapter.check.check)
 
 
-@pytest.mark.parametrize("part", [1, 2])
-def test_a_part_fits_ninety_minutes_with_fifteen_to_spare(part: int) -> None:
-    assert sum(chapter.minutes for chapter in CHAPTERS if chapter.part == part) == 90 - 15
+@pytest.mark.parametrize(("part", "spare"), [(1, 15), (2, 13)])
+def test_a_part_fits_ninety_minutes_with_some_to_spare(part: int, spare: int) -> None:
+    assert sum(each.minutes for each in CHAPTERS if each.part == part and not each.for_home) == 90 - spare
+
+
+def said(*arguments: str, code: int = 0) -> str:
+    """What `tour workshop` prints with these arguments. Raises: TourError."""
+    shown = StringIO()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(commands, "console", Console(file=shown, width=80))
+        result = CliRunner().invoke(commands.cli, arguments)
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    assert result.exit_code == code
+    return shown.getvalue()
+
+
+def test_each_call_shows_the_next_hint(mine: Path) -> None:
+    first, second = (hint.text.split()[-1] for hint in hints.all_of(chapter(2)))
+    assert "no hint yet" in said("hint", "2", "--again")
+    assert "Hint 1 of 2" in (shown := said("hint", "2"))
+    assert first in shown
+    assert second not in shown
+    assert second in said("hint", "2")
+    assert "seen all hints" in said("hint", "2")
+    assert "Hint 1 of 2" in said("hint", "3"), "each chapter begins with its first"
+    again = said("hint", "2", "--again")
+    assert again.index(first) < again.index(second)
+    assert (mine / "hints.json").exists()
+    said("start", "2")
+    said("reset", "2")
+    assert "Hint 1 of 2" in said("hint", "2")
+
+
+def test_all_hints_at_once_count_as_none() -> None:
+    assert said("hint", "13", "--all").count("Hint ") == len(hints.all_of(chapter(13)))
+    assert "Hint 1 of" in said("hint", "13")
+
+
+def test_hints_that_cannot_be_counted(mine: Path) -> None:
+    mine.mkdir()
+    (mine / "hints.json").write_text('{"2": "many"}')
+    with pytest.raises(TourError, match="which hints") as error:
+        said("hint", "2")
+    assert str(mine / "hints.json") in error.value.remedy
+
+
+def test_no_command_shows_the_solution_of_the_open_chapter() -> None:
+    for option in ((), ("--write",)):
+        with pytest.raises(TourError, match="no solution") as error:
+            said("solution", "13", *option)
+        assert "workshop hint 13" in error.value.remedy
+    said("start", "13")
+    assert chapter(13).mine.read_text() == chapter(13).exercise.read_text()
+
+
+async def test_what_the_judge_says_is_shown(mine: Path) -> None:
+    report = import_module("workshop.ch13_the_judge.check").report
+    shown = StringIO()
+    promises = [
+        {"name": "it ends", "holds": True, "seen": "in 44 trials", "broken": []},
+        {"name": "same request", "holds": None, "seen": "no model", "broken": []},
+    ]
+    report(Attempt(mine, Console(file=shown)), promises)
+    assert "✓ it ends (in 44 trials)" in shown.getvalue()
+    assert "not seen: same request (no model)" in shown.getvalue()
+    paid = {"name": "paid once", "holds": False, "seen": "2", "broken": ["kill -9 in settle: paid 2 times"] * 9}
+    with pytest.raises(Wrong, match=r"Broken promises: 1 of 3\.") as wrong:
+        report(Attempt(mine, Console(file=shown)), [*promises, paid])
+    assert wrong.value.shown == ("paid once", *["  kill -9 in settle: paid 2 times"] * 3)
 
 
 def test_starting_again_leaves_the_file_as_it_is() -> None:
@@ -65,8 +136,8 @@ def test_the_list_of_chapters_fits_80_columns(monkeypatch: pytest.MonkeyPatch) -
         (4, (5, 6), "workshop start 7"),
         (6, (), "workshop start 7"),
         (3, tuple(range(11)), "workshop start 11"),
-        (12, (), "workshop start 0"),
-        (4, tuple(range(13)), "All chapters are done."),
+        (13, (), "workshop start 0"),
+        (4, tuple(range(14)), "All chapters are done."),
     ],
 )
 async def test_the_next_chapter_is_the_one_after_that_which_has_passed(
@@ -118,8 +189,8 @@ def test_progress(mine: Path) -> None:
 
 
 def test_no_such_chapter() -> None:
-    with pytest.raises(TourError, match="0 to 12"):
-        chapter(13)
+    with pytest.raises(TourError, match="0 to 13"):
+        chapter(14)
 
 
 def attempt(mine: Path, program: str) -> Attempt:

@@ -8,13 +8,13 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from random import SystemRandom
-from typing import Protocol
+from typing import Any, Protocol
 
 import httpx
 import psutil
@@ -169,12 +169,14 @@ async def start(name: str, command: Sequence[str | Path], log: Path, env: Mappin
     return Process(name, command, log, env, child)
 
 
-async def spawn_process(command: Sequence[str | Path], log: Path, env: Mapping[str, str]) -> Child:
-    """Start a child process that ends with us. Raises: OSError."""
+async def spawn_process(
+    command: Sequence[str | Path], log: Path, env: Mapping[str, str], stdin: int = asyncio.subprocess.DEVNULL
+) -> Child:
+    """Start a child process that ends with us. `stdin` is a file descriptor. Raises: OSError."""
     with log.open("ab") as output:
         return await asyncio.create_subprocess_exec(
             *command,
-            stdin=asyncio.subprocess.DEVNULL,
+            stdin=stdin,
             stdout=output,
             stderr=output,
             env={**os.environ, **env},
@@ -183,8 +185,8 @@ async def spawn_process(command: Sequence[str | Path], log: Path, env: Mapping[s
         )
 
 
-spawn = spawn_process
-"""The function that starts a child. The tests replace it by a faster one."""
+spawn: Callable[[Sequence[str | Path], Path, Mapping[str, str]], Coroutine[Any, Any, Child]] = spawn_process
+"""The function that starts a child. The tests, and `tour workshop watch`, replace it by a faster one."""
 
 
 # Looked up before the fork: between fork and exec, a child must not load a library.

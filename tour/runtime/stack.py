@@ -200,17 +200,8 @@ async def running(
                     continue
                 usual = framework.port(pattern) if usual_ports and pattern in PATTERNS else None
                 port = free_port() if usual is None or who_listens(usual) else usual
-                prefix = framework.prefix(pattern)
-                env = {
-                    "PORT": str(port),
-                    "HOST": named.agents_listen_on(),
-                    **env_of(prefix),
-                    **(agent_env or {}),
-                    **pattern.env,
-                }
-                log = folder / f"{prefix}.{pattern.service}.log"
-                process = await start(f"The agent {framework.name}", command(script), log, env)
-                agents[framework.name] = Agent(framework, port, process)
+                env = {**env_of(framework.prefix(pattern)), **(agent_env or {})}
+                agents[framework.name] = await boot(framework, pattern, folder, port, env)
             await asyncio.gather(model_ready(), *(agent.ready() for agent in agents.values()))
             return agents
 
@@ -233,6 +224,14 @@ async def running(
         running = Stack(restate, admin, ingress, folder, lab, model, agents, pattern, boot_agents, env_of)
         await running.register(agents)
         yield running
+
+
+async def boot(framework: Framework, pattern: Pattern, folder: Path, port: int, env: Mapping[str, str]) -> Agent:
+    """Start the agent of a pattern on this port, with a log in `folder`; it is not ready yet. Raises: TourError."""
+    env = {"PORT": str(port), "HOST": named.agents_listen_on(), **env, **pattern.env}
+    log = folder / f"{framework.prefix(pattern)}.{pattern.service}.log"
+    process = await start(f"The agent {framework.name}", command(framework.script(pattern)), log, env)
+    return Agent(framework, port, process)
 
 
 def command(script: Path) -> list[str | Path]:

@@ -3,7 +3,6 @@
 import asyncio
 
 from lab.ledger import Fault
-from tour.runtime.stack import CHECKS
 from workshop.attempt import PATIENCE, Attempt, Wrong, ledger_lines, starts, times
 
 WORDS = {"model 0": "the first model call", "model 1": "the second model call"}
@@ -17,7 +16,7 @@ async def check(attempt: Attempt) -> None:
 
     async with attempt.script() as (running, program):
         lab = running.lab
-        lab.plan(*(Fault(check, "delay", 0.3) for check in CHECKS))
+        lab.plan(Fault("fraud", "delay", 0.3))
         try:
             async with asyncio.timeout(PATIENCE):
                 while not starts(lab.ledger())["fraud"]:

@@ -13,6 +13,7 @@ async def check(attempt: Attempt) -> None:
         prompt = f"Claim: {claim.model_dump_json()}"
         id = await running.send(claim.model_dump(mode="json"))
         await running.until(id, lambda seen: seen.runs["eligibility"] == 1, "a start of eligibility", prompt)
+        running.plan()
         await running.kill()
         seen = await running.ended(id, prompt)
     running.draw("your agent", seen)

@@ -15,6 +15,7 @@ async def check(attempt: Attempt) -> None:
         id = await running.send(claim.model_dump(mode="json"))
         await running.until_killed(id)
         await running.until(id, _eligibility_is_done, "a result of eligibility while cost runs", prompt)
+        running.plan()
         await running.kill()
         seen = await running.ended(id, prompt)
         entered = [f"registry: {number} {reason}" for number, reason in entries(running.stack.folder / "lab.sqlite")]

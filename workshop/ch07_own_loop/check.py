@@ -30,6 +30,7 @@ async def check(attempt: Attempt) -> None:
         prompt = _question(OTHERS)
         id = await running.send({"message": prompt})
         await running.until(id, lambda seen: seen.runs["weather"] == len(OTHERS), "a start of all tool calls", prompt)
+        running.plan()
         await running.kill()
         seen = await _ended(running, id, prompt)
     _answered(seen, OTHERS)

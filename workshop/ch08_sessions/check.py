@@ -20,8 +20,8 @@ async def check(attempt: Attempt) -> None:
     """Anna sends two claims at once, Berta one; after a kill, Anna sends more. Raises: Wrong."""
     async with attempt.running(framework=ADK) as running:
         if await running.kind() == "Service":  # its address has no key
-            running.agent.framework = replace(ADK, keyed=False)
-        running.plan(*(Fault(check, "delay", 0.5) for check in CHECKS))
+            running.agent.framework = replace(running.agent.framework, keyed=False)
+        running.plan(*(Fault(check, "delay", 0.3) for check in CHECKS))
         sent = {name: await _send(running, name) for name in ("anna 1", "anna 2", "berta 1")}
         seen = {name: await _ended(running, id) for name, id in sent.items()}
         running.draw_all(seen)

@@ -1,0 +1,59 @@
+"""A process that has imported what a program imports, and goes on as that program when it is told to.
+
+`python -m workshop.spare PROGRAM` reads one order from its standard input, which `workshop/warm.py` writes: the log and
+the environment of the program, in JSON. Without an order, it ends.
+"""
+
+import ast
+import contextlib
+import importlib
+import json
+import os
+import runpy
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+LATER = {
+    "agents": ("anyio._backends._asyncio", "openai.lib._response_resources", "httpcore2"),
+    "openai": ("anyio._backends._asyncio", "openai.resources.chat.completions", "httpcore2"),
+    "google.adk.agents": ("google.adk.workflow._workflow", "google.adk.flows.llm_flows.single_flow", "httpcore2"),
+}
+"""What a package imports only when it is used."""
+
+
+def main() -> None:
+    program = Path(sys.argv[1])
+    for name in imported(program):
+        with contextlib.suppress(ImportError):  # it is no module; or the program will say so
+            importlib.import_module(name)
+    if order := sys.stdin.read():
+        become(program, **json.loads(order))
+
+
+def become(program: Path, log: str, env: Mapping[str, str]) -> None:
+    """Go on as the program, as if it had been started so."""
+    nothing, output = os.open(os.devnull, os.O_RDONLY), os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+    for opened, standard in ((nothing, 0), (output, 1), (output, 2)):
+        os.dup2(opened, standard)
+    os.environ.update(env)
+    sys.argv, sys.path[0] = [str(program)], str(program.parent)
+    runpy.run_path(str(program), run_name="__main__")
+
+
+def imported(program: Path) -> Iterator[str]:
+    """The modules that the program imports, and those that they import later; none of a program that is not Python."""
+    try:
+        body = ast.parse(program.read_text()).body
+    except (OSError, SyntaxError):
+        return
+    for node in body:
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]  # some are modules
+        for name in names:
+            yield from (name, *LATER.get(name, ()))
+
+
+if __name__ == "__main__":
+    main()
