@@ -137,7 +137,10 @@ def upgrade(only: Only = "restate_loop", model: Model = None) -> None:
 
 @cli.command(context_settings={"allow_interspersed_args": False})
 def judge(
-    command: Annotated[list[str], typer.Argument(help="The command that starts your service, after `--`.")],
+    command: Annotated[
+        list[str] | None, typer.Argument(help="The command that starts your service, after `--`.")
+    ] = None,
+    url: Annotated[str, typer.Option(help="The address of a service that runs already: nothing is killed then.")] = "",
     request: Annotated[
         str, typer.Option(help="`Service/handler`, or `Object/{key}/handler`; needed if there are several handlers.")
     ] = "",
@@ -154,7 +157,9 @@ def judge(
 
     console.quiet = json_ == "-"
     sent = Path(body).read_bytes() if body else options.as_json(options.claim("broken-leg", "")).encode()
-    target = Target(command, port or free_port(), request, sent)
+    if bool(command) == bool(url):
+        raise TourError("Give the command that starts your service, or its address.", "tour judge -- python agent.py")
+    target = Target(command or [], url or f"http://127.0.0.1:{port or free_port()}", request, sent)
     until_done(judge_.run(target, judge_.Output(json_, html), console))
 
 

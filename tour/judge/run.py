@@ -42,7 +42,8 @@ async def run(target: Target, output: Output, console: Console) -> None:
     with tempfile.TemporaryDirectory(prefix="tour-judge-") as name:
         folder = Path(name)
         async with _model(folder) as upstream, court(target, upstream, folder) as held:
-            console.print(f"Judging {target.path}: {shlex.join(map(str, target.command))}", soft_wrap=True)
+            what = shlex.join(target.command) or f"{target.url}, without kills: the judge has not started it"
+            console.print(f"Judging {target.path}: {what}", soft_wrap=True, highlight=False)
             verdict = await _judged(held, console)
     show(verdict, console)
     if output.json == "-":
@@ -72,7 +73,7 @@ async def _judged(held: Court, console: Console) -> Verdict:
     await held.suspending("0s")
     trials = [await tried("a replay at each await")]
     await held.suspending("1m")
-    for entries in range(1, usual.entries):
+    for entries in range(1, usual.entries) if held.process else ():
         title = f"kill -9 after entry {entries} of the journal"
         trials += [await tried(title, Plan(slow=BRIEFLY), kill_at=entries)]
     for number, call in enumerate(usual.calls):

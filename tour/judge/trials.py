@@ -51,10 +51,11 @@ class Trial:
 
 @dataclass
 class Target:
-    """The handler to judge, and its request."""
+    """The handler to judge, and its request. Without a command, it runs already, and nobody may kill it."""
 
     command: Sequence[str]
-    port: int
+    url: str
+    """Where it listens; on loopback if there is a command, which has the port in the variable `PORT`."""
     path: str
     """`Service/handler`, or `Object/{key}/handler`: a key of its own takes the place of `{key}`."""
     body: bytes
@@ -69,7 +70,7 @@ class Court:
     admin: httpx.AsyncClient
     ingress: httpx.AsyncClient
     world: World
-    process: Process
+    process: Process | None
     usual: float = PATIENCE
     services: list[str] = field(default_factory=list)
     with_calls: frozenset[str] = frozenset()
@@ -77,11 +78,11 @@ class Court:
 
     async def listening(self) -> None:
         """Wait until the process takes connections. Raises: TourError when it ends first, or is not ready in time."""
-        deadline = time.monotonic() + READY
-        while not await _listens(self.target.port):
-            if not self.process.alive or time.monotonic() > deadline:
+        process, url, deadline = self.process, httpx.URL(self.target.url), time.monotonic() + READY
+        while process and not await _listens(url):
+            if not process.alive or time.monotonic() > deadline:
                 raise TourError(
-                    f"The command does not listen on port {self.target.port}. It said:\n{self.process.log_tail()}",
+                    f"The command does not listen on port {url.port}. It said:\n{process.log_tail()}",
                     "It has to listen on the port in the variable PORT; or say on which one it does, with --port.",
                 )
             await asyncio.sleep(POLL)
@@ -154,6 +155,7 @@ class Court:
         return self.world.held.is_set()
 
     async def _kill(self, trial: Trial) -> None:
+        assert self.process
         await self.process.kill()
         trial.kills += 1
         self.world.attempt += 1
@@ -172,6 +174,8 @@ class Court:
         return [name for name in names if name not in ("Input", "Output")]
 
     def _cpu(self) -> float:
+        if not self.process:
+            return 0.0
         try:
             times = psutil.Process(self.process.pid).cpu_times()
         except psutil.Error:
@@ -204,10 +208,9 @@ async def court(target: Target, upstream: str, folder: Path) -> AsyncIterator[Co
     """Restate, the world and the agent, until the block ends. Raises: TourError when one of them does not start."""
     async with AsyncExitStack() as exits:
         world = await exits.enter_async_context(World(upstream).serving())
-        env = {"PORT": str(target.port), "HOST": "127.0.0.1", **world.env}
-        process = await exits.enter_async_context(
-            processes.running("The command", target.command, folder / "agent.log", env)
-        )
+        env = {"PORT": str(httpx.URL(target.url).port), "HOST": "127.0.0.1", **world.env}
+        command = processes.running("The command", target.command, folder / "agent.log", env)
+        process = await exits.enter_async_context(command) if target.command else None
         restate = await exits.enter_async_context(
             restate_server.serving(folder / "restate", folder / "restate.log", lambda _: None, ports=Ports.free())
         )
@@ -215,7 +218,7 @@ async def court(target: Target, upstream: str, folder: Path) -> AsyncIterator[Co
         ingress = await exits.enter_async_context(restate.ingress_client())
         held = Court(target, restate, admin, ingress, world, process)
         await held.listening()
-        held.services = await stack.register(admin, f"http://127.0.0.1:{target.port}")
+        held.services = await stack.register(admin, target.url)
         if not target.path:
             target.path = await _only_handler(admin, held.services)
         yield held
@@ -233,9 +236,9 @@ async def _only_handler(admin: httpx.AsyncClient, services: Sequence[str]) -> st
     return found[0]
 
 
-async def _listens(port: int) -> bool:
+async def _listens(url: httpx.URL) -> bool:
     try:
-        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        _, writer = await asyncio.open_connection(url.host, url.port)
     except OSError:
         return False
     writer.close()

@@ -71,8 +71,11 @@ def judge(target: str, first: Sequence[Trial], trials: Sequence[Trial], refusals
             f"{len(crashes)} kills, each followed by a start",
             [f"{trial.title}: {shown(trial.answer)}" for trial in trials if trial.answer not in ("", usual.answer)],
         )
-        if stable
-        else _unseen("a crash or a failure does not change the answer", "two undisturbed runs have different answers"),
+        if stable and (crashes or failed)
+        else _unseen(
+            "a crash or a failure does not change the answer",
+            "nothing was killed" if stable else "two undisturbed runs have different answers",
+        ),
         _promise(
             "a replay finds the same journal",
             "with a replay at each await, and after each kill",
