@@ -14,7 +14,9 @@ from pathlib import Path
 import httpx
 from rich.console import Console
 
-from tour.runtime import journal, node, processes, provider, restate_server, stack
+from lab.ledger import Lab
+from shared.variables import reach_loopback_directly
+from tour.runtime import journal, named, node, processes, provider, restate_server, stack
 from tour.runtime.agents import Say, quiet
 from tour.runtime.errors import TourError
 from tour.runtime.processes import Process, free_port
@@ -34,6 +36,7 @@ class Own:
     ingress: httpx.AsyncClient
     model: str
     """Which model answers, in words."""
+    lab: Lab
 
     async def send(self, request: str) -> str:
         """Send a request, do not wait for its answer, and return the id of its invocation. Raises: httpx.HTTPError."""
@@ -68,6 +71,10 @@ class Own:
         await self.process.restart()
         await _answers(self.process, self.url)
 
+    def model_calls(self) -> int:
+        """How often the offline model was asked."""
+        return sum(entry.event == "start" for entry in self.lab.ledger() if entry.step == "model")
+
     def said(self, pattern: str) -> Counter[str]:
         """How often each match of a regular expression, or of the group in it, is in the agent's output."""
         return Counter(re.findall(pattern, self.process.log.read_text()))
@@ -84,23 +91,27 @@ async def running(
     """
     if not script.exists():
         raise TourError(f"There is no file {script}.", "Name the agent's file, such as my_agent.py.")
+    reach_loopback_directly()
     if offline:
         provider.choose(Provider.OFFLINE)
     await _install_packages(script.parent, say)
     async with AsyncExitStack() as exits:
-        model, variables, model_ready = await stack.start_model(exits, folder, model_latency, {}, ())
+        lab = Lab(folder / "lab.sqlite")
+        exits.callback(lab.close)
+        watched = {"TOUR_LAB": str(folder / "lab.sqlite")}
+        model, variables, model_ready = await stack.start_model(exits, folder, model_latency, watched, ())
         restate = await exits.enter_async_context(
             restate_server.serving(folder / "restate", folder / "restate.log", say, ports=Ports.free())
         )
         url = f"http://127.0.0.1:{(port := free_port())}"
-        env = {**_keys(), **variables(script.stem), "PORT": str(port), "PYTHONUNBUFFERED": "1"}
+        env = {**_keys(), **variables(script.stem), "HOST": named.LOOPBACK, "PORT": str(port), "PYTHONUNBUFFERED": "1"}
         starting = processes.running("The agent", stack.command(script), folder / "agent.log", env)
         process = await exits.enter_async_context(starting)
         await asyncio.gather(model_ready(), _answers(process, url))
         admin = await exits.enter_async_context(restate.admin_client())
         ingress = await exits.enter_async_context(restate.ingress_client())
         name = (await stack.register(admin, url))[0]
-        yield Own(process, url, await _path(admin, name), admin, ingress, model)
+        yield Own(process, url, await _path(admin, name), admin, ingress, model, lab)
 
 
 async def ask(script: Path, request: str, console: Console) -> None:
@@ -122,7 +133,8 @@ async def ask(script: Path, request: str, console: Console) -> None:
 
 def _keys() -> dict[str, str]:
     """A model server on one's own machine needs no key, but the clients insist on one."""
-    needed = {"OPENAI_API_KEY": "none", "GOOGLE_API_KEY": "none", "OPENAI_AGENTS_DISABLE_TRACING": "1"}
+    google = os.environ.get("GEMINI_API_KEY") or "none"
+    needed = {"OPENAI_API_KEY": "none", "GOOGLE_API_KEY": google, "OPENAI_AGENTS_DISABLE_TRACING": "1"}
     return {name: os.environ.get(name) or value for name, value in needed.items()}
 
 

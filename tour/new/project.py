@@ -42,10 +42,10 @@ def write(folder: Path, sdk: str) -> None:
             f"{name} cannot be the name of a Python module.",
             "Use small letters, digits and single underscores, such as my_agent.",
         )
-    if importlib.util.find_spec(name):
-        raise TourError(f"There is a Python module {name} already.", f"Choose another name, such as {name}_of_mine.")
     if folder.exists():
         raise TourError(f"{folder} exists already.", "Choose another name, or remove it.")
+    if importlib.util.find_spec(name):
+        raise TourError(f"There is a Python module {name} already.", f"Choose another name, such as {name}_of_mine.")
     if not folder.resolve().parent.is_dir():
         raise TourError(f"There is no folder {folder.resolve().parent}.", "Create it first, or name another one.")
     files = dict(_files(name, sdk))  # all of them before the first is written
