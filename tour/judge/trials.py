@@ -25,6 +25,9 @@ from tour.runtime.restate_server import Ports, Restate
 PATIENCE = 30.0
 """Seconds that an invocation may take longer than the first one did."""
 
+LOST = 4
+"""Attempts, after which an invocation is given up whose replay finds another journal."""
+
 READY = 60.0
 """Seconds for the command to listen."""
 
@@ -112,9 +115,12 @@ class Court:
                 trial.killed_in = (await self._commands(id) or ["its input"])[-1]
                 mark_journaled(self.world.calls, (await journal.read(self.admin, id))[id].steps, self.with_calls)
                 await self._kill(trial)
-            async with asyncio.timeout(self.usual + PATIENCE):
-                trial.answer = await ending
+            await self._until(ending, lambda: self._is_lost(id))
         except TimeoutError:
+            pass
+        if ending.done():
+            trial.answer = ending.result()
+        else:
             ending.cancel()
             await self.admin.patch(f"/invocations/{id}/kill")
         trial.seconds, trial.cpu = time.monotonic() - began, max(self._cpu() - cpu, 0.0)
@@ -145,11 +151,19 @@ class Court:
     async def _until(self, ending: "asyncio.Task[str]", condition: Callable[[], Awaitable[bool]]) -> None:
         async with asyncio.timeout(self.usual + PATIENCE):
             while not (ending.done() or await condition()):
-                await asyncio.wait({ending}, timeout=POLL / 4)
+                await asyncio.wait({ending}, timeout=POLL)
 
     async def _entries(self, id: str, count: int) -> bool:
         rows = await journal.query(self.admin, f"SELECT count(*) AS n FROM sys_journal WHERE id = '{id}'")
         return bool(rows and rows[0]["n"] >= count)
+
+    async def _is_lost(self, id: str) -> bool:
+        """Whether each replay fails with the same journal mismatch."""
+        rows = await journal.query(
+            self.admin, f"SELECT retry_count, last_failure FROM sys_invocation WHERE id = '{id}'"
+        )
+        failure = str(rows[0].get("last_failure")) if rows else ""
+        return "mismatch" in failure.lower() and int(rows[0].get("retry_count") or 0) >= LOST
 
     async def _is_held(self) -> bool:
         return self.world.held.is_set()

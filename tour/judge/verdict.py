@@ -122,7 +122,9 @@ def judge(target: str, first: Sequence[Trial], trials: Sequence[Trial], refusals
                 for body, status in refusals.items()
                 if not 400 <= status < 500
             ],
-        ),
+        )
+        if refusals
+        else _unseen("bad input is the caller's fault", "the undisturbed run did not end"),
     ]
     return Verdict(
         target=target,
@@ -155,7 +157,8 @@ def _mismatch(trial: Trial) -> str:
     for failure in trial.failures:
         if failure.code == int(MISMATCH[0]) or MISMATCH[1] in failure.message.lower():
             named = " ".join(line.strip() for line in failure.message.splitlines() if "!=" in line)
-            return f"{trial.title}: 570, {named or shown(failure.message)}"
+            step = f"at {failure.step}: " if failure.step else ""
+            return f"{trial.title}: 570, {step}{named or shown(failure.message)}"
     return ""
 
 
