@@ -117,6 +117,9 @@ INSTEAD = {
         "it is compared with what it wrote there",
         test="tests/bench/test_findings.py::test_the_findings_have_not_drifted",
     ),
+    'uv run tour try my_agent.py "Book a weekend in Lisbon."': Instead(
+        "it runs in the folder of a new agent", test="tests/tour/test_new.py::test_two_commands"
+    ),
     "uv run tour chaos --claims 200 --seed 1": Instead(
         "it takes minutes", test="tests/tour/test_chaos_live.py::test_a_small_storm_passes"
     ),
