@@ -1,1 +1,1 @@
-"""The same agent elsewhere: without Restate, as documented, with its checks as services, with programs as tools."""
+"""The same agent elsewhere: without Restate, as documented, with remote checks, with programs, for projects."""

@@ -12,22 +12,18 @@ from typing import Any
 import jinja2
 
 from tour.runtime.errors import TourError
-from tour.runtime.frameworks import FRAMEWORKS, ROOT, Framework
+from tour.runtime.frameworks import FRAMEWORKS, ROOT, Framework, Pattern
 
 HERE = Path(__file__).parent
 
 
-def _agent(framework: Framework) -> Path:
-    """The file of its agent for new projects."""
-    if framework.on_node:  # beside the packages that it imports
-        return ROOT / "typescript" / "new" / f"{framework.name}.ts"
-    return HERE / "agents" / f"{framework.name}.py"
-
+AGENT = Pattern("new", "a trip", "twins/my_agent.py", "MyAgent")
+"""The agent of new projects, in the folder of each framework."""
 
 SDKS = {
     framework.name.removesuffix("_agent").replace("_", "-"): framework
     for framework in FRAMEWORKS
-    if _agent(framework).exists()
+    if framework.script(AGENT).exists()
 }
 """The frameworks of new projects, by the value of `--sdk`."""
 
@@ -61,14 +57,14 @@ def commands(name: str, sdk: str) -> tuple[str, str]:
 
 def file_name(name: str, sdk: str) -> str:
     """The name of the agent's file."""
-    return f"{name}{_agent(SDKS[sdk]).suffix}"
+    return f"{name}{SDKS[sdk].script(AGENT).suffix}"
 
 
 def _files(name: str, sdk: str) -> Iterator[tuple[str, str]]:
     framework = SDKS[sdk]
     service = "".join(part.capitalize() for part in name.split("_"))
-    renamed = {"my_agent": name, "MyAgent": service, "../shared/held_steps.ts": "./held_steps.ts"}
-    agent = _agent(framework).read_text()
+    renamed = {"my_agent": name, "MyAgent": service, "../../shared/held_steps.ts": "./held_steps.ts"}
+    agent = framework.script(AGENT).read_text()
     for old, new in renamed.items():
         agent = agent.replace(old, new)
     yield file_name(name, sdk), agent

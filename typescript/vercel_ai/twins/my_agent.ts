@@ -9,7 +9,7 @@ import * as restate from "@restatedev/restate-sdk";
 import { durableCalls, hasTerminalToolError, rethrowTerminalToolError } from "@restatedev/vercel-ai-middleware";
 import { generateText, isStepCount, tool, wrapLanguageModel } from "ai";
 import { z } from "zod";
-import { holdFailures } from "../shared/held_steps.ts";
+import { holdFailures } from "../../shared/held_steps.ts";
 
 const openai = createOpenAI({ apiKey: process.env.OPENAI_API_KEY, baseURL: process.env.OPENAI_BASE_URL || undefined });
 const MODEL = openai(process.env.OPENAI_MODEL || "gpt-5.4");

@@ -8,7 +8,7 @@ import { createOpenAI } from "@ai-sdk/openai";
 import * as restate from "@restatedev/restate-sdk";
 import { generateText, type ModelMessage, tool } from "ai";
 import { z } from "zod";
-import { holdFailures } from "../shared/held_steps.ts";
+import { holdFailures } from "../../shared/held_steps.ts";
 
 const openai = createOpenAI({ apiKey: process.env.OPENAI_API_KEY, baseURL: process.env.OPENAI_BASE_URL || undefined });
 const MODEL = openai.chat(process.env.OPENAI_MODEL || "gpt-5.4");

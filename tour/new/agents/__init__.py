@@ -1,1 +1,0 @@
-"""The agents of new projects, one for each framework: `my_agent` and `MyAgent` become the name of the project."""
