@@ -69,7 +69,7 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """More than there are cores: many tests wait most of the time."""
-    return (os.cpu_count() or 1) * 2
+    return (os.cpu_count() or 1) * 3
 
 
 @pytest.hookimpl(optionalhook=True)

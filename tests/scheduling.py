@@ -8,6 +8,7 @@ LONGEST = (
     "tests/browser/test_web.py",
     "tests/conformance/test_parallel_tool_calls.py",
     "tests/plain/test_requests.py",
+    "tests/tour/test_judge.py",
     "tests/docs/test_pages.py",  # by now, there are zygotes for its agents (tests/forking.py)
     "tests/deploy/test_cluster.py",
     "tests/tour/test_tour.py",

@@ -261,7 +261,7 @@ TOGETHER = AT_ONCE // len(AGENTS)
 
 @pytest.mark.timeout(0 if "EXAMPLES" in os.environ else 180)
 @settings(
-    max_examples=int(os.environ.get("EXAMPLES", 20)) // TOGETHER,
+    max_examples=max(1, int(os.environ.get("EXAMPLES", 20)) // TOGETHER),
     derandomize="EXAMPLES" not in os.environ,
     phases=[Phase.explicit, Phase.generate],  # shrinking takes minutes
     deadline=None,

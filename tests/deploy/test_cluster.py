@@ -206,7 +206,7 @@ async def settled(running: Running) -> dict[str, dict[str, str]]:
         await asyncio.sleep(0.5)
 
 
-@pytest.mark.parametrize("claims", [pytest.param(40, marks=pytest.mark.in_turn(1)), *by_night([80])])
+@pytest.mark.parametrize("claims", by_night([80]))
 async def test_replicas_are_killed_under_load(running: Running, claims: int) -> None:
     """Before a node is killed: after that, a check in flight was seen to run again before a replica was killed."""
     await settled(running)

@@ -66,7 +66,7 @@ function lastAttempt(invocation: string, attempt: AbortSignal, error: unknown): 
   const { count, last } = failedAttempts.get(invocation) ?? { count: 0 };
   const failed = last === attempt ? count : count + 1; // calls that run at the same time fail in one attempt
   failedAttempts.delete(invocation);
-  if (failed >= ATTEMPTS) return new TerminalError((error as Error).message, { errorCode: 500 });
+  if (failed >= ATTEMPTS) return new TerminalError((modelError(error) as Error).message, { errorCode: 500 });
   failedAttempts.set(invocation, { count: failed, last: attempt });
   const [oldest] = failedAttempts.keys();
   if (oldest && failedAttempts.size > MOST) failedAttempts.delete(oldest);
