@@ -46,10 +46,10 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Every test is quick, unless it starts a server or is for the night."""
+    """Every test is quick, unless it starts a server, is long, or is for the night."""
     nightly.leave_to_the_night(items, nightly.today())
     for item in items:
-        if not item.get_closest_marker("server") and not item.get_closest_marker("nightly"):
+        if not any(map(item.get_closest_marker, ("server", "long", "nightly"))):
             item.add_marker("quick")
     items.sort(key=lambda item: scheduling.rank(item.nodeid.partition("::")[0]))
 
@@ -69,7 +69,7 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """More than there are cores: many tests wait most of the time."""
-    return (os.cpu_count() or 1) * 3
+    return (os.cpu_count() or 1) * 2
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 
 from shared.claims import InsuranceClaim
-from tests.conformance.cases import IN_TIME, tagged
+from tests.conformance.cases import tagged
 from tests.plain.scripted_model import Case, ScriptedModel
 from tour.runtime import processes, stack
 from tour.runtime.frameworks import FRAMEWORKS, PLAIN, Framework
@@ -32,6 +32,9 @@ AT_ONCE = 60
 
 Outcome: TypeAlias = tuple[str, Case]
 """An answer, or an error that begins with a status; and the requests of the model."""
+
+ENDS = 120.0
+"""Seconds in which each claim ends, however slow the machine is."""
 
 To: TypeAlias = Callable[[Framework, Sequence[object]], Awaitable[Outcome]]
 
@@ -62,7 +65,7 @@ class Both:
         claim, case = self._claim(script)
         id = await self.running.submit(framework, claim, key=claim.reason, session=claim.reason)
         try:
-            async with asyncio.timeout(IN_TIME):
+            async with asyncio.timeout(ENDS):
                 return await self.running.answer(id), case
         except TimeoutError:
             await self.running.admin.patch(f"/invocations/{id}/kill")
@@ -107,7 +110,7 @@ async def both(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Both]:
                 env = {"PORT": str(port), "HOST": "127.0.0.1", **urls}
                 process = await exits.enter_async_context(processes.running("A plain agent", command, log, env))
                 url = f"http://127.0.0.1:{port}"
-                client = httpx.AsyncClient(base_url=url, timeout=IN_TIME, trust_env=False)
+                client = httpx.AsyncClient(base_url=url, timeout=ENDS, trust_env=False)
                 plain[framework.name] = await exits.enter_async_context(client)
                 await process.until(f"{url}/health")
             yield Both(model, running, plain)

@@ -80,7 +80,7 @@ def odd_answers(framework: Framework) -> st.SearchStrategy[tuple[str, int]]:
     return st.tuples(st.builds(lambda turn, how: changed(turn, how).decode(), turns, changes), st.integers(0, 1))
 
 
-@pytest.mark.timeout(0 if "EXAMPLES" in os.environ else 180)
+@pytest.mark.timeout(0 if "EXAMPLES" in os.environ else 400)
 async def test_any_odd_answer(both: Both) -> None:
     drawn = {framework.name: examples_of(odd_answers(framework)) for framework in FRAMEWORKS}
 

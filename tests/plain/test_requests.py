@@ -27,7 +27,7 @@ def scripts(framework: Framework) -> st.SearchStrategy[list[Any]]:
     return st.lists(turn, min_size=1, max_size=2).map(lambda turns: [*turns, last])
 
 
-@pytest.mark.timeout(0 if "EXAMPLES" in os.environ else 180)
+@pytest.mark.timeout(0 if "EXAMPLES" in os.environ else 400)
 async def test_the_requests_are_those_of_the_plain_agent(both: Both) -> None:
     drawn = {framework.name: examples_of(scripts(framework)) for framework in FRAMEWORKS}
 

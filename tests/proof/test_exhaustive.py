@@ -12,6 +12,8 @@ import pytest
 from tests.proof.exhaustive import CASES, COUNTS, Case, explore
 from tests.proof.seeded import EXHAUSTIVE, FAULTS
 
+pytestmark = pytest.mark.long
+
 ORDERS = {
     "3 tools of 2 steps": factorial(6) // 2**3,
     "3 tools of 3 steps": factorial(9) // 6**3,

@@ -13,6 +13,8 @@ import pytest
 from shared import llm
 from shared.variables import reach_loopback_directly
 
+pytestmark = pytest.mark.long
+
 VARIABLES = [name for kind in ("http", "https", "all", "no") for name in (f"{kind}_proxy", f"{kind}_proxy".upper())]
 
 

@@ -10,6 +10,8 @@ from shared.variables import number, trim
 from tour.runtime.frameworks import ROOT
 from tour.runtime.node import NODE
 
+pytestmark = pytest.mark.long
+
 MODULE = ROOT / "typescript/shared/environment.ts"
 
 GOOD = ["1", "007", "1000000000"]

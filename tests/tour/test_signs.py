@@ -12,6 +12,8 @@ from shared.claims import sample_claims
 from tests import forking
 from tests.tour.test_tour import tour
 
+pytestmark = pytest.mark.long
+
 ASCII = {"LC_ALL": "POSIX", "PYTHONIOENCODING": "ascii"}
 
 

@@ -18,6 +18,8 @@ from tour.report import Report
 from tour.runtime.frameworks import FRAMEWORKS, PATTERNS, ROOT
 from tour.runtime.processes import free_port
 
+pytestmark = pytest.mark.long
+
 
 def ours() -> set[psutil.Process]:
     """The descendants of this process, however they were started."""
