@@ -9,16 +9,13 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from tour import boot, options, own, show
+from tour import boot, options, own, report, show
 from tour import compare as compare_
 from tour import upgrade as upgrade_
-from tour.judge import run as judge_
-from tour.judge.trials import Target
 from tour.new import project
 from tour.options import ClaimFile, Model, ModelLatency, Only, Sample, StepLatency, Svg
 from tour.runtime import doctor as doctor_
 from tour.runtime.errors import TourError
-from tour.runtime.processes import free_port
 from tour.runtime.run import command_line, until_done
 
 cli = typer.Typer(
@@ -100,7 +97,7 @@ def compare(
         _picture(svg, "uv run tour compare --patterns", job)
     else:
         console.quiet = json_ == "-"
-        files = compare_.Files(json_, html)
+        files = report.Files(json_, html)
         job = compare_.side_by_side(
             chosen, sent, model_latency, step_latency, console, faults, repeat, files, details=True
         )
@@ -154,13 +151,14 @@ def judge(
     ] = None,
 ) -> None:
     """Try to break a durable agent of yours from outside. Exits with 1 when a promise is broken."""
+    from tour.judge import run as judge_  # only this command serves a world, for which uvicorn is imported
 
     console.quiet = json_ == "-"
     sent = Path(body).read_bytes() if body else options.as_json(options.claim("broken-leg", "")).encode()
     if bool(command) == bool(url):
         raise TourError("Give the command that starts your service, or its address.", "tour judge -- python agent.py")
-    target = Target(command or [], url or f"http://127.0.0.1:{port or free_port()}", request, sent)
-    until_done(judge_.run(target, judge_.Output(json_, html), console))
+    files = report.Files(json_, html)
+    until_done(judge_.run(command or [], url, port, request, sent, files, console))
 
 
 @cli.command()

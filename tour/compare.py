@@ -4,8 +4,6 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 
 import typer
 from rich.console import Console
@@ -16,7 +14,7 @@ from lab.ledger import Fault, Kind
 from shared.claims import InsuranceClaim
 from tour import report, show
 from tour.boot import booted, say
-from tour.report import Report, Run
+from tour.report import NO_FILES, Files, Run
 from tour.runtime import approvals, journal
 from tour.runtime.errors import TourError
 from tour.runtime.frameworks import FAN_OUT, PATTERNS, Framework, Pattern
@@ -86,14 +84,6 @@ def _number(option: str, given: str, number: str) -> float:
     raise TourError(f"{option} {given}: {number!r} is not a number that it takes.", "Such as fraud=2, or 1.5s.")
 
 
-@dataclass(frozen=True)
-class Files:
-    """The files to which a comparison is written, if named; `json` may be `-` for standard output."""
-
-    json: str = ""
-    html: Path | None = None
-
-
 async def side_by_side(
     frameworks: Sequence[Framework],
     claim: InsuranceClaim,
@@ -102,7 +92,7 @@ async def side_by_side(
     console: Console,
     faults: Sequence[Fault] = (),
     repeat: int = 1,
-    files: Files = Files(),
+    files: Files = NO_FILES,
     *,
     details: bool = False,
 ) -> None:
@@ -132,20 +122,11 @@ async def side_by_side(
         console.print("The journals are kept: these pages open in the Restate UI while `uv run tour up` runs.")
     elif running.restate.process:
         console.print("This run had a Restate of its own on free ports: its journals, and so its pages, are gone.")
-    _write(made, files, console)
+    files.write(made.model_dump_json(indent=2, ensure_ascii=True) + "\n", lambda: report.html(made))
+    if files.html:
+        console.print(f"Report: {files.html}", soft_wrap=True, highlight=False)
     if not faults and any(run.verdict == "error" for framework in made.frameworks for run in framework.runs):
         raise typer.Exit(1)
-
-
-def _write(made: Report, files: Files, console: Console) -> None:
-    figures = made.model_dump_json(indent=2, ensure_ascii=True) + "\n"
-    if files.json == "-":
-        print(figures, end="")
-    elif files.json:
-        Path(files.json).write_text(figures)
-    if files.html:
-        files.html.write_text(report.html(made), encoding="utf-8")
-        console.print(f"Report: {files.html}", soft_wrap=True, highlight=False)
 
 
 async def every_way(

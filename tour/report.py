@@ -8,7 +8,8 @@ import json
 import math
 import os
 import platform
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Literal
@@ -42,6 +43,26 @@ TEMPLATES = jinja2.Environment(
 """The HTML of the report, and of the parts that the live page shares with it."""
 
 VERDICTS = ("Approved", "Rejected", "Needs review", "error")
+
+
+@dataclass(frozen=True)
+class Files:
+    """The files to which a result is written, if named; `json` may be `-` for standard output."""
+
+    json: str = ""
+    html: Path | None = None
+
+    def write(self, figures: str, page: Callable[[], str]) -> None:
+        """Write the JSON, which ends with a line end, and the page."""
+        if self.json == "-":
+            print(figures, end="")
+        elif self.json:
+            Path(self.json).write_text(figures)
+        if self.html:
+            self.html.write_text(page(), encoding="utf-8")
+
+
+NO_FILES = Files()
 
 
 class Step(BaseModel):

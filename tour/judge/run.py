@@ -1,12 +1,10 @@
 """`tour judge`: the trials in their order, and the verdict for a person, a program or a browser."""
 
-import asyncio
 import shlex
 import sys
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import typer
@@ -16,7 +14,7 @@ from rich.text import Text
 from tour.judge.trials import Court, Target, Trial, court
 from tour.judge.verdict import Verdict, judge
 from tour.judge.world import Plan
-from tour.report import TEMPLATES
+from tour.report import TEMPLATES, Files
 from tour.runtime import processes
 from tour.runtime.processes import free_port
 
@@ -29,16 +27,14 @@ BRIEFLY, LONG = 0.2, 1.0
 NOTHING = Plan()
 
 
-@dataclass(frozen=True)
-class Output:
-    """The files for the verdict; `json` may be `-` for standard output."""
+async def run(
+    command: Sequence[str], url: str, port: int, path: str, body: bytes, files: Files, console: Console
+) -> None:
+    """Judge the service that the command starts on this port (0: a free one), or that listens at `url`.
 
-    json: str = ""
-    html: Path | None = None
-
-
-async def run(target: Target, output: Output, console: Console) -> None:
-    """Judge. Raises: TourError; typer.Exit with code 1 when a promise is broken."""
+    Raises: TourError; typer.Exit with code 1 when a promise is broken.
+    """
+    target = Target(command, url or f"http://127.0.0.1:{port or free_port()}", path, body)
     with tempfile.TemporaryDirectory(prefix="tour-judge-") as name:
         folder = Path(name)
         async with _model(folder) as upstream, court(target, upstream, folder) as held:
@@ -46,13 +42,8 @@ async def run(target: Target, output: Output, console: Console) -> None:
             console.print(f"Judging {target.path}: {what}", soft_wrap=True, highlight=False)
             verdict = await _judged(held, console)
     show(verdict, console)
-    if output.json == "-":
-        print(verdict.model_dump_json(indent=2))
-    elif output.json:
-        await asyncio.to_thread(Path(output.json).write_text, verdict.model_dump_json(indent=2) + "\n")
-    if output.html:
-        page = TEMPLATES.get_template("judge.html").render(verdict=verdict)
-        await asyncio.to_thread(output.html.write_text, page, encoding="utf-8")
+    page = TEMPLATES.get_template("judge.html")
+    files.write(verdict.model_dump_json(indent=2) + "\n", lambda: page.render(verdict=verdict))
     if verdict.broken:
         raise typer.Exit(1)
 

@@ -37,6 +37,7 @@ class Trial:
     """One invocation: what was done to it, how it ended, and what it did meanwhile. Times are in s, sizes in bytes."""
 
     title: str
+    plan: Plan
     answer: str = ""
     """The answer, or `500: …`; empty when it did not end."""
     seconds: float = 0.0
@@ -99,7 +100,7 @@ class Court:
     async def run(self, title: str, plan: Plan, *, kill_at: int | None = None) -> Trial:
         """One trial. `kill_at`: the process is killed as soon as the journal has so many entries."""
         self.world.begin(plan)
-        trial, began, cpu = Trial(title), time.monotonic(), self._cpu()
+        trial, began, cpu = Trial(title, plan), time.monotonic(), self._cpu()
         path = self.target.path.replace("{key}", f"judge-{uuid4().hex}")
         sent = await self.ingress.post(f"/restate/send/{path}", content=self.target.body, headers=JSON)
         if not sent.is_success:

@@ -8,8 +8,6 @@ from pydantic import BaseModel
 from tour.judge.trials import Trial, shown
 from tour.judge.world import Call
 
-MISMATCH = ("570", "mismatch")
-
 
 class Promise(BaseModel):
     """One promise. `holds` is None when it cannot be seen from outside; `seen` says how, `broken` has the evidence."""
@@ -56,7 +54,7 @@ def judge(target: str, first: Sequence[Trial], trials: Sequence[Trial], refusals
     usual, again = first
     everything = [*first, *trials]
     crashes = [trial for trial in trials if trial.kills]
-    failed = [trial for trial in trials if trial.title.startswith("a failure")]
+    failed = [trial for trial in trials if trial.plan.fail is not None]
     stable = usual.answer == again.answer
     asked = {call.digest for call in usual.calls}
     same_requests = asked == {call.digest for call in again.calls}
@@ -155,7 +153,7 @@ def _why(trial: Trial) -> str:
 def _mismatch(trial: Trial) -> str:
     """The first journal mismatch of a trial, with the step that it names."""
     for failure in trial.failures:
-        if failure.code == int(MISMATCH[0]) or MISMATCH[1] in failure.message.lower():
+        if failure.code == 570 or "mismatch" in failure.message.lower():
             named = " ".join(line.strip() for line in failure.message.splitlines() if "!=" in line)
             step = f"at {failure.step}: " if failure.step else ""
             return f"{trial.title}: 570, {step}{named or shown(failure.message)}"
