@@ -4,6 +4,7 @@ A change names a place by a number. All values of the answer are counted in thei
 (the arguments of a tool call), and the number is taken modulo their count. So any number fits any answer.
 """
 
+import copy
 import json
 from collections.abc import Iterator
 from contextlib import suppress
@@ -24,11 +25,11 @@ def changed(answer: Any, changes: list[Change]) -> bytes:
         holder, key = places[where % len(places)]
         match how:
             case "set":
-                holder[key] = value
+                holder[key] = copy.deepcopy(value)  # the same value may be set again, in itself
             case "nest":
                 holder[key] = NESTED.format(value, json.dumps(_plain(holder[key])))
             case "twice" if isinstance(holder, list):
-                holder.insert(key, holder[key])
+                holder.insert(key, copy.deepcopy(holder[key]))
             case "drop" if holder is not whole:
                 del holder[key]
     return _dumped(_plain(whole[0])).encode()

@@ -10,6 +10,7 @@ import pytest
 from google.genai import errors, types
 
 from offline_model import server
+from offline_model.changes import changed
 from offline_model.conversation import ToolCall, Turn
 from offline_model.faults import Cut, Delay, Hang, Say, Status, Truncated
 from offline_model.server import serve_in_thread
@@ -146,3 +147,8 @@ async def test_empty_and_huge_answers(wire: Wire) -> None:
     assert not (await faulty(wire, say()).say(PROMPT)).text
     huge = "ü" * 10_000_000
     assert (await faulty(wire, say(text=huge)).say(PROMPT)).text == huge
+
+
+def test_a_value_can_be_set_in_itself() -> None:
+    value = [0]
+    assert changed({"a": 1}, [("set", 1, value), ("set", 2, value)]) == b'{"a": [[0]]}'
