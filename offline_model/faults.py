@@ -30,12 +30,19 @@ class Hang:
 
 @dataclass(frozen=True)
 class Cut:
-    """Sends the headers and half of the body, then closes the TCP connection."""
+    """Sends the headers and half of the body, or of the stream's events, then closes the TCP connection."""
 
 
 @dataclass(frozen=True)
 class Truncated:
-    """Sends a complete HTTP response that holds half of the JSON."""
+    """Sends a complete HTTP response that holds half of the JSON, or of the stream's events."""
+
+
+@dataclass(frozen=True)
+class Stall:
+    """Sends half of the body, or of the stream's events, nothing for `seconds`, then the rest."""
+
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -64,12 +71,12 @@ class Raw:
 
 @dataclass(frozen=True)
 class Changed:
-    """Answers, with these changes."""
+    """Answers, with these changes, which count the values of a stream through all of its chunks."""
 
     changes: list[Change]
 
 
-Fault: TypeAlias = Status | Hang | Cut | Truncated | Say | Delay | Raw | Changed
+Fault: TypeAlias = Status | Hang | Cut | Truncated | Stall | Say | Delay | Raw | Changed
 
 
 class Director(Protocol):

@@ -1,7 +1,8 @@
 """The offline model over real HTTP: OpenAI Responses, OpenAI Chat and Gemini, with no key and no network.
 
 The model is stateless and deterministic: `decide` computes a turn from the conversation it is sent, and from nothing
-else. A `Director` may put a fault or a scripted turn in the place of an answer. It does not stream.
+else. A `Director` may put a fault or a scripted turn in the place of an answer. It streams where it is asked to, as the
+providers do.
 """
 
 import asyncio
@@ -11,6 +12,7 @@ import socket
 import threading
 from collections.abc import Iterable
 from contextlib import suppress
+from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -20,35 +22,41 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
 
-from offline_model.changes import changed
+from offline_model.changes import changed_list, dumped
 from offline_model.conversation import BadRequest, Conversation
 from offline_model.decide import decide
-from offline_model.faults import Changed, Cut, Delay, Director, Fault, Hang, Raw, Say, Status, Truncated
+from offline_model.faults import Changed, Cut, Delay, Director, Fault, Hang, Raw, Say, Stall, Status, Truncated
 from offline_model.sockets import listen
 from offline_model.wires.chat import CHAT
 from offline_model.wires.gemini import GEMINI
 from offline_model.wires.responses import RESPONSES
 from offline_model.wires.wire import Wire
+from offline_model.writes import Writes, event, wanted
 
 if TYPE_CHECKING:
     import uvicorn
 
 
 def create_app(*, latency: float = 0.0, director: Director | None = None) -> Starlette:
-    """The model as an ASGI app; each answer takes `latency` seconds."""
+    """The model as an ASGI app; each answer takes `latency` seconds.
+
+    A streamed answer begins after half of them, and its chunks are spread over the other half.
+    """
 
     def route(path: str, wire: Wire) -> Route:
         async def endpoint(request: Request) -> Response:
             try:
-                conversation = wire.parse(request.path_params, _json_object(await request.body()))
+                body = _json_object(await request.body())
+                streams = wire.streams(request, body)
+                conversation = wire.parse(request.path_params, body)
             except BadRequest as error:
                 return wire.failure(error.status, str(error))
             fault = None
             if director:
                 fault = await run_in_threadpool(director.direct, conversation, conversation.turn)
-            return await _answer(request, wire, conversation, Delay(latency, fault))
+            asked = _Asked(request, wire, conversation, body, streams)
+            return await _answer(asked, Delay(latency / 2 if streams else latency, fault), latency / 2)
 
         return Route(path, endpoint, methods=["POST"])
 
@@ -115,55 +123,55 @@ def _json_object(body: bytes) -> dict[str, Any]:
     return value
 
 
-async def _answer(request: Request, wire: Wire, conversation: Conversation, fault: Fault | None) -> Response:
+@dataclass(frozen=True)
+class _Asked:
+    request: Request
+    wire: Wire
+    conversation: Conversation
+    body: dict[str, Any]
+    streams: bool
+
+
+async def _answer(asked: _Asked, fault: Fault | None, spread: float) -> Response:
+    wire = asked.wire
     match fault:
         case Delay(seconds) | Hang(seconds):
-            if not await _pause(request, seconds):
+            if seconds > 0 and not await _pause(asked.request, seconds):
                 return wire.failure(503, "the offline model stops")
-            then = fault.then if isinstance(fault, Delay) else None
-            return await _answer(request, wire, conversation, then)
+            return await _answer(asked, fault.then if isinstance(fault, Delay) else None, spread)
         case Status(code, retry_after, message):
             headers = None if retry_after is None else {"Retry-After": f"{retry_after:g}"}
             return wire.failure(code, message, headers)
         case Raw(code, others, body):
             return Response(body.encode("utf-8", "surrogatepass"), code, others)
-    reply = wire.reply(conversation, fault.turn if isinstance(fault, Say) else decide(conversation))
+    reply = wire.reply(asked.conversation, fault.turn if isinstance(fault, Say) else decide(asked.conversation))
     content = reply.model_dump(mode="json", by_alias=True, exclude_none=True)
+    chunks = wire.chunks(content, asked.body) if asked.streams else [content]
     if isinstance(fault, Changed):
-        return Response(changed(content, fault.changes), media_type="application/json")
-    response = Response(json.dumps(content), media_type="application/json")  # escaped: half an emoji can be sent
-    half = bytes(response.body[: len(response.body) // 2])
+        chunks = changed_list(chunks, fault.changes)
+    if asked.streams:
+        pieces = [piece for piece in (wire.opening, *map(event, chunks), wire.closing) if piece]
+        media_type = "text/event-stream"
+    else:
+        whole = dumped(chunks[0]).encode()
+        if not isinstance(fault, Cut | Truncated | Stall):
+            return Response(whole, media_type="application/json")
+        pieces = [whole[: len(whole) // 2], whole[len(whole) // 2 :]]
+        spread, media_type = 0, "application/json"
+    writes = [(spread * at / max(len(pieces) - 1, 1), piece) for at, piece in enumerate(pieces)]
+    half = len(writes) // 2
     match fault:
-        case Truncated():
-            return Response(half, media_type="application/json")
-        case Cut():
-            return _Half(half, headers=dict(response.headers))
-    return response
+        case Cut() | Truncated():
+            writes = writes[:half]
+        case Stall(seconds):
+            writes[half:] = [(at + seconds, piece) for at, piece in writes[half:]]
+    return Writes(asked.request, writes, media_type, whole=not isinstance(fault, Cut))
 
 
 async def _pause(request: Request, seconds: float) -> bool:
     """Wait; False, at once, when the client hangs up or the server stops."""
-    if seconds <= 0:
-        return True
-
-    async def hung_up() -> None:
-        while (await request.receive())["type"] != "http.disconnect":
-            pass
-
-    ends = {asyncio.create_task(hung_up()), asyncio.create_task(request.app.state.stopping.wait())}
-    done, waiting = await asyncio.wait(ends, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-    for task in waiting:
-        task.cancel()
-    await asyncio.gather(*waiting, return_exceptions=True)
-    return not done
-
-
-class _Half(Response):
-    """Announces more than it sends: uvicorn then closes the connection."""
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        await send({"type": "http.response.body", "body": self.body, "more_body": True})
+    async with wanted(request) as wait:
+        return await wait(seconds)
 
 
 def _no_cuts(record: logging.LogRecord) -> bool:
