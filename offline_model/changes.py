@@ -19,7 +19,7 @@ NESTED = "\x00nested {} {}\x00"
 
 def changed(answer: Any, changes: list[Change]) -> bytes:
     """The answer as JSON, changed; the answer itself stays as it is."""
-    return dumped(changed_list([answer], changes)[0]).encode()
+    return dumped(changed_list([answer], changes)[0])
 
 
 def changed_list(answers: list[Any], changes: list[Change]) -> list[Any]:
@@ -40,8 +40,13 @@ def changed_list(answers: list[Any], changes: list[Change]) -> list[Any]:
     return [_plain(answer) for answer in whole]
 
 
-def dumped(value: Any) -> str:
-    text = json.dumps(value)  # half of a surrogate pair becomes an escape, as it is on the wire
+def dumped(value: Any, *, escaped: bool = True) -> bytes:
+    """The JSON of an answer, changed or not; as escapes, half of a surrogate pair can be sent."""
+    return _dumped(value, escaped).encode("utf-8", "surrogatepass")
+
+
+def _dumped(value: Any, escaped: bool = True) -> str:
+    text = json.dumps(value, ensure_ascii=escaped)
     while (start := text.find('"\\u0000nested ')) >= 0:
         end = text.index('\\u0000"', start + 1)
         depth, _, inner = json.loads(text[start : end + 7])[8:-1].partition(" ")
@@ -68,5 +73,5 @@ def _plain(value: Any) -> Any:
         return [_plain(each) for each in value]
     if isinstance(value, dict):
         plain = {key: _plain(each) for key, each in value.items()}
-        return dumped(plain) if isinstance(value, _Text) else plain
+        return _dumped(plain) if isinstance(value, _Text) else plain
     return value

@@ -12,7 +12,6 @@ import socket
 import threading
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -23,16 +22,14 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from offline_model.changes import changed_list, dumped
-from offline_model.conversation import BadRequest, Conversation
-from offline_model.decide import decide
-from offline_model.faults import Changed, Cut, Delay, Director, Fault, Hang, Raw, Say, Stall, Status, Truncated
+from offline_model.answers import Asked, answer
+from offline_model.conversation import BadRequest
+from offline_model.faults import Director
 from offline_model.sockets import listen
 from offline_model.wires.chat import CHAT
 from offline_model.wires.gemini import GEMINI
 from offline_model.wires.responses import RESPONSES
 from offline_model.wires.wire import Wire
-from offline_model.writes import Writes, event, wanted
 
 if TYPE_CHECKING:
     import uvicorn
@@ -55,8 +52,7 @@ def create_app(*, latency: float = 0.0, director: Director | None = None) -> Sta
             fault = None
             if director:
                 fault = await run_in_threadpool(director.direct, conversation, conversation.turn)
-            asked = _Asked(request, wire, conversation, body, streams)
-            return await _answer(asked, Delay(latency / 2 if streams else latency, fault), latency / 2)
+            return await answer(Asked(request, wire, conversation, body, streams), fault, latency)
 
         return Route(path, endpoint, methods=["POST"])
 
@@ -121,57 +117,6 @@ def _json_object(body: bytes) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise BadRequest("the body must be a JSON object")
     return value
-
-
-@dataclass(frozen=True)
-class _Asked:
-    request: Request
-    wire: Wire
-    conversation: Conversation
-    body: dict[str, Any]
-    streams: bool
-
-
-async def _answer(asked: _Asked, fault: Fault | None, spread: float) -> Response:
-    wire = asked.wire
-    match fault:
-        case Delay(seconds) | Hang(seconds):
-            if seconds > 0 and not await _pause(asked.request, seconds):
-                return wire.failure(503, "the offline model stops")
-            return await _answer(asked, fault.then if isinstance(fault, Delay) else None, spread)
-        case Status(code, retry_after, message):
-            headers = None if retry_after is None else {"Retry-After": f"{retry_after:g}"}
-            return wire.failure(code, message, headers)
-        case Raw(code, others, body):
-            return Response(body.encode("utf-8", "surrogatepass"), code, others)
-    reply = wire.reply(asked.conversation, fault.turn if isinstance(fault, Say) else decide(asked.conversation))
-    content = reply.model_dump(mode="json", by_alias=True, exclude_none=True)
-    chunks = wire.chunks(content, asked.body) if asked.streams else [content]
-    if isinstance(fault, Changed):
-        chunks = changed_list(chunks, fault.changes)
-    if asked.streams:
-        pieces = [piece for piece in (wire.opening, *map(event, chunks), wire.closing) if piece]
-        media_type = "text/event-stream"
-    else:
-        whole = dumped(chunks[0]).encode()
-        if not isinstance(fault, Cut | Truncated | Stall):
-            return Response(whole, media_type="application/json")
-        pieces = [whole[: len(whole) // 2], whole[len(whole) // 2 :]]
-        spread, media_type = 0, "application/json"
-    writes = [(spread * at / max(len(pieces) - 1, 1), piece) for at, piece in enumerate(pieces)]
-    half = len(writes) // 2
-    match fault:
-        case Cut() | Truncated():
-            writes = writes[:half]
-        case Stall(seconds):
-            writes[half:] = [(at + seconds, piece) for at, piece in writes[half:]]
-    return Writes(asked.request, writes, media_type, whole=not isinstance(fault, Cut))
-
-
-async def _pause(request: Request, seconds: float) -> bool:
-    """Wait; False, at once, when the client hangs up or the server stops."""
-    async with wanted(request) as wait:
-        return await wait(seconds)
 
 
 def _no_cuts(record: logging.LogRecord) -> bool:

@@ -1,6 +1,7 @@
 """An answer in several writes, each at its time, for as long as somebody wants it."""
 
 import asyncio
+import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -16,11 +17,16 @@ Write: TypeAlias = tuple[float, bytes]
 """When, in seconds after the answer's start, and what."""
 
 
-def event(data: Any) -> bytes:
+def event(data: Any, *, escaped: bool = True) -> bytes:
     """A server-sent event; data with a `type` is of this event, as on OpenAI's Responses wire."""
     kind = data.get("type") if isinstance(data, dict) else None
-    name = f"event: {kind}\n" if isinstance(kind, str) else ""
-    return f"{name}data: {dumped(data)}\n\n".encode()
+    name = f"event: {kind}\n".encode() if isinstance(kind, str) else b""
+    return name + b"data: " + dumped(data, escaped=escaped) + b"\n\n"
+
+
+def in_character(data: bytes) -> list[bytes]:
+    """The data in two parts, with the border inside its first character beyond ASCII, if it has one."""
+    return re.split(rb"(?<=[\xc2-\xf4])(?=[\x80-\xbf])", data, maxsplit=1)
 
 
 class Writes(StreamingResponse):

@@ -151,6 +151,20 @@ def pieces_of(text: str) -> list[str]:
     return _PIECE.findall(text)
 
 
+def in_surrogates(turn: Turn) -> Turn:
+    """The same turn, with each emoji as the two surrogates that its JSON escape has."""
+
+    def pair(character: re.Match[str]) -> str:
+        code = ord(character[0]) - 0x10000
+        return chr(0xD800 + (code >> 10)) + chr(0xDC00 + (code & 0x3FF))
+
+    def split(text: str | None) -> str | None:
+        return text and re.sub("[\U00010000-\U0010ffff]", pair, text)
+
+    calls = tuple(replace(call, arguments=split(call.arguments) or "") for call in turn.calls)
+    return Turn(split(turn.text), calls, split(turn.refusal))
+
+
 def list_of(value: Any, where: str) -> list[Any]:
     if not isinstance(value, list):
         raise BadRequest(f"{where}: must be a list")

@@ -6,8 +6,8 @@ from typing import Any
 
 import openai
 from google.genai import types
-from openai.types.chat import ChatCompletion
-from openai.types.responses import Response
+from openai.types.chat import ChatCompletion, ChatCompletionChunk
+from openai.types.responses import Response, ResponseStreamEvent
 
 from tests.offline_model.clients import Chat, Client, Gemini, Responses, Wire, gemini_client, openai_client
 
@@ -110,3 +110,29 @@ class StreamedGemini(Streamed, Gemini):
 
 
 STREAMED: dict[Wire, type[Streamed]] = {Responses: StreamedResponses, Chat: StreamedChat, Gemini: StreamedGemini}
+
+QUESTION: dict[Wire, Any] = {
+    Responses: [{"role": "user", "content": "Hello"}],
+    Chat: [{"role": "user", "content": "Hello"}],
+    Gemini: ["Hello"],
+}
+
+STREAMS: dict[Wire, tuple[str, dict[str, Any], Any]] = {
+    Responses: (Responses.path, {"model": "m", "input": "Hello", "stream": True}, ResponseStreamEvent),
+    Chat: (
+        Chat.path,
+        {
+            "model": "m",
+            "messages": QUESTION[Chat],
+            "stream": True,
+            "stream_options": {"include_usage": True},
+        },
+        ChatCompletionChunk,
+    ),
+    Gemini: (
+        Gemini.path.replace(":generateContent", ":streamGenerateContent?alt=sse"),
+        {"contents": [{"role": "user", "parts": [{"text": "Hello"}]}]},
+        types.GenerateContentResponse,
+    ),
+}
+"""Path, body, and the type of a chunk."""

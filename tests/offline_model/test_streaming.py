@@ -9,8 +9,8 @@ import pytest
 from google.genai import types
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from openai.types.chat import ChatCompletion, ChatCompletionChunk
-from openai.types.responses import Response, ResponseStreamEvent
+from openai.types.chat import ChatCompletion
+from openai.types.responses import Response
 from pydantic import TypeAdapter
 
 from offline_model.conversation import ToolCall, Turn
@@ -18,7 +18,7 @@ from offline_model.faults import Say
 from offline_model.server import serve_in_thread
 from offline_model.wires.wire import pieces_of
 from tests.offline_model.clients import CHECKS, METRICS, PROMPT, Chat, Gemini, Responses, Script, Wire
-from tests.offline_model.streamed import STREAMED
+from tests.offline_model.streamed import QUESTION, STREAMED, STREAMS
 
 texts = st.text(max_size=60) | st.lists(st.sampled_from(["Approved:", " ", "\n", "🎉", "é", "x" * 40])).map("".join)
 objects = st.dictionaries(texts, texts | st.integers() | st.lists(texts, max_size=2), max_size=3)
@@ -54,13 +54,6 @@ def told(reply: Any) -> tuple[Any, ...]:
     raise AssertionError(reply)
 
 
-QUESTION: dict[Wire, Any] = {
-    Responses: [{"role": "user", "content": "Hello"}],
-    Chat: [{"role": "user", "content": "Hello"}],
-    Gemini: ["Hello"],
-}
-
-
 @pytest.fixture(scope="module")
 def script() -> Script:
     return Script(None)
@@ -93,27 +86,6 @@ async def test_a_claim_is_decided_the_same(wire: Wire, url: str) -> None:
     said = await streaming.say(PROMPT, METRICS, results=lambda _: CHECKS)
     assert said.text == f"Approved: {'; '.join(CHECKS)}."
     assert "".join(streaming.pieces).endswith(said.text)
-
-
-STREAMS: dict[Wire, tuple[str, dict[str, Any], Any]] = {
-    Responses: (Responses.path, {"model": "m", "input": "Hello", "stream": True}, ResponseStreamEvent),
-    Chat: (
-        Chat.path,
-        {
-            "model": "m",
-            "messages": QUESTION[Chat],
-            "stream": True,
-            "stream_options": {"include_usage": True},
-        },
-        ChatCompletionChunk,
-    ),
-    Gemini: (
-        Gemini.path.replace(":generateContent", ":streamGenerateContent?alt=sse"),
-        {"contents": [{"role": "user", "parts": [{"text": "Hello"}]}]},
-        types.GenerateContentResponse,
-    ),
-}
-"""Path, body, and the type of a chunk."""
 
 
 async def test_the_events_as_they_are_on_the_wire(wire: Wire, script: Script, scripted: str) -> None:
