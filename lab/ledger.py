@@ -25,6 +25,10 @@ Kind = Literal[
     "hang",
     "cut",
     "truncate",
+    "stall",
+    "error-event",
+    "split-bytes",
+    "split-escapes",
     "say",
     "raw",
     "change",
@@ -39,9 +43,10 @@ class Fault:
     A step obeys `delay` (`value` seconds, every time), `fail` (a retryable error), `terminal` (an error with HTTP
     status `value`), `crash-before` and `crash-after` (the process kills itself with SIGKILL before or after the work),
     and `freeze` (before the work, the process stops turning its event loop, for good). The step `model` is the offline
-    model; it obeys `delay`, `status` (HTTP status `value`), `hang` (`value` seconds), `cut`, `truncate`, `say`, `raw`
-    and `change`. `detail` is JSON: the turn to say; an object of `status`, `headers` and `body`; a list of changes to
-    the answer (`offline_model/changes.py`).
+    model; it obeys `delay`, `status` (HTTP status `value`), `hang` (`value` seconds), `cut`, `truncate`, `stall`
+    (`value` seconds), `error-event` (`value`, or 500, is its status), `split-bytes`, `split-escapes`, `say`, `raw` and
+    `change`. `detail` is JSON: the turn to say, also when it is split; an object of `status`, `headers` and `body`; a
+    list of changes to the answer (`offline_model/changes.py`).
     """
 
     step: str

@@ -4,6 +4,7 @@ uv run python -m offline_model --port 8090 --latency 0.3
 
     OPENAI_BASE_URL=http://127.0.0.1:8090/v1          POST /v1/responses, /v1/chat/completions
     GOOGLE_GEMINI_BASE_URL=http://127.0.0.1:8090      POST /v1beta/models/{model}:generateContent
+                                                      and :streamGenerateContent?alt=sse
 
 One more path segment in front names who asks (`http://127.0.0.1:8090/langchain_agent/v1`).
 """

@@ -1,7 +1,8 @@
 """An answer with changes, such as gateways, proxies and filters make.
 
 A change names a place by a number. All values of the answer are counted in their order, with those inside JSON texts
-(the arguments of a tool call), and the number is taken modulo their count. So any number fits any answer.
+(the arguments of a tool call), and the number is taken modulo their count. So any number fits any answer. A stream is
+the list of its chunks: a change may drop one, say it twice, or set it.
 """
 
 import copy
@@ -19,7 +20,12 @@ NESTED = "\x00nested {} {}\x00"
 
 def changed(answer: Any, changes: list[Change]) -> bytes:
     """The answer as JSON, changed; the answer itself stays as it is."""
-    whole = [json.loads(json.dumps(answer))]
+    return dumped(changed_list([answer], changes)[0])
+
+
+def changed_list(answers: list[Any], changes: list[Change]) -> list[Any]:
+    """The answers, changed, of which at least one stays; `dumped` makes JSON of each."""
+    whole = json.loads(json.dumps(answers))
     for how, where, value in changes:
         places = list(_places(whole))
         holder, key = places[where % len(places)]
@@ -30,9 +36,23 @@ def changed(answer: Any, changes: list[Change]) -> bytes:
                 holder[key] = NESTED.format(value, json.dumps(_plain(holder[key])))
             case "twice" if isinstance(holder, list):
                 holder.insert(key, copy.deepcopy(holder[key]))
-            case "drop" if holder is not whole:
+            case "drop" if holder is not whole or len(whole) > 1:
                 del holder[key]
-    return _dumped(_plain(whole[0])).encode()
+    return [_plain(answer) for answer in whole]
+
+
+def dumped(value: Any, *, escaped: bool = True) -> bytes:
+    """The JSON of an answer, changed or not; as escapes, half of a surrogate pair can be sent."""
+    return _dumped(value, escaped).encode("utf-8", "surrogatepass")
+
+
+def _dumped(value: Any, escaped: bool = True) -> str:
+    text = json.dumps(value, ensure_ascii=escaped)
+    while (start := text.find('"\\u0000nested ')) >= 0:
+        end = text.index('\\u0000"', start + 1)
+        depth, _, inner = json.loads(text[start : end + 7])[8:-1].partition(" ")
+        text = text[:start] + "[" * int(depth) + inner + "]" * int(depth) + text[end + 7 :]
+    return text
 
 
 class _Text(dict[str, Any]):
@@ -56,12 +76,3 @@ def _plain(value: Any) -> Any:
         plain = {key: _plain(each) for key, each in value.items()}
         return _dumped(plain) if isinstance(value, _Text) else plain
     return value
-
-
-def _dumped(value: Any) -> str:
-    text = json.dumps(value)  # half of a surrogate pair becomes an escape, as it is on the wire
-    while (start := text.find('"\\u0000nested ')) >= 0:
-        end = text.index('\\u0000"', start + 1)
-        depth, _, inner = json.loads(text[start : end + 7])[8:-1].partition(" ")
-        text = text[:start] + "[" * int(depth) + inner + "]" * int(depth) + text[end + 7 :]
-    return text

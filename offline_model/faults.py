@@ -4,10 +4,10 @@ import hashlib
 import json
 import re
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from lab.ledger import Fault as Planned
-from lab.ledger import Lab
+from lab.ledger import Kind, Lab
 from offline_model.changes import Change
 from offline_model.conversation import Conversation, ToolCall, Turn
 
@@ -30,12 +30,45 @@ class Hang:
 
 @dataclass(frozen=True)
 class Cut:
-    """Sends the headers and half of the body, then closes the TCP connection."""
+    """Sends the headers and half of the body, or of the stream's events, then closes the TCP connection."""
 
 
 @dataclass(frozen=True)
 class Truncated:
-    """Sends a complete HTTP response that holds half of the JSON."""
+    """Sends a complete HTTP response that holds half of the JSON, or of the stream's events."""
+
+
+@dataclass(frozen=True)
+class Stall:
+    """Sends half of the body, or of the stream's events, nothing for `seconds`, then the rest."""
+
+    seconds: float
+
+
+@dataclass(frozen=True)
+class ErrorEvent:
+    """Sends half of the stream's events, then an error event of the wire, as the last. Without streaming, a Status."""
+
+    code: int = 500
+    message: str = "a planned fault of the offline model"
+
+
+@dataclass(frozen=True)
+class SplitBytes:
+    """Answers, or says `turn`, in UTF-8; in each event, the first character beyond ASCII comes in two writes."""
+
+    turn: Turn | None = None
+
+
+@dataclass(frozen=True)
+class SplitEscapes:
+    """Answers, or says `turn`; in a stream, each emoji comes in two chunks, half of its surrogate pair in each."""
+
+    turn: Turn | None = None
+
+
+MOMENT = 0.01
+"""Seconds between the writes of a character: time for a client to read the first."""
 
 
 @dataclass(frozen=True)
@@ -64,12 +97,14 @@ class Raw:
 
 @dataclass(frozen=True)
 class Changed:
-    """Answers, with these changes."""
+    """Answers, with these changes, which count the values of a stream through all of its chunks."""
 
     changes: list[Change]
 
 
-Fault: TypeAlias = Status | Hang | Cut | Truncated | Say | Delay | Raw | Changed
+Fault: TypeAlias = (
+    Status | Hang | Cut | Truncated | Stall | ErrorEvent | SplitBytes | SplitEscapes | Say | Delay | Raw | Changed
+)
 
 
 class Director(Protocol):
@@ -80,6 +115,11 @@ class Director(Protocol):
 
 
 STEP = "model"
+
+KINDS: tuple[Kind, ...] = (
+    *("delay", "status", "hang", "cut", "truncate", "stall", "error-event", "split-bytes", "split-escapes"),
+    *("say", "raw", "change"),
+)
 
 
 def digest(prompt: str) -> str:
@@ -102,9 +142,7 @@ class LabDirector:
         where = (conversation.caller, digest(conversation.prompt), STEP)
         shown = {tool.name: tool.parameters for tool in conversation.tools}
         self._lab.record(*where, "start", json.dumps({"turn": turn, "tools": shown}))
-        planned = self._lab.take(
-            *where, conversation.prompt, ["delay", "status", "hang", "cut", "truncate", "say", "raw", "change"], turn
-        )
+        planned = self._lab.take(*where, conversation.prompt, KINDS, turn)
         delay = sum(fault.value for fault in planned if fault.kind == "delay")
         then = next((_as_model_fault(fault) for fault in planned if fault.kind != "delay"), None)
         return Delay(delay, then) if delay else then
@@ -120,12 +158,23 @@ def _as_model_fault(fault: Planned) -> Fault:
             return Cut()
         case "truncate":
             return Truncated()
+        case "stall":
+            return Stall(fault.value)
+        case "error-event":
+            return ErrorEvent(int(fault.value or 500))
+        case "split-bytes":
+            return SplitBytes(_turn(json.loads(fault.detail)) if fault.detail else None)
+        case "split-escapes":
+            return SplitEscapes(_turn(json.loads(fault.detail)) if fault.detail else None)
         case "say":
-            said = json.loads(fault.detail)
-            calls = tuple(ToolCall(call["name"], call["arguments"]) for call in said.get("calls", ()))
-            return Say(Turn(text=said.get("text"), calls=calls, refusal=said.get("refusal")))
+            return Say(_turn(json.loads(fault.detail)))
         case "raw":
             return Raw(**json.loads(fault.detail))
         case "change":
             return Changed([(how, where, value) for how, where, value in json.loads(fault.detail)])
     raise ValueError(f"the model cannot {fault.kind}")
+
+
+def _turn(said: dict[str, Any]) -> Turn:
+    calls = tuple(ToolCall(call["name"], call["arguments"]) for call in said.get("calls", ()))
+    return Turn(text=said.get("text"), calls=calls, refusal=said.get("refusal"))

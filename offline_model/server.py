@@ -1,7 +1,8 @@
 """The offline model over real HTTP: OpenAI Responses, OpenAI Chat and Gemini, with no key and no network.
 
 The model is stateless and deterministic: `decide` computes a turn from the conversation it is sent, and from nothing
-else. A `Director` may put a fault or a scripted turn in the place of an answer. It does not stream.
+else. A `Director` may put a fault or a scripted turn in the place of an answer. It streams where it is asked to, as the
+providers do.
 """
 
 import asyncio
@@ -20,12 +21,10 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
 
-from offline_model.changes import changed
-from offline_model.conversation import BadRequest, Conversation
-from offline_model.decide import decide
-from offline_model.faults import Changed, Cut, Delay, Director, Fault, Hang, Raw, Say, Status, Truncated
+from offline_model.answers import Asked, answer
+from offline_model.conversation import BadRequest
+from offline_model.faults import Director
 from offline_model.sockets import listen
 from offline_model.wires.chat import CHAT
 from offline_model.wires.gemini import GEMINI
@@ -37,18 +36,23 @@ if TYPE_CHECKING:
 
 
 def create_app(*, latency: float = 0.0, director: Director | None = None) -> Starlette:
-    """The model as an ASGI app; each answer takes `latency` seconds."""
+    """The model as an ASGI app; each answer takes `latency` seconds.
+
+    A streamed answer begins after half of them, and its chunks are spread over the other half.
+    """
 
     def route(path: str, wire: Wire) -> Route:
         async def endpoint(request: Request) -> Response:
             try:
-                conversation = wire.parse(request.path_params, _json_object(await request.body()))
+                body = _json_object(await request.body())
+                streams = wire.streams(request, body)
+                conversation = wire.parse(request.path_params, body)
             except BadRequest as error:
                 return wire.failure(error.status, str(error))
             fault = None
             if director:
                 fault = await run_in_threadpool(director.direct, conversation, conversation.turn)
-            return await _answer(request, wire, conversation, Delay(latency, fault))
+            return await answer(Asked(request, wire, conversation, body, streams), fault, latency)
 
         return Route(path, endpoint, methods=["POST"])
 
@@ -113,57 +117,6 @@ def _json_object(body: bytes) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise BadRequest("the body must be a JSON object")
     return value
-
-
-async def _answer(request: Request, wire: Wire, conversation: Conversation, fault: Fault | None) -> Response:
-    match fault:
-        case Delay(seconds) | Hang(seconds):
-            if not await _pause(request, seconds):
-                return wire.failure(503, "the offline model stops")
-            then = fault.then if isinstance(fault, Delay) else None
-            return await _answer(request, wire, conversation, then)
-        case Status(code, retry_after, message):
-            headers = None if retry_after is None else {"Retry-After": f"{retry_after:g}"}
-            return wire.failure(code, message, headers)
-        case Raw(code, others, body):
-            return Response(body.encode("utf-8", "surrogatepass"), code, others)
-    reply = wire.reply(conversation, fault.turn if isinstance(fault, Say) else decide(conversation))
-    content = reply.model_dump(mode="json", by_alias=True, exclude_none=True)
-    if isinstance(fault, Changed):
-        return Response(changed(content, fault.changes), media_type="application/json")
-    response = Response(json.dumps(content), media_type="application/json")  # escaped: half an emoji can be sent
-    half = bytes(response.body[: len(response.body) // 2])
-    match fault:
-        case Truncated():
-            return Response(half, media_type="application/json")
-        case Cut():
-            return _Half(half, headers=dict(response.headers))
-    return response
-
-
-async def _pause(request: Request, seconds: float) -> bool:
-    """Wait; False, at once, when the client hangs up or the server stops."""
-    if seconds <= 0:
-        return True
-
-    async def hung_up() -> None:
-        while (await request.receive())["type"] != "http.disconnect":
-            pass
-
-    ends = {asyncio.create_task(hung_up()), asyncio.create_task(request.app.state.stopping.wait())}
-    done, waiting = await asyncio.wait(ends, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-    for task in waiting:
-        task.cancel()
-    await asyncio.gather(*waiting, return_exceptions=True)
-    return not done
-
-
-class _Half(Response):
-    """Announces more than it sends: uvicorn then closes the connection."""
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        await send({"type": "http.response.body", "body": self.body, "more_body": True})
 
 
 def _no_cuts(record: logging.LogRecord) -> bool:

@@ -11,6 +11,8 @@ from offline_model.wires.wire import (
     message_of,
     openai_conversation,
     openai_error,
+    openai_streams,
+    pieces_of,
     text_of,
     tokens_of,
 )
@@ -76,4 +78,25 @@ def _reply(conversation: Conversation, turn: Turn) -> "BaseModel":
     return ChatCompletion.model_validate(reply)
 
 
-CHAT = Wire(_parse, _reply, openai_error)
+def _chunks(reply: dict[str, Any], body: dict[str, Any]) -> list[dict[str, Any]]:
+    choice = reply["choices"][0]
+    message = choice["message"]
+    deltas: list[dict[str, Any]] = [{"role": "assistant"}]
+    for key in ("content", "refusal"):
+        if key in message:
+            deltas[0][key] = ""
+            deltas += [{key: piece} for piece in pieces_of(message[key])]
+    for at, call in enumerate(message.get("tool_calls", ())):
+        name, arguments = call["function"]["name"], call["function"]["arguments"]
+        deltas.append({"tool_calls": [{**call, "index": at, "function": {"name": name, "arguments": ""}}]})
+        deltas += [{"tool_calls": [{"index": at, "function": {"arguments": piece}}]} for piece in pieces_of(arguments)]
+    choices: list[dict[str, Any]] = [{"index": 0, "delta": delta, "finish_reason": None} for delta in deltas]
+    choices.append({"index": 0, "delta": {}, "finish_reason": choice["finish_reason"]})
+    same = {**{key: reply[key] for key in ("id", "created", "model")}, "object": "chat.completion.chunk"}
+    chunks = [{**same, "choices": [each]} for each in choices]
+    if (body.get("stream_options") or {}).get("include_usage"):
+        chunks.append({**same, "choices": [], "usage": reply["usage"]})
+    return chunks
+
+
+CHAT = Wire(_parse, _reply, openai_error, openai_streams, _chunks, closing=b"data: [DONE]\n\n")

@@ -3,6 +3,8 @@
 import json
 from typing import TYPE_CHECKING, Any
 
+from starlette.requests import Request
+
 from offline_model.conversation import AssistantText, BadRequest, Conversation, ToolCall, ToolResult, Turn, UserText
 from offline_model.schema import not_a_number
 from offline_model.wires.wire import (
@@ -12,6 +14,7 @@ from offline_model.wires.wire import (
     conversation_of,
     key_of,
     list_of,
+    pieces_of,
     tokens_of,
     tool_of,
 )
@@ -24,10 +27,9 @@ def _parse(path: dict[str, str], body: dict[str, Any]) -> Conversation:
     from google.genai import types
     from pydantic import ValidationError
 
-    if path["method"] == "streamGenerateContent":
-        raise BadRequest("streamGenerateContent: the offline model does not stream; use generateContent")
-    if path["method"] != "generateContent":
-        raise BadRequest(f"{path['method']}: the offline model knows generateContent only", 404)
+    if path["method"] not in ("generateContent", "streamGenerateContent"):
+        known = "the offline model knows generateContent and streamGenerateContent only"
+        raise BadRequest(f"{path['method']}: {known}", 404)
     try:
         contents = [types.Content.model_validate(part) for part in list_of(body.get("contents"), "contents")]
         system = types.Content.model_validate(body.get("systemInstruction") or {})
@@ -96,4 +98,24 @@ def _error(status: int, message: str) -> dict[str, Any]:
     return {"code": status, "message": message, "status": names.get(status, name)}
 
 
-GEMINI = Wire(_parse, _reply, _error)
+def _streams(request: Request, _: dict[str, Any]) -> bool:
+    if request.path_params["method"] != "streamGenerateContent":
+        return False
+    if request.query_params.get("alt") != "sse":
+        raise BadRequest("streamGenerateContent: the offline model streams server-sent events only; add ?alt=sse")
+    return True
+
+
+def _chunks(reply: dict[str, Any], _: dict[str, Any]) -> list[dict[str, Any]]:
+    candidate = reply["candidates"][0]
+    parts = candidate["content"].get("parts", [])
+    told = [[{"text": piece}] for part in parts for piece in pieces_of(part.get("text", ""))]
+    if calls := [part for part in parts if "functionCall" in part]:
+        told.append(calls)
+    same = {key: reply[key] for key in ("responseId", "modelVersion")}
+    chunks = [{**same, "candidates": [{"index": 0, "content": {"role": "model", "parts": parts}}]} for parts in told]
+    return [*chunks, {**reply, "candidates": [{**candidate, "content": {"role": "model"}}]}]
+
+
+# Google's client takes a comment for a broken chunk, and Google sends none.
+GEMINI = Wire(_parse, _reply, _error, _streams, _chunks, opening=b"")

@@ -1,5 +1,6 @@
 """OpenAI Responses."""
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from offline_model.conversation import AssistantText, BadRequest, Conversation, ToolCall, ToolResult, Turn
@@ -12,6 +13,8 @@ from offline_model.wires.wire import (
     message_of,
     openai_conversation,
     openai_error,
+    openai_streams,
+    pieces_of,
     text_of,
     tokens_of,
 )
@@ -88,4 +91,43 @@ def _reply(conversation: Conversation, turn: Turn) -> "BaseModel":
     return Response.model_validate(reply)
 
 
-RESPONSES = Wire(_parse, _reply, openai_error)
+def _chunks(reply: dict[str, Any], _: dict[str, Any]) -> list[dict[str, Any]]:
+    return [{**event, "sequence_number": at} for at, event in enumerate(_events(reply))]
+
+
+def _events(reply: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    begun = {key: value for key, value in reply.items() if key != "usage"}
+    begun |= {"status": "in_progress", "output": []}
+    yield {"type": "response.created", "response": begun}
+    yield {"type": "response.in_progress", "response": begun}
+    for at, item in enumerate(reply["output"]):
+        empty: dict[str, Any] = {"content": []} if item["type"] == "message" else {"arguments": ""}
+        added = {**item, **empty, "status": "in_progress"}
+        yield {"type": "response.output_item.added", "output_index": at, "item": added}
+        where = {"output_index": at, "item_id": item["id"]}
+        if item["type"] == "message":
+            for index, part in enumerate(item["content"]):
+                yield from _part_events(part, {**where, "content_index": index})
+        else:
+            for piece in pieces_of(item["arguments"]):
+                yield {"type": "response.function_call_arguments.delta", **where, "delta": piece}
+            yield {"type": "response.function_call_arguments.done", **where, "arguments": item["arguments"]}
+        yield {"type": "response.output_item.done", "output_index": at, "item": item}
+    yield {"type": "response.completed", "response": reply}
+
+
+def _part_events(part: dict[str, Any], where: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    kind, key = part["type"], "text" if part["type"] == "output_text" else "refusal"
+    also: dict[str, Any] = {"logprobs": []} if key == "text" else {}
+    yield {"type": "response.content_part.added", **where, "part": {**part, key: ""}}
+    for piece in pieces_of(part[key]):
+        yield {"type": f"response.{kind}.delta", **where, **also, "delta": piece}
+    yield {"type": f"response.{kind}.done", **where, **also, key: part[key]}
+    yield {"type": "response.content_part.done", **where, "part": part}
+
+
+def _error_event(error: dict[str, Any], at: int) -> dict[str, Any]:
+    return {"type": "error", "code": error["type"], "message": error["message"], "param": None, "sequence_number": at}
+
+
+RESPONSES = Wire(_parse, _reply, openai_error, openai_streams, _chunks, _error_event)

@@ -2,11 +2,13 @@
 
 import hashlib
 import json
+import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import astuple, dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from offline_model.conversation import (
@@ -37,6 +39,15 @@ class Wire:
     """Parameters of the path, JSON body -> conversation. Raises: BadRequest."""
     reply: Callable[[Conversation, Turn], "BaseModel"]
     error: Callable[[int, str], dict[str, Any]]
+    streams: Callable[[Request, dict[str, Any]], bool]
+    """Whether this request, with its JSON body, asks for a stream of events. Raises: BadRequest."""
+    chunks: Callable[[dict[str, Any], dict[str, Any]], list[dict[str, Any]]]
+    """The reply as JSON, the request's body -> the data of each event."""
+    error_event: Callable[[dict[str, Any], int], dict[str, Any]] = lambda error, at: {"error": error}
+    """An error after `at` chunks -> the data of its event."""
+    opening: bytes = b": keep-alive\n\n"
+    """What a stream starts with, before the first chunk."""
+    closing: bytes = b""
 
     def failure(self, status: int, message: str, headers: dict[str, str] | None = None) -> Response:
         return JSONResponse({"error": self.error(status, message)}, status, headers)
@@ -52,8 +63,6 @@ Said: TypeAlias = Message | System
 
 def openai_conversation(wire: str, path: dict[str, str], body: dict[str, Any], said: list[Said]) -> Conversation:
     """The part that OpenAI's two wires share. A tool that is not a function runs at OpenAI, so it is left out here."""
-    if body.get("stream"):
-        raise BadRequest("stream: the offline model does not stream; send stream=false")
     if not isinstance(body.get("model"), str):
         raise BadRequest("model: must name a model")
     tools = []
@@ -69,6 +78,10 @@ def openai_conversation(wire: str, path: dict[str, str], body: dict[str, Any], s
             case _:
                 raise BadRequest(f"tools[{at}]: needs a type")
     return conversation_of(wire, path, body["model"], said, [] if body.get("tool_choice") == "none" else tools)
+
+
+def openai_streams(_: Request, body: dict[str, Any]) -> bool:
+    return bool(body.get("stream"))
 
 
 def openai_error(status: int, message: str) -> dict[str, Any]:
@@ -125,6 +138,31 @@ def text_of(content: Any, where: str) -> str:
             case _:
                 raise BadRequest(f"{where}[{at}]: the offline model reads text only")
     return "\n".join(texts)
+
+
+_PIECE = re.compile(r"\s*[^\s\ud800-\udbff]{0,16}[\ud800-\udbff]|\s*\S{1,16}|\s+")
+
+
+def pieces_of(text: str) -> list[str]:
+    """The words, each with the space before it, long ones in parts; put together, they are the text.
+
+    An emoji that is written as two surrogates ends a piece in its middle.
+    """
+    return _PIECE.findall(text)
+
+
+def in_surrogates(turn: Turn) -> Turn:
+    """The same turn, with each emoji as the two surrogates that its JSON escape has."""
+
+    def pair(character: re.Match[str]) -> str:
+        code = ord(character[0]) - 0x10000
+        return chr(0xD800 + (code >> 10)) + chr(0xDC00 + (code & 0x3FF))
+
+    def split(text: str | None) -> str | None:
+        return text and re.sub("[\U00010000-\U0010ffff]", pair, text)
+
+    calls = tuple(replace(call, arguments=split(call.arguments) or "") for call in turn.calls)
+    return Turn(split(turn.text), calls, split(turn.refusal))
 
 
 def list_of(value: Any, where: str) -> list[Any]:

@@ -162,7 +162,7 @@ class Gemini(Client):
             (usage.prompt_token_count or 0, usage.candidates_token_count or 0, usage.total_token_count or 0),
         )
 
-    async def send(self, tools: tuple[dict[str, Any], ...]) -> types.GenerateContentResponse:
+    def config(self, tools: tuple[dict[str, Any], ...]) -> types.GenerateContentConfig:
         functions: Any = [
             {
                 "name": tool["name"],
@@ -171,14 +171,16 @@ class Gemini(Client):
             }
             for tool in tools
         ]
-        config = types.GenerateContentConfig(
+        return types.GenerateContentConfig(
             tools=[types.Tool(function_declarations=functions)] if tools else None,
             automatic_function_calling=types.AutomaticFunctionCallingConfig(disable=True),
         )
+
+    async def send(self, tools: tuple[dict[str, Any], ...]) -> types.GenerateContentResponse:
         client = gemini_client(self.url)
         try:
             return await client.aio.models.generate_content(
-                model="gemini-2.5-flash", contents=self.history, config=config
+                model="gemini-2.5-flash", contents=self.history, config=self.config(tools)
             )
         finally:
             await client.aio.aclose()

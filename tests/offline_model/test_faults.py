@@ -9,7 +9,7 @@ import openai
 import pytest
 from google.genai import errors, types
 
-from offline_model import server
+from offline_model import answers
 from offline_model.changes import changed
 from offline_model.conversation import ToolCall, Turn
 from offline_model.faults import Cut, Delay, Hang, Say, Status, Truncated
@@ -76,7 +76,7 @@ async def test_a_hang_ends_in_the_answer(wire: Wire) -> None:
 
 async def test_the_server_notices_a_client_that_hangs_up(monkeypatch: pytest.MonkeyPatch) -> None:
     ended: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-    loop, pause = asyncio.get_running_loop(), server._pause
+    loop, pause = asyncio.get_running_loop(), answers._pause
 
     async def watched(request: Any, seconds: float) -> bool:
         waited = await pause(request, seconds)
@@ -84,7 +84,7 @@ async def test_the_server_notices_a_client_that_hangs_up(monkeypatch: pytest.Mon
             loop.call_soon_threadsafe(ended.set_result, waited)
         return waited
 
-    monkeypatch.setattr(server, "_pause", watched)
+    monkeypatch.setattr(answers, "_pause", watched)
     client = openai_client(serve_in_thread(director=Script(Hang(60))), timeout=0.2)
     async with client:
         with pytest.raises(openai.APITimeoutError):

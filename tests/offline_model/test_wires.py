@@ -5,9 +5,8 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
-import openai
 import pytest
-from google.genai import errors, types
+from google.genai import types
 
 from offline_model.conversation import BadRequest
 from offline_model.decide import lines_of
@@ -25,7 +24,6 @@ from tests.offline_model.clients import (
     Script,
     Wire,
     gemini_client,
-    openai_client,
 )
 
 
@@ -118,21 +116,6 @@ async def test_the_first_path_segment_names_the_caller_and_turns_are_counted(wir
 async def http(url: str) -> AsyncIterator[httpx.AsyncClient]:
     async with httpx.AsyncClient(base_url=url) as client:
         yield client
-
-
-async def test_streaming_is_refused(url: str) -> None:
-    async with openai_client(url) as client:
-        with pytest.raises(openai.BadRequestError, match="does not stream"):
-            await client.responses.create(model="m", input="Hello", stream=True)
-        with pytest.raises(openai.BadRequestError, match="does not stream"):
-            await client.chat.completions.create(
-                model="m", messages=[{"role": "user", "content": "Hello"}], stream=True
-            )
-    google = gemini_client(url)
-    with pytest.raises(errors.ClientError, match=r"400 INVALID_ARGUMENT.*does not stream"):
-        await anext(aiter(await google.aio.models.generate_content_stream(model="m", contents="Hello")))
-    await google.aio.aclose()
-    google.close()
 
 
 CALL = {"type": "function_call", "name": "f", "arguments": "{}", "call_id": "c1"}
