@@ -18,7 +18,7 @@ import json
 import traceback
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 from restate import Context, TerminalError
 from restate.exceptions import RetryableError, SdkInternalBaseException
@@ -67,6 +67,19 @@ def holding(context: Context) -> "HoldingContext":
     return cast(HoldingContext, context)
 
 
+class StepObserver(Protocol):
+    """Is told of the steps of an attempt, by their handles."""
+
+    def made(self, handle: int, name: str, in_journal: bool) -> None:
+        """The handler has made a step; its result may be in the journal already."""
+
+    def begun(self, handle: int) -> None:
+        """The step runs."""
+
+    def look(self, in_journal: Callable[[int], bool]) -> None:
+        """The journal may have grown."""
+
+
 class Steps:
     """The steps in flight in one attempt: the SDK has taken them to run, and Restate has not been sent their results.
 
@@ -82,6 +95,7 @@ class Steps:
         """What the model calls of the invocation may cost; None: as much as they do."""
         self.model_calls = set[int]()
         """Their handles."""
+        self.observer: StepObserver | None = None
         self._waiting = waiting
         self._open: set[int] = set()
         self._ended = asyncio.Event()
@@ -107,21 +121,23 @@ class HoldingContext(ServerInvocationContext):
 
     steps: Steps
 
-    def run(self, *args: Any, **kwargs: Any) -> Any:
-        return self._made(super().run(*args, **kwargs))
+    def run(self, name: str, *args: Any, **kwargs: Any) -> Any:
+        return self._made(name, super().run(name, *args, **kwargs))
 
     def run_typed(self, name: str, /, *args: Any, **kwargs: Any) -> Any:
         if name not in MODEL_CALLS:
-            return self._made(super().run_typed(name, *args, **kwargs))
+            return self._made(name, super().run_typed(name, *args, **kwargs))
         if self.steps.budget:
             self.steps.budget.begin_call()
-        step = self._made(super().run_typed(name, *args, **kwargs))
+        step = self._made(name, super().run_typed(name, *args, **kwargs))
         self.steps.model_calls.add(step.handle)
         return step
 
-    def _made(self, step: Any) -> Any:
+    def _made(self, name: str, step: Any) -> Any:
         """Let the step run in the contextvars of the task that makes it: any task may be the one that starts it."""
         handle = cast(ServerDurableFuture[Any], step).handle
+        if self.steps.observer:
+            self.steps.observer.made(handle, name, handle not in self.run_coros_to_execute)
         if run := self.run_coros_to_execute.get(handle):  # not on a replay, when the result is in the journal
             context = contextvars.copy_context()
 
@@ -133,6 +149,8 @@ class HoldingContext(ServerInvocationContext):
         self, handle: int, action: Any, serde: Serde[Any], max_attempts: int | None = None, *retries: Any
     ) -> None:
         is_model_call = handle in self.steps.model_calls
+        if self.steps.observer:
+            self.steps.observer.begun(handle)
 
         async def held() -> bytes:
             try:
@@ -173,6 +191,11 @@ class HoldingContext(ServerInvocationContext):
     async def create_poll_or_cancel_coroutine(self, unresolved_future: UnresolvedFuture) -> None:
         with self._noticed():
             await super().create_poll_or_cancel_coroutine(unresolved_future)
+
+    async def take_and_send_output(self) -> None:
+        await super().take_and_send_output()  # type: ignore[no-untyped-call]
+        if self.steps.observer:  # this is where each turn of the loop begins that reads the journal
+            self.steps.observer.look(self.vm.is_completed)
 
     async def must_take_notification(self, handle: int) -> Any:
         MODEL_CALLS_IN_FLIGHT.end((self, handle))  # it is in the journal

@@ -1,0 +1,140 @@
+"""Streams the events of invocations to their callers, as server-sent events. It is also the deployment of their log.
+
+    POST /stream/<service>/<handler>      invokes a handler, as Restate's ingress does, and streams the events
+    GET  /stream/<invocation>             streams the events of an invocation from the first one on, or from the one
+                                          after `Last-Event-ID`
+
+The server keeps nothing: it can be killed, and there may be several, each registered with Restate or not.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import restate
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Mount, Route
+
+from durable.event_log import LISTENERS, End, Events, event_log
+
+POLL = 1.0
+"""Seconds without an event after which the log is read: another server may have recorded some."""
+
+KEEP_ALIVE = 15.0
+"""Seconds without an event after which a comment is sent: proxies cut off silent connections."""
+
+
+def app(ingress: str) -> Starlette:
+    """The server as an ASGI app; `ingress` is the address of Restate's ingress."""
+    client = httpx.AsyncClient(base_url=ingress, timeout=httpx.Timeout(10.0, read=None))
+    ends: dict[str, asyncio.Task[None]] = {}
+
+    async def invoke(request: Request) -> Response:
+        kept = {name: value for name, value in request.headers.items() if name in ("content-type", "idempotency-key")}
+        path = f"/restate/send/{request.path_params['path']}"
+        sent = await client.post(path, content=await request.body(), headers=kept)
+        if sent.status_code >= 300:
+            return Response(sent.content, sent.status_code, media_type="application/json")
+        return _stream(sent.json()["invocationId"], 0)
+
+    async def rejoin(request: Request) -> Response:
+        invocation = request.path_params["invocation"]
+        last = request.headers.get("last-event-id", "-1")
+        if not (last.removeprefix("-").isascii() and last.removeprefix("-").isdecimal() and -1 <= int(last) < 10**15):
+            raise HTTPException(400, f"Last-Event-ID: {last!r} is no event: give the id of the last event that came")
+        recorded = await _read(client, invocation, int(last) + 1)
+        if not recorded.events and not recorded.ended and await _unknown(client, invocation):
+            raise HTTPException(404, f"there is no invocation {invocation}")
+        return _stream(invocation, int(last) + 1)
+
+    def _stream(invocation: str, first: int) -> Response:
+        headers = {"cache-control": "no-store", "content-location": f"/stream/{invocation}"}
+        return StreamingResponse(sent_events(invocation, first), media_type="text/event-stream", headers=headers)
+
+    async def sent_events(invocation: str, first: int) -> AsyncIterator[str]:
+        if invocation not in ends:
+            ends[invocation] = asyncio.create_task(_record_end(client, invocation))
+            ends[invocation].add_done_callback(lambda _: ends.pop(invocation))
+        async for id, event in _events(client, invocation, first):
+            yield ": waits\n\n" if id is None else f"id: {id}\ndata: {event}\n\n"
+
+    async def problem(_: Request, error: Exception) -> Response:
+        match error:
+            case HTTPException():
+                return JSONResponse({"message": error.detail}, error.status_code)
+        return JSONResponse({"message": f"Restate does not answer on {ingress}: {error}"}, 503)
+
+    return Starlette(
+        routes=[
+            Route("/health", lambda _: JSONResponse({"status": "ok"})),
+            Route("/stream/{path:path}", invoke, methods=["POST"]),
+            Route("/stream/{invocation}", rejoin, methods=["GET"]),
+            Mount("/", restate.app([event_log])),
+        ],
+        exception_handlers={HTTPException: problem, httpx.TransportError: problem},
+    )
+
+
+async def _events(client: httpx.AsyncClient, invocation: str, first: int) -> AsyncIterator[tuple[int | None, str]]:
+    """The events from this id on, until the invocation has ended. None for an id: there was no event for a while."""
+    listener = asyncio.Queue[Events]()
+    LISTENERS[invocation].add(listener)
+    try:
+        found, silent = await _read(client, invocation, first), 0.0
+        while True:
+            if found.first > first:  # some were recorded by another server
+                found = await _read(client, invocation, first)
+            for event in found.events[first - found.first :]:
+                yield first, event
+                first, silent = first + 1, 0.0
+            if found.ended:
+                return
+            try:
+                found = await asyncio.wait_for(listener.get(), POLL)
+            except TimeoutError:
+                found = await _read(client, invocation, first)
+                if (silent := silent + POLL) >= KEEP_ALIVE:
+                    yield None, ""
+                    silent = 0.0
+    finally:
+        LISTENERS[invocation].discard(listener)
+        if not LISTENERS[invocation]:
+            del LISTENERS[invocation]
+
+
+async def _read(client: httpx.AsyncClient, invocation: str, first: int) -> Events:
+    response = await _until_answered(client, "POST", f"/restate/call/AgentEvents/{invocation}/read", json=first)
+    return Events.model_validate_json(response.raise_for_status().content)
+
+
+async def _unknown(client: httpx.AsyncClient, invocation: str) -> bool:
+    return (await client.get(f"/restate/invocation/{invocation}/output")).status_code in (400, 404)
+
+
+async def _record_end(client: httpx.AsyncClient, invocation: str) -> None:
+    """Wait until an invocation has ended, and record how: behind all that its agent has reported."""
+    attached = await _until_answered(client, "GET", f"/restate/invocation/{invocation}/attach")
+    if attached.status_code == 200:
+        how = End(answer=attached.json())
+    else:
+        message = attached.json().get("message", attached.text)
+        how = End(error=message, code=attached.status_code)
+    path = f"/restate/call/AgentEvents/{invocation}/end"
+    (await _until_answered(client, "POST", path, json=how.model_dump())).raise_for_status()
+
+
+async def _until_answered(client: httpx.AsyncClient, method: str, path: str, **body: Any) -> httpx.Response:
+    """Ask until Restate answers: it may be down for a while."""
+    while True:
+        try:
+            response = await client.request(method, path, **body)
+        except httpx.TransportError:
+            await asyncio.sleep(POLL)
+            continue
+        if response.status_code not in (502, 503):
+            return response
+        await asyncio.sleep(POLL)

@@ -1,0 +1,224 @@
+"""An agent reports what it does, as it happens: the tokens of its model, its tool calls and its steps.
+
+    service = restate.Service("Claims", invocation_context_managers=[streamed, hold_failures])
+
+Steps are reported without further code: when one begins, and when its result is in the journal. The adapter of an SDK
+reports the model: tokens while they come, and the turn when it is in the journal. `durable.event_log` turns these
+reports into events, each once; `durable.stream_server` streams them.
+
+Nothing is written to the journal of the agent. Reports go to Restate's ingress (`RESTATE_INGRESS_URL`) in batches, and
+an answer is given after they were accepted. A crash loses reports that were not sent; the replay makes them again.
+"""
+
+import asyncio
+import contextvars
+import os
+import uuid
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable, Hashable, Iterable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+from restate.exceptions import RetryableError
+from restate.extensions import current_context
+
+from durable.budget import MODEL_CALLS
+from durable.held_steps import ATTEMPT_IS_OVER, causes, holding, mended
+
+BATCH = 0.05
+"""Seconds in which reports are collected before they are sent."""
+
+PATIENCE = 10.0
+"""Seconds in which Restate's ingress has to answer. Then the attempt fails, and Restate retries it."""
+
+MOST = 10_000
+"""Invocations whose reports are remembered, so that a replay in the same process does not send them again."""
+
+
+@asynccontextmanager
+async def streamed() -> AsyncIterator[None]:
+    """Report what this invocation does; for the `invocation_context_managers` of a service, the first of them."""
+    context = current_context()
+    assert context
+    stream = Stream(_reporter(context.request().id))
+    holding(context).steps.observer = stream
+    _CURRENT.set(stream)
+    try:
+        yield
+    except Exception as error:
+        if not any(isinstance(cause, ATTEMPT_IS_OVER) for cause in causes(error)):
+            await stream.reporter.delivered()
+        raise
+    await stream.reporter.delivered()
+
+
+def report(key: str, name: str, value: Any = None) -> None:
+    """Report an event of one's own, once for each key. Its name and value (JSON) are those of AG-UI's `CUSTOM`."""
+    if stream := _CURRENT.get():
+        stream.reporter.report(key, {"kind": "note", "key": key, "name": name, "value": value})
+
+
+def model_call() -> "ModelCall":
+    """The next model call of this invocation. Its number must be the same in each attempt."""
+    if not (stream := _CURRENT.get()):
+        return ModelCall(None, 0)
+    stream.model_calls += 1
+    return ModelCall(stream.reporter, stream.model_calls)
+
+
+class ModelCall:
+    """Reports of a model call; none without `streamed`."""
+
+    def __init__(self, reporter: "Reporter | None", number: int) -> None:
+        self._reporter = reporter
+        self._number = number
+
+    def attempt(self) -> Callable[[str], None]:
+        """To be called in the step, in each attempt of it. Returns what reports a piece of the model's text."""
+        attempt, at, half = uuid.uuid4().hex, 0, ""
+
+        def said(text: str) -> None:
+            nonlocal at, half
+            text, half = half + text, ""
+            if "\ud800" <= text[-1:] <= "\udbff":  # half a surrogate pair: the other half comes in the next piece
+                text, half = text[:-1], text[-1]
+            if text and self._reporter:
+                text = mended(text)
+                self._reporter.tokens(self._number, attempt, at, text)
+                at += len(text)
+
+        return said
+
+    def in_journal(self, text: str, calls: Iterable[tuple[str, str, str]]) -> None:
+        """To be called when the model's turn is in the journal: its text, and the id, name and arguments of calls."""
+        if self._reporter:
+            named = [{"id": mended(id), "name": mended(name), "arguments": mended(args)} for id, name, args in calls]
+            turn = {"kind": "turn", "message": self._number, "text": mended(text), "calls": named}
+            self._reporter.report(("turn", self._number), turn)
+
+
+class Stream:
+    """One attempt of an invocation, which reports its steps."""
+
+    def __init__(self, reporter: "Reporter") -> None:
+        self.reporter = reporter
+        self.model_calls = 0
+        self._names: dict[int, str] = {}
+
+    def made(self, handle: int, name: str, in_journal: bool) -> None:
+        """The handler has made a step."""
+        if name not in MODEL_CALLS:
+            self._names[handle] = name
+            if in_journal:
+                self._report(handle, ended=True)
+
+    def begun(self, handle: int) -> None:
+        """The step runs."""
+        if handle in self._names:
+            self._report(handle, ended=False)
+
+    def look(self, in_journal: Callable[[int], bool]) -> None:
+        """The journal may have grown."""
+        for handle in [handle for handle in self._names if in_journal(handle)]:
+            self._report(handle, ended=True)
+
+    def _report(self, handle: int, *, ended: bool) -> None:
+        name = self._names.pop(handle) if ended else self._names[handle]
+        self.reporter.report(
+            ("step", handle, ended), {"kind": "step", "step": handle, "name": mended(name), "ended": ended}
+        )
+
+
+class Reporter:
+    """Sends the reports of an invocation in their order, whatever attempt they come from."""
+
+    def __init__(self, invocation: str) -> None:
+        self._path = f"/restate/send/AgentEvents/{invocation}/record"
+        self._reports: list[dict[str, Any]] = []
+        self._reported: set[Hashable] = set()
+        self._waited_for = asyncio.Event()
+        self._sending: asyncio.Task[None] | None = None
+
+    def report(self, key: Hashable, report: dict[str, Any]) -> None:
+        """Report this once."""
+        if key not in self._reported:
+            self._reported.add(key)
+            self._add(report)
+
+    def tokens(self, message: int, attempt: str, at: int, text: str) -> None:
+        """Report a piece of a message."""
+        last = self._reports[-1] if self._reports else {}
+        if last.get("attempt") == attempt:
+            last["text"] += text
+        else:
+            self._add({"kind": "tokens", "message": message, "attempt": attempt, "at": at, "text": text})
+
+    async def delivered(self) -> None:
+        """Wait until Restate has accepted all reports. Raises: RetryableError if it does not answer."""
+        self._waited_for.set()
+        try:
+            if self._sending:
+                await asyncio.shield(self._sending)
+        finally:
+            self._waited_for.clear()
+
+    def _add(self, report: dict[str, Any]) -> None:
+        self._reports.append(report)
+        if not self._sending:
+            self._sending = asyncio.create_task(self._send())
+
+    async def _send(self) -> None:
+        try:
+            while self._reports:
+                try:
+                    await asyncio.wait_for(self._waited_for.wait(), BATCH)
+                except TimeoutError:
+                    pass
+                reports, self._reports = self._reports, []
+                await _sent(self._path, reports)
+        except RetryableError:
+            self._reported.clear()  # the next attempt reports all again
+            self._reports.clear()
+            raise
+        finally:
+            self._sending = None
+
+
+_CURRENT = contextvars.ContextVar[Stream | None]("stream", default=None)
+_REPORTERS = OrderedDict[str, Reporter]()
+_CLIENTS: dict[asyncio.AbstractEventLoop, httpx.AsyncClient] = {}
+
+
+def _reporter(invocation: str) -> Reporter:
+    reporter = _REPORTERS.pop(invocation, None) or Reporter(invocation)
+    _REPORTERS[invocation] = reporter
+    if len(_REPORTERS) > MOST:
+        _REPORTERS.popitem(last=False)
+    return reporter
+
+
+def _client() -> httpx.AsyncClient:
+    loop = asyncio.get_running_loop()
+    if loop not in _CLIENTS:
+        ingress = os.environ.get("RESTATE_INGRESS_URL") or "http://127.0.0.1:8080"
+        _CLIENTS[loop] = httpx.AsyncClient(base_url=ingress, timeout=PATIENCE)
+    return _CLIENTS[loop]
+
+
+async def _sent(path: str, reports: list[dict[str, Any]]) -> None:
+    """Hand reports to Restate. Without an event log, they are for nobody. Raises: RetryableError."""
+    pause, loop = 0.05, asyncio.get_running_loop()
+    deadline = loop.time() + PATIENCE
+    while True:
+        try:
+            response = await _client().post(path, json=reports)
+            if response.status_code < 300 or response.status_code == 404:
+                return
+            problem = f"{response.status_code}: {response.text}"
+        except httpx.TransportError as error:
+            problem = repr(error)
+        if loop.time() + pause > deadline:
+            raise RetryableError(f"The events of the agent were not recorded: {problem}")
+        await asyncio.sleep(pause)
+        pause = min(2 * pause, 1.0)
