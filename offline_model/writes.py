@@ -20,7 +20,7 @@ Write: TypeAlias = tuple[float, bytes]
 def event(data: Any, *, escaped: bool = True) -> bytes:
     """A server-sent event; data with a `type` is of this event, as on OpenAI's Responses wire."""
     kind = data.get("type") if isinstance(data, dict) else None
-    name = f"event: {kind}\n".encode() if isinstance(kind, str) else b""
+    name = f"event: {kind}\n".encode() if isinstance(kind, str) and re.fullmatch("[a-z_.]+", kind) else b""
     return name + b"data: " + dumped(data, escaped=escaped) + b"\n\n"
 
 

@@ -94,8 +94,9 @@ def _chunks(reply: dict[str, Any], body: dict[str, Any]) -> list[dict[str, Any]]
     choices.append({"index": 0, "delta": {}, "finish_reason": choice["finish_reason"]})
     same = {**{key: reply[key] for key in ("id", "created", "model")}, "object": "chat.completion.chunk"}
     chunks = [{**same, "choices": [each]} for each in choices]
-    if (body.get("stream_options") or {}).get("include_usage"):
-        chunks.append({**same, "choices": [], "usage": reply["usage"]})
+    match body.get("stream_options"):
+        case {"include_usage": True}:
+            chunks.append({**same, "choices": [], "usage": reply["usage"]})
     return chunks
 
 

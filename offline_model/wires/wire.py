@@ -81,7 +81,10 @@ def openai_conversation(wire: str, path: dict[str, str], body: dict[str, Any], s
 
 
 def openai_streams(_: Request, body: dict[str, Any]) -> bool:
-    return bool(body.get("stream"))
+    match body.get("stream"):
+        case None | True | False as stream:
+            return stream is True
+    raise BadRequest("stream: must be true or false")
 
 
 def openai_error(status: int, message: str) -> dict[str, Any]:

@@ -140,7 +140,7 @@ async def test_the_faults_of_a_whole_answer(wire: Wire) -> None:
     assert (answer.status_code, answer.headers["content-type"], answer.text) == (299, "text/html", "<p>gateway")
 
 
-values = st.none() | st.booleans() | st.integers() | st.text(max_size=5)
+values = st.none() | st.booleans() | st.integers() | st.text(max_size=5) | st.sampled_from(["\ud83d", "\n\n"])
 change = st.one_of(
     st.tuples(st.sampled_from(["drop", "set", "twice"]), st.integers(0, 1000), values),
     st.tuples(st.just("nest"), st.integers(0, 1000), st.integers(1, 100)),
@@ -157,7 +157,12 @@ def scripted(script: Script) -> str:
     return serve_in_thread(director=script)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=int(os.environ.get("EXAMPLES", 20)),
+    derandomize="EXAMPLES" not in os.environ,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 @given(changes=st.lists(change, min_size=1, max_size=4))
 async def test_any_change_leaves_a_stream_of_events(wire: Wire, script: Script, scripted: str, changes: Any) -> None:
     script.fault = Changed(changes)

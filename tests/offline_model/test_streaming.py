@@ -1,6 +1,7 @@
 """The model streams as the providers do: the official clients make of the events what they make of the whole answer."""
 
 import json
+import os
 import time
 from typing import Any
 
@@ -64,7 +65,12 @@ def scripted(script: Script) -> str:
     return serve_in_thread(director=script)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=int(os.environ.get("EXAMPLES", 20)),
+    derandomize="EXAMPLES" not in os.environ,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 @given(turn=turns)
 async def test_any_turn_is_the_same_whole_and_streamed(wire: Wire, script: Script, scripted: str, turn: Turn) -> None:
     script.fault = Say(turn)

@@ -128,6 +128,7 @@ OUTPUT = {"type": "function_call_output", "call_id": "c2", "output": "x"}
     [
         (Responses.path, {"input": "Hello"}, "model"),
         (Responses.path, {"model": "m"}, "input"),
+        (Responses.path, {"model": "m", "input": "x", "stream": "yes"}, "stream"),
         (Responses.path, {"model": "m", "input": [{"role": "king", "content": "x"}]}, "input[0].role"),
         (
             Responses.path,
