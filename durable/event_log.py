@@ -91,6 +91,12 @@ class Note(BaseModel):
 Report = Annotated[Tokens | Turn | Step | Note, Field(discriminator="kind")]
 
 
+class Reports(BaseModel):
+    """What happened, in this order."""
+
+    reports: list[Report]
+
+
 class End(BaseModel):
     """How the invocation has ended: with an answer, or an error and its status."""
 
@@ -162,7 +168,7 @@ class Log(BaseModel):
         return events
 
     def _begun(self) -> list[BaseEvent]:
-        return [] if self.count else [RunStartedEvent(thread_id=self.invocation, run_id=self.invocation)]
+        return [] if self.count else [begin(self.invocation)]
 
     def _tokens(self, report: Tokens) -> Iterator[BaseEvent]:
         message = self.messages.setdefault(report.message, Message())
@@ -214,6 +220,16 @@ class Log(BaseModel):
             yield StepFinishedEvent(step_name=report.name)
 
 
+def begin(invocation: str) -> BaseEvent:
+    """The event with which an invocation begins: the one with the id 0."""
+    return RunStartedEvent(thread_id=invocation, run_id=invocation)
+
+
+def as_json(event: BaseEvent) -> str:
+    """The JSON of an event, as AG-UI sends it."""
+    return event.model_dump_json(by_alias=True, exclude_none=True)
+
+
 def message_id(number: int, message: Message) -> str:
     """The id of a model call's message: `1`, and `1.2` in its second attempt."""
     return str(number) if len(message.attempts) < 2 else f"{number}.{len(message.attempts)}"
@@ -233,24 +249,24 @@ LISTENERS = defaultdict[str, set[asyncio.Queue[Events]]](set)
 event_log = restate.VirtualObject("AgentEvents", journal_retention=timedelta(0))
 
 
-@event_log.handler(state_preload=["log"])
-async def record(ctx: restate.ObjectContext, reports: list[Report]) -> None:
+@event_log.handler(state_preload=False)
+async def record(ctx: restate.ObjectContext, happened: Reports) -> None:
     log = await _log(ctx)
-    await _add(ctx, log, log.record(reports))
+    await _add(ctx, log, log.record(happened.reports))
 
 
-@event_log.handler(state_preload=["log"])
+@event_log.handler(state_preload=False)
 async def end(ctx: restate.ObjectContext, how: End) -> None:
     log = await _log(ctx)
     await _add(ctx, log, log.end(how))
 
 
-@event_log.handler()
+@event_log.handler(state_preload=False)
 async def forget(ctx: restate.ObjectContext) -> None:
     ctx.clear_all()
 
 
-@event_log.handler(kind="shared", state_preload=["log"])
+@event_log.handler(kind="shared", state_preload=False)
 async def read(ctx: restate.ObjectSharedContext, first: int) -> Events:
     """The events from the one with the id `first` on."""
     log = await ctx.get("log", type_hint=Log) or Log(invocation=ctx.key())
@@ -275,7 +291,7 @@ async def _add(ctx: restate.ObjectContext, log: Log, events: list[BaseEvent]) ->
     if events:
         first = log.count - len(events)
         log.firsts.append(first)
-        written = [event.model_dump_json(by_alias=True, exclude_none=True) for event in events]
+        written = [*map(as_json, events)]
         ctx.set(f"events {first}", written)
         for listener in LISTENERS.get(ctx.key(), ()):
             listener.put_nowait(Events(first=first, events=written, ended=log.ended))

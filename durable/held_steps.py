@@ -201,6 +201,8 @@ class HoldingContext(ServerInvocationContext):
         MODEL_CALLS_IN_FLIGHT.end((self, handle))  # it is in the journal
         with self._noticed():
             result = await super().must_take_notification(handle)  # type: ignore[no-untyped-call]
+        if self.steps.observer:
+            self.steps.observer.look(handle.__eq__)
         if self.steps.budget and handle in self.steps.model_calls:
             self.steps.budget.tokens_used += sum(usage(json.loads(result)))
         return result

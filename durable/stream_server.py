@@ -19,7 +19,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route
 
-from durable.event_log import LISTENERS, End, Events, event_log
+from durable.event_log import LISTENERS, End, Events, as_json, begin, event_log
 
 POLL = 1.0
 """Seconds without an event after which the log is read: another server may have recorded some."""
@@ -81,6 +81,9 @@ def app(ingress: str) -> Starlette:
 
 async def _events(client: httpx.AsyncClient, invocation: str, first: int) -> AsyncIterator[tuple[int | None, str]]:
     """The events from this id on, until the invocation has ended. None for an id: there was no event for a while."""
+    if first == 0:  # known before the agent has reported anything
+        yield 0, as_json(begin(invocation))
+        first = 1
     listener = asyncio.Queue[Events]()
     LISTENERS[invocation].add(listener)
     try:

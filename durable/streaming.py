@@ -16,7 +16,7 @@ import os
 import uuid
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Hashable, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import httpx
@@ -138,6 +138,7 @@ class Reporter:
         self._reports: list[dict[str, Any]] = []
         self._reported: set[Hashable] = set()
         self._waited_for = asyncio.Event()
+        self._lost: RetryableError | None = None
         self._sending: asyncio.Task[None] | None = None
 
     def report(self, key: Hashable, report: dict[str, Any]) -> None:
@@ -162,6 +163,10 @@ class Reporter:
                 await asyncio.shield(self._sending)
         finally:
             self._waited_for.clear()
+        if lost := self._lost:
+            self._lost = None
+            self._reported.clear()  # the next attempt reports all again
+            raise lost
 
     def _add(self, report: dict[str, Any]) -> None:
         self._reports.append(report)
@@ -171,16 +176,12 @@ class Reporter:
     async def _send(self) -> None:
         try:
             while self._reports:
-                try:
+                with suppress(TimeoutError):
                     await asyncio.wait_for(self._waited_for.wait(), BATCH)
-                except TimeoutError:
-                    pass
                 reports, self._reports = self._reports, []
                 await _sent(self._path, reports)
-        except RetryableError:
-            self._reported.clear()  # the next attempt reports all again
-            self._reports.clear()
-            raise
+        except RetryableError as error:
+            self._lost = error
         finally:
             self._sending = None
 
@@ -212,7 +213,7 @@ async def _sent(path: str, reports: list[dict[str, Any]]) -> None:
     deadline = loop.time() + PATIENCE
     while True:
         try:
-            response = await _client().post(path, json=reports)
+            response = await _client().post(path, json={"reports": reports})
             if response.status_code < 300 or response.status_code == 404:
                 return
             problem = f"{response.status_code}: {response.text}"

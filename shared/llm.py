@@ -119,6 +119,8 @@ async def _look_at(response: httpx2.Response) -> None:
     of a gateway or a proxy that has status 2xx, and is not an answer of a model; TerminalError for one that is not to
     be asked for again: it is cut off, or a refusal, or the provider wants to be paid first.
     """
+    if response.is_success and "event-stream" in response.headers.get("content-type", ""):
+        return  # TODO
     body = await response.aread()
     if not response.is_success:
         with suppress(ValueError, RecursionError):

@@ -1,5 +1,6 @@
 """OpenAI Agents SDK: the tool calls of a turn in parallel. A runner in place of Restate's `DurableRunner`."""
 
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
 
@@ -12,8 +13,10 @@ from agents import (
     RunContextWrapper,
     Runner,
     RunResult,
+    RunResultStreaming,
     ToolInputGuardrail,
 )
+from agents.items import TResponseStreamEvent
 from agents.models.interface import Model
 from agents.tool_context import ToolContext
 from agents.tool_guardrails import ToolGuardrailFunctionOutput, ToolInputGuardrailData
@@ -42,10 +45,25 @@ class ParallelRunner:
         **kwargs: Any,
     ) -> RunResult:
         """As `Runner.run`. A tool that runs an agent of its own calls this, too."""
-        config = run_config or RunConfig()
-        limit = config.tool_execution.max_function_tool_concurrency if config.tool_execution else None
-        config = replace(config, model_provider=_DurableModelCalls(run_options, limit))
-        return await Runner.run(_in_turn(agent), input, run_config=config, **kwargs)
+        return await Runner.run(_in_turn(agent), input, run_config=_durable(run_config, run_options), **kwargs)
+
+    @staticmethod
+    def run_streamed(
+        agent: Agent[Any],
+        input: Any,
+        *,
+        run_options: RunOptions[Any],
+        run_config: RunConfig | None = None,
+        **kwargs: Any,
+    ) -> RunResultStreaming:
+        """As `Runner.run_streamed`. `durable.streaming` reports the tokens; a turn is one event, from the journal."""
+        return Runner.run_streamed(_in_turn(agent), input, run_config=_durable(run_config, run_options), **kwargs)
+
+
+def _durable(config: RunConfig | None, run_options: RunOptions[Any]) -> RunConfig:
+    config = config or RunConfig()
+    limit = config.tool_execution.max_function_tool_concurrency if config.tool_execution else None
+    return replace(config, model_provider=_DurableModelCalls(run_options, limit))
 
 
 class _DurableModelCalls(DurableModelCalls):
@@ -70,8 +88,11 @@ class _DurableModel(Model):
             ToolCalls(restate_context(), ids, self._limit)
         return response
 
-    def stream_response(self, *args: Any, **kwargs: Any) -> Any:
-        return self._model.stream_response(*args, **kwargs)
+    async def stream_response(self, *args: Any, **kwargs: Any) -> AsyncIterator[TResponseStreamEvent]:
+        async for event in self._model.stream_response(*args, **kwargs):
+            if event.type == "response.completed" and (ids := ids_of_calls(event.response, args[3])):
+                ToolCalls(restate_context(), ids, self._limit)
+            yield event
 
 
 def _in_turn(agent: Agent[Any]) -> Agent[Any]:

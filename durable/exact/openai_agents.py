@@ -8,12 +8,13 @@ would hang. It gets those alone that the SDK runs.
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import replace
 from typing import Any
 
-from agents import FunctionTool, ModelResponse, Tool, Usage
-from openai.types.responses import Response
+from agents import FunctionTool, ModelBehaviorError, ModelResponse, Tool, Usage
+from agents.items import TResponseStreamEvent
+from openai.types.responses import Response, ResponseCompletedEvent
 from pydantic import TypeAdapter
 from restate.ext.openai import restate_context, runner_wrapper
 from restate.ext.openai.runner_wrapper import RestateModelWrapper
@@ -21,7 +22,8 @@ from restate.ext.turnstile import Turnstile
 from restate.serde import Serde
 
 from durable import parts
-from durable.exact.openai import as_sent
+from durable.exact.openai import AsReceived, as_sent
+from durable.streaming import model_call
 
 _USAGE = TypeAdapter(Usage)
 
@@ -50,8 +52,30 @@ class ExactModel(RestateModelWrapper):
         self.state.turnstile = Turnstile(ids_of_calls(response, kwargs["tools"]))
         return response
 
+    async def stream_response(self, *args: Any, **kwargs: Any) -> AsyncIterator[TResponseStreamEvent]:
+        """The turn when it is in the journal, as one event. Its tokens are reported while they come."""
+        call = model_call()
 
-def ids_of_calls(response: ModelResponse, tools: Iterable[Tool]) -> list[str]:
+        async def call_llm() -> Response:
+            said = call.attempt()
+            async for event in self.model.stream_response(*args, **kwargs):
+                match event.type:
+                    case "response.output_text.delta":
+                        said(event.delta)
+                    case "response.completed":
+                        fields = {"id", "output", "usage"}  # the others repeat the request
+                        return Response.construct(**{name: getattr(event.response, name) for name in fields})
+            raise ModelBehaviorError("the model's stream ended before its answer")
+
+        options = replace(self.llm_run_options, serde=AsReceived(Response))
+        response: Response = await restate_context().run_typed("call LLM", call_llm, options)
+        calls = [item for item in response.output if item.type == "function_call"]
+        call.in_journal(response.output_text, [(item.call_id, item.name, item.arguments) for item in calls])
+        self.state.turnstile = Turnstile(ids_of_calls(response, args[3]))
+        yield ResponseCompletedEvent(type="response.completed", response=response, sequence_number=0)
+
+
+def ids_of_calls(response: ModelResponse | Response, tools: Iterable[Tool]) -> list[str]:
     """The ids of the calls that the SDK runs: none of a handoff, an unknown tool, or one that needs an approval."""
     run = {tool.name for tool in tools if isinstance(tool, FunctionTool) and tool.needs_approval is not True}
     return [item.call_id for item in response.output if item.type == "function_call" and item.name in run]

@@ -36,7 +36,8 @@ ONE_BY_ONE = replace(
 )
 APPROVAL = Pattern("approval", "a person decides", "approval_agent.py", "ApprovalClaimAgent")
 SPECIALISTS = Pattern("specialists", "three specialists", "specialist_agents_agent.py", "SpecialistAgentsClaimAgent")
-PATTERNS = (FAN_OUT, TOOL_CALLS, ONE_BY_ONE, SPECIALISTS, APPROVAL)
+STREAMING = Pattern("streaming", "live, through a crash", "streaming_agent.py", "StreamingClaimAgent")
+PATTERNS = (FAN_OUT, TOOL_CALLS, ONE_BY_ONE, SPECIALISTS, APPROVAL, STREAMING)
 
 REMOTE_CHECKS = Pattern("remote", "checks as services", "twins/remote_checks_agent.py", "RemoteChecksClaimAgent")
 """The agents whose checks are in a service of their own."""

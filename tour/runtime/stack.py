@@ -21,12 +21,15 @@ from shared.variables import google_at, openai_at, trim
 from tour.runtime import journal, named, node, provider, restate_server
 from tour.runtime.agents import Agent, Say, quiet
 from tour.runtime.errors import TourError
-from tour.runtime.frameworks import FAN_OUT, FRAMEWORKS, PATTERNS, Framework, Pattern
-from tour.runtime.processes import free_port, start, who_listens
+from tour.runtime.frameworks import FAN_OUT, FRAMEWORKS, PATTERNS, ROOT, STREAMING, Framework, Pattern
+from tour.runtime.processes import Process, free_port, start, who_listens
 from tour.runtime.restate_server import Ports, Restate
 
 CHECKS = tuple(checks.CHECKS)
 """The names of the checks' steps."""
+
+STREAMS_PORT = 8090
+"""The usual port of the server of the claims' streams."""
 
 
 @dataclass
@@ -48,6 +51,8 @@ class Stack:
     start: Callable[[Pattern], Awaitable[dict[str, Agent]]]
     env: Callable[[str], dict[str, str]]
     """The environment variables with which a process of this name reaches the model and the lab."""
+    streams: "list[Streams]" = field(default_factory=list)
+    """The server of the claims' streams, which starts with the first agents that stream."""
     _others: dict[Pattern, dict[str, Agent]] = field(default_factory=dict)
     _adding: asyncio.Lock = field(default_factory=asyncio.Lock)
     _kept: AsyncExitStack | None = None
@@ -92,8 +97,9 @@ class Stack:
                 await self.add(pattern)
 
     async def register(self, agents: Mapping[str, Agent]) -> None:
-        """Register the agents with Restate. Raises: TourError."""
-        await asyncio.gather(*(register(self.admin, named.agent_url(agent.port)) for agent in agents.values()))
+        """Register the agents with Restate, and the server of their streams if it runs. Raises: TourError."""
+        ports = [server.port for server in (*agents.values(), *self.streams)]
+        await asyncio.gather(*(register(self.admin, named.agent_url(port)) for port in ports))
 
     async def submit(
         self,
@@ -141,6 +147,22 @@ class Stack:
         return f"{self.restate.admin}/ui/invocations/{invocation}"
 
 
+@dataclass(frozen=True)
+class Streams:
+    """The server of the claims' streams."""
+
+    process: Process
+    port: int
+
+    @property
+    def url(self) -> str:
+        return f"http://{named.LOOPBACK}:{self.port}"
+
+    async def ready(self) -> None:
+        """Wait until it answers. Raises: TourError when it ends, or does not in time."""
+        await self.process.until(f"{self.url}/health")
+
+
 @asynccontextmanager
 async def running(
     folder: Path,
@@ -173,10 +195,12 @@ async def running(
         beside.mkdir(parents=True, exist_ok=True)
         lab_env = {"TOUR_LAB": str(folder / "lab.sqlite"), "FUNDS_LEDGER": str(beside / "funds.sqlite")}
 
+        there, ports = named.restate(), Ports() if usual_ports else Ports.free()
+        lab_env["RESTATE_INGRESS_URL"] = there.ingress if there else f"http://{named.LOOPBACK}:{ports.ingress}"
+
         async def boot_restate() -> Restate:
-            if there := named.restate():
+            if there:
                 return await named.ready(there)
-            ports = Ports() if usual_ports else Ports.free()
             return await exits.enter_async_context(
                 restate_server.serving(
                     data or folder / "restate", folder / "restate.log", say, env=server_env, ports=ports
@@ -202,10 +226,18 @@ async def running(
                 port = free_port() if usual is None or who_listens(usual) else usual
                 env = {**env_of(framework.prefix(pattern)), **(agent_env or {})}
                 agents[framework.name] = await boot(framework, pattern, folder, port, env)
-            await asyncio.gather(model_ready(), *(agent.ready() for agent in agents.values()))
+            if pattern == STREAMING and not streams:
+                port = free_port() if not usual_ports or who_listens(STREAMS_PORT) else STREAMS_PORT
+                env = {"PORT": str(port), "HOST": named.agents_listen_on(), **lab_env}
+                command = [sys.executable, ROOT / "shared/streams.py"]
+                process = await start("The server of the streams", command, folder / "streams.log", env)
+                exits.push_async_callback(process.stop)
+                streams.append(Streams(process, port))
+            await asyncio.gather(model_ready(), *(server.ready() for server in (*agents.values(), *streams)))
             return agents
 
         able: Sequence[Framework] = ()
+        streams: list[Streams] = []
 
         async def boot_the_able() -> dict[str, Agent]:
             nonlocal able
@@ -221,7 +253,7 @@ async def running(
         restate, agents = booting.result(), starting.result()
         admin = await exits.enter_async_context(restate.admin_client())
         ingress = await exits.enter_async_context(restate.ingress_client())
-        running = Stack(restate, admin, ingress, folder, lab, model, agents, pattern, boot_agents, env_of)
+        running = Stack(restate, admin, ingress, folder, lab, model, agents, pattern, boot_agents, env_of, streams)
         await running.register(agents)
         yield running
 
