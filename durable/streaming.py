@@ -60,11 +60,19 @@ def report(key: str, name: str, value: Any = None) -> None:
 
 
 def model_call() -> "ModelCall":
-    """The next model call of this invocation. Its number must be the same in each attempt."""
-    if not (stream := _CURRENT.get()):
-        return ModelCall(None, 0)
-    stream.model_calls += 1
-    return ModelCall(stream.reporter, stream.model_calls)
+    """The model call that the handler makes next. In each attempt of the invocation, the calls have the same order."""
+    stream = _CURRENT.get()
+    if stream:
+        stream.model_calls += 1
+    call = ModelCall(stream.reporter if stream else None, stream.model_calls if stream else 0)
+    _CALL.set(call)
+    return call
+
+
+def attempt() -> Callable[[str], None]:
+    """An attempt of the model call: to be called in its step. Returns what reports a piece of the model's text."""
+    call = _CALL.get()
+    return call.attempt() if call else lambda text: None
 
 
 class ModelCall:
@@ -75,7 +83,6 @@ class ModelCall:
         self._number = number
 
     def attempt(self) -> Callable[[str], None]:
-        """To be called in the step, in each attempt of it. Returns what reports a piece of the model's text."""
         attempt, at, half = uuid.uuid4().hex, 0, ""
 
         def said(text: str) -> None:
@@ -90,10 +97,13 @@ class ModelCall:
 
         return said
 
-    def in_journal(self, text: str, calls: Iterable[tuple[str, str, str]]) -> None:
-        """To be called when the model's turn is in the journal: its text, and the id, name and arguments of calls."""
+    def in_journal(self, text: str, calls: Iterable[tuple[str | None, str, str]]) -> None:
+        """The model's turn is in the journal: its text, and the id, the name and the arguments (JSON) of each call."""
         if self._reporter:
-            named = [{"id": mended(id), "name": mended(name), "arguments": mended(args)} for id, name, args in calls]
+            named = [
+                {"id": mended(id or ""), "name": mended(name), "arguments": mended(arguments)}
+                for id, name, arguments in calls
+            ]
             turn = {"kind": "turn", "message": self._number, "text": mended(text), "calls": named}
             self._reporter.report(("turn", self._number), turn)
 
@@ -187,6 +197,7 @@ class Reporter:
 
 
 _CURRENT = contextvars.ContextVar[Stream | None]("stream", default=None)
+_CALL = contextvars.ContextVar[ModelCall | None]("model call", default=None)
 _REPORTERS = OrderedDict[str, Reporter]()
 _CLIENTS: dict[asyncio.AbstractEventLoop, httpx.AsyncClient] = {}
 
