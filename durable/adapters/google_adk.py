@@ -73,7 +73,7 @@ class Streamed(BaseLlm):
     llm: BaseLlm
 
     def __init__(self, llm: BaseLlm) -> None:
-        super().__init__(model=llm.model, llm=llm)  # type: ignore[call-arg] - Pydantic knows the fields of a subclass
+        super().__init__(**{"model": llm.model, "llm": llm})
 
     async def generate_content_async(
         self, llm_request: LlmRequest, stream: bool = False

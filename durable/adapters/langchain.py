@@ -77,7 +77,7 @@ class _Tokens(AsyncCallbackHandler):
     def __init__(self) -> None:
         self._said = attempt()
 
-    async def on_llm_new_token(self, token: str, *, chunk: Any = None, **_: Any) -> None:
+    async def on_llm_new_token(self, token: Any, *, chunk: Any = None, **_: Any) -> None:
         if isinstance(chunk, ChatGenerationChunk):
             self._said(chunk.message.text)
 
