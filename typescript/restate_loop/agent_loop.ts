@@ -4,11 +4,13 @@
 // overlap.
 
 import { type Context, type RestatePromise, TerminalError } from "@restatedev/restate-sdk";
-import { generateText, type ModelMessage, type ToolSet, tool } from "ai";
+import { generateText, type ModelMessage, type ToolSet, tool, wrapLanguageModel } from "ai";
 import type { z } from "zod";
 import { writable } from "../shared/answers.ts";
 import { counted } from "../shared/budget.ts";
 import * as llm from "../shared/llm.ts";
+import { overAStream } from "../shared/streamed_calls.ts";
+import { type Call, modelCall, type Said } from "../shared/streaming.ts";
 import { alone, ToolCalls, type Wait } from "../shared/tool_calls.ts";
 
 type Result = string | string[];
@@ -53,11 +55,14 @@ export async function runAgent<Given>(
   const calls = new ToolCalls(wait, toolsAtOnce);
   const messages: ModelMessage[] = [{ role: "user", content: prompt }];
   for (let turn = 0; turn < llm.MAX_TURNS; turn++) {
+    const call = modelCall(ctx);
+    const ask = () => callModel(model, instructions, messages, shown, call?.attempt());
     const said = await counted(
       ctx,
-      () => wait(ctx.run("call LLM", () => callModel(model, instructions, messages, shown), llm.RETRIES)),
+      () => wait(ctx.run("call LLM", ask, llm.RETRIES)),
       ({ usage }) => usage,
     );
+    call?.inJournal(said.text, said.messages.flatMap(callsIn));
     if (!said.asks) return llm.answer(said.text);
     messages.push(...said.messages);
     calls.expect(said.calls.map(({ toolCallId }) => toolCallId));
@@ -79,9 +84,14 @@ export async function runAgent<Given>(
   throw new TerminalError(`the model gave no answer in ${llm.MAX_TURNS} turns`);
 }
 
-/** One turn of the model. Its `messages` already tell it of an unknown tool, and of arguments that do not fit. */
-async function callModel(model: string, instructions: string, messages: ModelMessage[], tools: ToolSet) {
-  const said = await generateText({ model: llm.openai.chat(model), instructions, messages, tools, maxRetries: 0 });
+/** One turn of the model. Its `messages` already tell it of an unknown tool, and of arguments that do not fit.
+ *
+ * The model streams if somebody takes what is `heard` of it.
+ */
+async function callModel(name: string, instructions: string, messages: ModelMessage[], tools: ToolSet, heard?: Said) {
+  const middleware = heard ? [overAStream(heard)] : [];
+  const model = wrapLanguageModel({ model: llm.openai.chat(name), middleware });
+  const said = await generateText({ model, instructions, messages, tools, maxRetries: 0 });
   const calls = said.toolCalls.filter(({ invalid }) => !invalid);
   return writable({
     text: said.text,
@@ -90,4 +100,15 @@ async function callModel(model: string, instructions: string, messages: ModelMes
     calls: calls.map(({ toolCallId, toolName, input }) => ({ toolCallId, toolName, input })),
     usage: said.usage.raw,
   });
+}
+
+/** The tool calls in a message of the model. */
+function callsIn({ role, content }: ModelMessage): Call[] {
+  if (role !== "assistant" || typeof content === "string") return [];
+  const calls = content.filter((part) => part.type === "tool-call");
+  return calls.map(({ toolCallId, toolName, input }) => ({
+    id: toolCallId,
+    name: toolName,
+    arguments: JSON.stringify(input),
+  }));
 }

@@ -37,17 +37,19 @@ const inFlight = new Set<Step>();
 const noneLeft = Promise.withResolvers<void>();
 let draining = false;
 
+/** Whether a step is a model call, as Restate's middleware and agent_loop.ts name it. */
+export const isModelCall = (step: string) => step.startsWith("call");
+
 /** Tells the model call of a step about its attempt, and ends the last one; for the `hooks` of a service. */
 export const modelCalls: HooksProvider = ({ request }) => ({
   interceptor: {
     async run(name, next) {
       const step = { attemptEnds: request.attemptCompletedSignal };
-      const isModelCall = name.startsWith("call"); // as Restate's middleware and agent_loop.ts name it
       try {
         await steps.run(step, next);
-        if (isModelCall) failedAttempts.delete(request.id);
+        if (isModelCall(name)) failedAttempts.delete(request.id);
       } catch (error) {
-        if (!isModelCall || error instanceof TerminalError || step.attemptEnds.aborted) throw error;
+        if (!isModelCall(name) || error instanceof TerminalError || step.attemptEnds.aborted) throw error;
         throw lastAttempt(request.id, step.attemptEnds, error) ?? error;
       } finally {
         inFlight.delete(step);
@@ -155,14 +157,14 @@ async function mustBePaid(response: Response): Promise<void> {
   throw refused(response.status, `${response.status}: ${messageOf(error)}`);
 }
 
-/** The response with an answer that the AI SDK can use.
+/** The response with an answer that the AI SDK can use. A stream of events is left alone.
  *
  * An answer that is cut inside an emoji has half a surrogate pair, which is not text: it becomes U+FFFD. Throws:
  * BadAnswer for a response of a gateway or a proxy that has status 2xx and is not a model's answer; TerminalError for an
  * answer that is cut off, and for a refusal.
  */
 async function mended(response: Response): Promise<Response> {
-  if (!response.ok) return response;
+  if (!response.ok || response.headers.get("content-type")?.startsWith("text/event-stream")) return response;
   let text = "";
   let answer: { choices?: unknown[]; output?: unknown } | null;
   try {

@@ -1,0 +1,213 @@
+// An agent reports what it does, as it happens: durable/streaming.py for Node.
+//
+// `streamed` wraps a handler. Its steps are reported without further code: when one begins, and when its result is in the
+// journal. shared/streamed_calls.ts reports the model: tokens while they come, and the turn when it is in the journal.
+//
+// Nothing is written to the journal of the agent. Reports go to Restate's ingress (`RESTATE_INGRESS_URL`) in batches, and
+// an answer is given after they were accepted. A crash loses reports that were not sent; the replay makes them again.
+
+import { randomUUID } from "node:crypto";
+import { setTimeout } from "node:timers/promises";
+import { type Context, type RestatePromise, RetryableError } from "@restatedev/restate-sdk";
+import { secret, text } from "./environment.ts";
+import { isModelCall } from "./model_calls.ts";
+
+/** Milliseconds in which reports are collected before they are sent. */
+const BATCH = 50;
+
+/** Milliseconds in which Restate's ingress has to answer. Then the attempt fails, and Restate retries it. */
+const PATIENCE = 10_000;
+
+/** Invocations whose reports are remembered, so that a replay in the same process does not send them again. */
+const MOST = 10_000;
+
+/** A report for the event log, as `durable.event_log` describes it. */
+type Report =
+  | { kind: "tokens"; message: number; attempt: string; at: number; text: string }
+  | { kind: "turn"; message: number; text: string; calls: Call[] }
+  | { kind: "step"; step: number; name: string; ended: boolean }
+  | { kind: "note"; key: string; name: string; value: unknown };
+
+/** A tool call of a model's turn; its arguments are JSON. */
+export type Call = { id: string; name: string; arguments: string };
+
+/** Takes the next piece of a model's text. */
+export type Said = (piece: string) => void;
+
+type Stream = { reporter: Reporter; modelCalls: number };
+
+const streams = new WeakMap<Context, Stream>();
+const reporters = new Map<string, Reporter>();
+
+/** The handler, which reports what its invocations do. Throws: RetryableError if Restate does not accept the reports. */
+export const streamed =
+  <Ctx extends Context, Input, Output>(run: (ctx: Ctx, input: Input) => Promise<Output>) =>
+  async (ctx: Ctx, input: Input): Promise<Output> => {
+    const reporter = reporterOf(ctx.request().id);
+    streams.set(ctx, { reporter, modelCalls: 0 });
+    reportSteps(ctx, reporter);
+    try {
+      return await run(ctx, input);
+    } finally {
+      await reporter.delivered();
+    }
+  };
+
+/** Report an event of one's own, once for each key. Its name and value (JSON) are those of AG-UI's `CUSTOM`. */
+export function report(ctx: Context, key: string, name: string, value: unknown = null): void {
+  streams.get(ctx)?.reporter.report(`note ${key}`, { kind: "note", key, name, value });
+}
+
+/** The next model call of this invocation; none if its handler is not `streamed`. Replays make them in the same order. */
+export function modelCall(ctx: Context): ModelCall | undefined {
+  const stream = streams.get(ctx);
+  return stream && new ModelCall(stream.reporter, ++stream.modelCalls);
+}
+
+/** Half a surrogate pair: the other half comes in the next piece. */
+const HALF = /[\ud800-\udbff]$/;
+
+/** Reports of a model call. */
+export class ModelCall {
+  readonly #reporter: Reporter;
+  readonly #number: number;
+
+  constructor(reporter: Reporter, number: number) {
+    this.#reporter = reporter;
+    this.#number = number;
+  }
+
+  /** To be called in the step, in each attempt of it. Returns what reports a piece of the model's text. */
+  attempt(): Said {
+    const attempt = randomUUID();
+    let [at, half] = [0, ""];
+    return (piece) => {
+      const come = half + piece;
+      half = HALF.exec(come)?.[0] ?? "";
+      const text = come.slice(0, come.length - half.length).toWellFormed();
+      if (!text) return;
+      this.#reporter.tokens(this.#number, attempt, at, text);
+      at += [...text].length; // the log counts an emoji as one character
+    };
+  }
+
+  /** To be called when the model's turn is in the journal. */
+  inJournal(text: string, calls: Call[]): void {
+    const turn = { kind: "turn", message: this.#number, text, calls } as const;
+    this.#reporter.report(`turn ${this.#number}`, turn);
+  }
+}
+
+/** Report each step of the context: when it is made, and when the handler gets its result, which the journal has then. */
+function reportSteps(ctx: Context, reporter: Reporter): void {
+  const run = ctx.run.bind(ctx) as (...step: unknown[]) => RestatePromise<unknown>;
+  let steps = 0;
+  const reported = (...step: unknown[]) => {
+    const made = run(...step);
+    const [name] = step;
+    if (typeof name !== "string" || isModelCall(name)) return made;
+    const number = ++steps;
+    const now = (ended: boolean) =>
+      reporter.report(`step ${number} ${ended}`, { kind: "step", step: number, name, ended });
+    now(false);
+    return made.map((result, failure) => {
+      now(true);
+      if (failure) throw failure;
+      return result;
+    });
+  };
+  ctx.run = reported as Context["run"];
+}
+
+/** Sends the reports of an invocation in their order, whatever attempt they come from. */
+class Reporter {
+  readonly #path: string;
+  #reports: Report[] = [];
+  #reported = new Set<string>();
+  #waitedFor = Promise.withResolvers<void>();
+  #sending: Promise<void> | undefined;
+  #lost: unknown;
+
+  constructor(invocation: string) {
+    this.#path = `/restate/send/AgentEvents/${invocation}/record`;
+  }
+
+  /** Report this once. */
+  report(key: string, report: Report): void {
+    if (this.#reported.has(key)) return;
+    this.#reported.add(key);
+    this.#add(report);
+  }
+
+  /** Report a piece of a message. */
+  tokens(message: number, attempt: string, at: number, text: string): void {
+    const last = this.#reports.at(-1);
+    if (last?.kind === "tokens" && last.attempt === attempt) last.text += text;
+    else this.#add({ kind: "tokens", message, attempt, at, text });
+  }
+
+  /** Wait until Restate has accepted all reports. Throws: RetryableError if it does not answer. */
+  async delivered(): Promise<void> {
+    this.#waitedFor.resolve();
+    await this.#sending;
+    this.#waitedFor = Promise.withResolvers();
+    const lost = this.#lost;
+    if (!lost) return;
+    this.#lost = undefined;
+    this.#reported.clear(); // the next attempt reports all again
+    throw lost;
+  }
+
+  #add(report: Report): void {
+    this.#reports.push(report);
+    this.#sending ??= this.#send();
+  }
+
+  async #send(): Promise<void> {
+    try {
+      while (this.#reports.length > 0) {
+        await Promise.race([this.#waitedFor.promise, setTimeout(BATCH)]);
+        await send(this.#path, this.#reports.splice(0));
+      }
+    } catch (error) {
+      this.#lost = error;
+    } finally {
+      this.#sending = undefined;
+    }
+  }
+}
+
+function reporterOf(invocation: string): Reporter {
+  const reporter = reporters.get(invocation) ?? new Reporter(invocation);
+  reporters.delete(invocation);
+  reporters.set(invocation, reporter); // as the last
+  const [oldest] = reporters.keys();
+  if (oldest && reporters.size > MOST) reporters.delete(oldest);
+  return reporter;
+}
+
+const ingress = (text("RESTATE_INGRESS_URL") ?? "http://127.0.0.1:8080").replace(/\/+$/, "");
+const token = secret("RESTATE_AUTH_TOKEN");
+const headers = { "content-type": "application/json", ...(token && { authorization: `Bearer ${token}` }) };
+
+/** Hand reports to Restate. Without an event log, they are for nobody. Throws: RetryableError. */
+async function send(path: string, reports: Report[]): Promise<void> {
+  const body = JSON.stringify({ reports }, (_, value) => (typeof value === "string" ? value.toWellFormed() : value));
+  const deadline = performance.now() + PATIENCE;
+  for (let pause = 50; ; pause = Math.min(2 * pause, 1_000)) {
+    const problem = await refusal(path, body).catch(String);
+    if (!problem) return;
+    if (performance.now() + pause > deadline) {
+      throw new RetryableError(`The events of the agent were not recorded: ${problem}`);
+    }
+    await setTimeout(pause);
+  }
+}
+
+/** Why Restate does not take a request; undefined if it does, and if there is no such service. */
+async function refusal(path: string, body: string): Promise<string | undefined> {
+  const signal = AbortSignal.timeout(PATIENCE);
+  const response = await fetch(`${ingress}${path}`, { method: "POST", headers, body, signal });
+  const answer = await response.text();
+  return response.ok || response.status === 404 ? undefined : `${response.status}: ${answer}`;
+}

@@ -1,0 +1,56 @@
+// Vercel AI SDK: the caller sees the claim as it happens, through a crash.
+//
+// node typescript/vercel_ai/streaming_agent.ts
+
+import * as restate from "@restatedev/restate-sdk";
+import { hasTerminalToolError, rethrowTerminalToolError } from "@restatedev/vercel-ai-middleware";
+import { isStepCount, simulateStreamingMiddleware, streamText, tool, wrapLanguageModel } from "ai";
+import { z } from "zod";
+import { checkEligibility, checkFraud, compareToStandardRates } from "../shared/checks.ts";
+import { InsuranceClaim, inputOf, mismatchWith } from "../shared/claims.ts";
+import * as llm from "../shared/llm.ts";
+import { options, serve, serviceName } from "../shared/serving.ts";
+import { streamedCalls } from "../shared/streamed_calls.ts";
+import { streamed } from "../shared/streaming.ts";
+
+const calculateMetrics = (ctx: restate.Context, submitted: InsuranceClaim) =>
+  tool({
+    description: "Check a claim: eligibility, cost against standard rates, fraud risk.",
+    inputSchema: z.object({ claim: InsuranceClaim }),
+    execute: async ({ claim }) => {
+      const mismatch = mismatchWith(submitted, claim);
+      if (mismatch) return [mismatch];
+      return await restate.RestatePromise.all([
+        ctx.run("eligibility", () => checkEligibility(claim)),
+        ctx.run("cost", () => compareToStandardRates(claim)),
+        ctx.run("fraud", () => checkFraud(claim)),
+      ]);
+    },
+  });
+
+async function run(ctx: restate.Context, claim: InsuranceClaim): Promise<string> {
+  const { stream, steps, text } = streamText({
+    model: wrapLanguageModel({
+      model: llm.languageModel(),
+      middleware: [simulateStreamingMiddleware(), streamedCalls(ctx)],
+    }),
+    instructions: llm.INSTRUCTIONS,
+    prompt: `Claim: ${JSON.stringify(claim)}`,
+    tools: { calculate_metrics: calculateMetrics(ctx, claim) },
+    toolCallConcurrency: 1, // several at once would not be replayed in the same order
+    stopWhen: [isStepCount(llm.MAX_TURNS), hasTerminalToolError],
+    providerOptions: llm.OPTIONS,
+    onError: () => {}, // it is thrown below
+  });
+  for await (const part of stream) if (part.type === "error") throw part.error; // `streamedCalls` has reported the text
+  (await steps).forEach(rethrowTerminalToolError);
+  return llm.answer(await text);
+}
+
+const claimService = restate.service({
+  name: serviceName("StreamingClaimAgent"),
+  handlers: { run: restate.handlers.handler({ input: inputOf(InsuranceClaim) }, streamed(run)) },
+  options,
+});
+
+serve(claimService);
