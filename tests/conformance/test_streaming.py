@@ -11,8 +11,9 @@ import pytest_asyncio
 
 from lab.ledger import Fault, Kind
 from shared.claims import InsuranceClaim
-from tests.conformance.cases import Tagged, live, send
+from tests.conformance.cases import Tagged, live, send, tagged
 from tests.conformance.conftest import SERVERS
+from tests.conformance.storms import CLAIMS, SECONDS, SEEDS, patiently, storm
 from tests.conformance.test_promise import everywhere, kept
 from tests.nightly import by_night
 from tests.streams import Listener, Story, told
@@ -186,3 +187,52 @@ async def test_ten_listen_and_see_each_check_end_when_it_has(
     assert all(each.seen == ten[0].seen for each in ten)
     story = await assert_true(running, id, ten[0])
     assert story.ended.index("cost") > max(map(story.ended.index, {*CHECKS} - {"cost"}))
+
+
+@live
+@pytest.mark.nightly
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("seed", SEEDS)
+async def test_a_storm_of_claims_that_are_watched(running: Stack, seed: int) -> None:
+    """Agents, Restate and the stream server are killed, two listen to each claim, and models fail in mid-stream."""
+    rng = random.Random(seed)
+
+    async def kill_the_streams() -> None:
+        while True:
+            await asyncio.sleep(rng.uniform(1, 4))
+            await running.streams[0].process.restart()
+
+    async def case(framework: Framework) -> None:
+        await asyncio.sleep(rng.uniform(0, SECONDS))
+        claim = tagged()
+        faults: list[Fault] = [
+            Fault(
+                "model", rng.choice(["cut", "error-event", "stall"]), 1.0, about=claim.reason, turn=rng.choice([0, 1])
+            ),
+            Fault(rng.choice(CHECKS), rng.choice(["fail", "crash-after", "delay"]), 0.5, about=claim.reason),
+        ]
+        running.lab.plan(*rng.sample(faults, rng.randrange(3)))
+        key = claim.reason[:40]
+        id = await patiently(
+            lambda: running.submit(framework, claim, key=key, session=key, idempotency_key=key, pattern=STREAMING)
+        )
+        stays, comes_back = listener(running, id), listener(running, id)
+
+        async def back_and_forth() -> None:
+            while not comes_back.over:
+                await comes_back.listen(most=rng.randrange(5))
+
+        await asyncio.gather(stays.listen(), back_and_forth())
+        assert stays.seen == comes_back.seen
+        await patiently(lambda: assert_true(running, id, stays))
+
+    killer = asyncio.create_task(kill_the_streams())
+    try:
+        async with running.agents_kept(), storm(running, rng), asyncio.TaskGroup() as claims:
+            for _ in range(CLAIMS):
+                claims.create_task(case(rng.choice(running.frameworks)))
+        assert not killer.done(), killer.exception()
+    finally:
+        killer.cancel()
+        await asyncio.wait({killer})
+        await running.streams[0].process.restart()
