@@ -67,3 +67,18 @@ def test_an_end_leaves_nothing_open(reports: list[Tokens]) -> None:
     story = told(map(as_event, events))
     assert story.messages == {}
     assert story.error == "cancelled"
+
+
+@given(st.text("abc", min_size=6, max_size=9), st.lists(st.integers(1, 5), min_size=2), st.data())
+def test_pieces_that_are_repeated_late_or_lost_take_nothing_back(
+    text: str, cuts: list[int], data: st.DataObject
+) -> None:
+    at = sorted({0, len(text), *(cut for cut in cuts if cut < len(text))})
+    pieces = [Tokens(message=1, attempt="x", at=a, text=text[a:b]) for a, b in zip(at, at[1:], strict=False)]
+    late = Tokens(message=1, attempt="before", at=0, text="?")
+    said = data.draw(st.lists(st.sampled_from([*pieces, late])))
+    log = Log(invocation="inv")
+    events = log.record([late, pieces[0], *said, Turn(message=1, text=text, calls=[])])
+    story = told(map(as_event, events))
+    assert story.messages == {1: text}
+    assert story.restarts == 1, "the tokens of the attempt before, once"
