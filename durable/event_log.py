@@ -249,24 +249,24 @@ LISTENERS = defaultdict[str, set[asyncio.Queue[Events]]](set)
 event_log = restate.VirtualObject("AgentEvents", journal_retention=timedelta(0))
 
 
-@event_log.handler(state_preload=False)
+@event_log.handler()
 async def record(ctx: restate.ObjectContext, happened: Reports) -> None:
     log = await _log(ctx)
     await _add(ctx, log, log.record(happened.reports))
 
 
-@event_log.handler(state_preload=False)
+@event_log.handler()
 async def end(ctx: restate.ObjectContext, how: End) -> None:
     log = await _log(ctx)
     await _add(ctx, log, log.end(how))
 
 
-@event_log.handler(state_preload=False)
+@event_log.handler()
 async def forget(ctx: restate.ObjectContext) -> None:
     ctx.clear_all()
 
 
-@event_log.handler(kind="shared", state_preload=False)
+@event_log.handler(kind="shared")
 async def read(ctx: restate.ObjectSharedContext, first: int) -> Events:
     """The events from the one with the id `first` on."""
     log = await ctx.get("log", type_hint=Log) or Log(invocation=ctx.key())

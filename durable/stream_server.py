@@ -59,8 +59,8 @@ def app(ingress: str) -> Starlette:
         if invocation not in ends:
             ends[invocation] = asyncio.create_task(_record_end(client, invocation))
             ends[invocation].add_done_callback(lambda _: ends.pop(invocation))
-        async for id, event in _events(client, invocation, first):
-            yield ": waits\n\n" if id is None else f"id: {id}\ndata: {event}\n\n"
+        async for found in _events(client, invocation, first):
+            yield "".join(f"id: {id}\ndata: {event}\n\n" for id, event in found) or ": waits\n\n"
 
     async def problem(_: Request, error: Exception) -> Response:
         match error:
@@ -79,10 +79,10 @@ def app(ingress: str) -> Starlette:
     )
 
 
-async def _events(client: httpx.AsyncClient, invocation: str, first: int) -> AsyncIterator[tuple[int | None, str]]:
-    """The events from this id on, until the invocation has ended. None for an id: there was no event for a while."""
+async def _events(client: httpx.AsyncClient, invocation: str, first: int) -> AsyncIterator[list[tuple[int, str]]]:
+    """The events from this id on, with their ids, until the invocation has ended. An empty list: none for a while."""
     if first == 0:  # known before the agent has reported anything
-        yield 0, as_json(begin(invocation))
+        yield [(0, as_json(begin(invocation)))]
         first = 1
     listener = asyncio.Queue[Events]()
     LISTENERS[invocation].add(listener)
@@ -91,9 +91,9 @@ async def _events(client: httpx.AsyncClient, invocation: str, first: int) -> Asy
         while True:
             if found.first > first:  # some were recorded by another server
                 found = await _read(client, invocation, first)
-            for event in found.events[first - found.first :]:
-                yield first, event
-                first, silent = first + 1, 0.0
+            if new := found.events[first - found.first :]:
+                yield [*enumerate(new, first)]
+                first, silent = first + len(new), 0.0
             if found.ended:
                 return
             try:
@@ -101,7 +101,7 @@ async def _events(client: httpx.AsyncClient, invocation: str, first: int) -> Asy
             except TimeoutError:
                 found = await _read(client, invocation, first)
                 if (silent := silent + POLL) >= KEEP_ALIVE:
-                    yield None, ""
+                    yield []
                     silent = 0.0
     finally:
         LISTENERS[invocation].discard(listener)

@@ -26,8 +26,11 @@ from restate.extensions import current_context
 from durable.budget import MODEL_CALLS
 from durable.held_steps import ATTEMPT_IS_OVER, causes, holding, mended
 
-BATCH = 0.05
-"""Seconds in which reports are collected before they are sent."""
+AT_ONCE = 0.01
+"""Seconds in which reports are collected that come together."""
+
+APART = 0.2
+"""Seconds from one batch of reports to the next, but for the last: a batch costs about 4 ms of CPU in all."""
 
 PATIENCE = 10.0
 """Seconds in which Restate's ingress has to answer. Then the attempt fails, and Restate retries it."""
@@ -60,11 +63,19 @@ def report(key: str, name: str, value: Any = None) -> None:
 
 
 def model_call() -> "ModelCall":
-    """The next model call of this invocation. Its number must be the same in each attempt."""
-    if not (stream := _CURRENT.get()):
-        return ModelCall(None, 0)
-    stream.model_calls += 1
-    return ModelCall(stream.reporter, stream.model_calls)
+    """The model call that the handler makes next. In each attempt of the invocation, the calls have the same order."""
+    stream = _CURRENT.get()
+    if stream:
+        stream.model_calls += 1
+    call = ModelCall(stream.reporter if stream else None, stream.model_calls if stream else 0)
+    _CALL.set(call)
+    return call
+
+
+def attempt() -> Callable[[str], None]:
+    """An attempt of the model call: to be called in its step. Returns what reports a piece of the model's text."""
+    call = _CALL.get()
+    return call.attempt() if call else lambda text: None
 
 
 class ModelCall:
@@ -75,7 +86,6 @@ class ModelCall:
         self._number = number
 
     def attempt(self) -> Callable[[str], None]:
-        """To be called in the step, in each attempt of it. Returns what reports a piece of the model's text."""
         attempt, at, half = uuid.uuid4().hex, 0, ""
 
         def said(text: str) -> None:
@@ -90,10 +100,13 @@ class ModelCall:
 
         return said
 
-    def in_journal(self, text: str, calls: Iterable[tuple[str, str, str]]) -> None:
-        """To be called when the model's turn is in the journal: its text, and the id, name and arguments of calls."""
+    def in_journal(self, text: str, calls: Iterable[tuple[str | None, str, str]]) -> None:
+        """The model's turn is in the journal: its text, and the id, the name and the arguments (JSON) of each call."""
         if self._reporter:
-            named = [{"id": mended(id), "name": mended(name), "arguments": mended(args)} for id, name, args in calls]
+            named = [
+                {"id": mended(id or ""), "name": mended(name), "arguments": mended(arguments)}
+                for id, name, arguments in calls
+            ]
             turn = {"kind": "turn", "message": self._number, "text": mended(text), "calls": named}
             self._reporter.report(("turn", self._number), turn)
 
@@ -137,6 +150,7 @@ class Reporter:
         self._path = f"/restate/send/AgentEvents/{invocation}/record"
         self._reports: list[dict[str, Any]] = []
         self._reported: set[Hashable] = set()
+        self._last_sent = -APART
         self._waited_for = asyncio.Event()
         self._lost: RetryableError | None = None
         self._sending: asyncio.Task[None] | None = None
@@ -174,11 +188,14 @@ class Reporter:
             self._sending = asyncio.create_task(self._send())
 
     async def _send(self) -> None:
+        loop = asyncio.get_running_loop()
         try:
             while self._reports:
+                pause = max(AT_ONCE, self._last_sent + APART - loop.time())
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._waited_for.wait(), BATCH)
+                    await asyncio.wait_for(self._waited_for.wait(), pause)
                 reports, self._reports = self._reports, []
+                self._last_sent = loop.time()
                 await _sent(self._path, reports)
         except RetryableError as error:
             self._lost = error
@@ -187,6 +204,7 @@ class Reporter:
 
 
 _CURRENT = contextvars.ContextVar[Stream | None]("stream", default=None)
+_CALL = contextvars.ContextVar[ModelCall | None]("model call", default=None)
 _REPORTERS = OrderedDict[str, Reporter]()
 _CLIENTS: dict[asyncio.AbstractEventLoop, httpx.AsyncClient] = {}
 

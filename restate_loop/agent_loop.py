@@ -7,14 +7,17 @@ same on every replay, while the steps that they wait for overlap.
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 import restate
 from openai import AsyncOpenAI, pydantic_function_tool
+from openai.lib.streaming.chat import ChatCompletionStreamState
 from openai.types.chat import ChatCompletion, ChatCompletionMessageParam
 from pydantic import BaseModel
 
 from durable.exact.openai import AsReceived
+from durable.streaming import attempt, model_call
 from durable.tool_calls import ToolCalls
 from shared import llm
 
@@ -52,6 +55,8 @@ class Agent(Generic[Given]):
     model: str = MODEL
     tools_at_once: int | None = None
     """How many tool calls of a turn run at the same time; None: all of them."""
+    streams: bool = False
+    """Whether the model streams its answer, so that its tokens are reported (`durable.streaming`)."""
 
     async def run(self, ctx: restate.Context, prompt: str, given: Given) -> str:
         """The model's answer to the prompt; the tools see `given`, the model does not.
@@ -64,15 +69,19 @@ class Agent(Generic[Given]):
         ]
 
         async def call_model(messages: list[ChatCompletionMessageParam]) -> ChatCompletion:
-            return await client.chat.completions.create(model=self.model, messages=messages, tools=schemas)
+            asked = partial(client.chat.completions.create, model=self.model, messages=messages, tools=schemas)
+            return await (_streamed(asked) if self.streams else asked())
 
         messages: list[ChatCompletionMessageParam] = [
             {"role": "system", "content": self.instructions},
             {"role": "user", "content": prompt},
         ]
         for _ in range(llm.MAX_TURNS):
+            reported = model_call()
             completion = await ctx.run_typed("call LLM", call_model, DURABLE, messages)
             answer = completion.choices[0].message
+            functions = [(call.id, call.function) for call in answer.tool_calls or [] if call.type == "function"]
+            reported.in_journal(answer.content or "", [(id, call.name, call.arguments) for id, call in functions])
             if not answer.tool_calls:
                 return llm.answer(answer.content)
             messages.append(answer.model_dump(exclude_none=True))
@@ -97,3 +106,16 @@ class Agent(Generic[Given]):
         if not (function and tool):
             raise ValueError(f"there is no tool {function.name if function else call.type}")
         return tool, tool.arguments.model_validate_json(function.arguments)
+
+
+async def _streamed(asked: Callable[..., Any]) -> ChatCompletion:
+    """The whole answer of a model that streams it. Its tokens are reported."""
+    said, state = attempt(), ChatCompletionStreamState()
+    async for chunk in await asked(stream=True, stream_options={"include_usage": True}):
+        state.handle_chunk(chunk)
+        for choice in chunk.choices[:1]:
+            said(choice.delta.content or "")
+    answer: dict[str, Any] = state.current_completion_snapshot.to_dict(exclude_none=True)
+    for call in answer["choices"][0]["message"].get("tool_calls", []):
+        del call["index"]  # a field of the stream, which a message does not have
+    return ChatCompletion.construct(**answer)

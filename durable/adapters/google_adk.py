@@ -1,8 +1,11 @@
-"""Google ADK: the tool calls of a turn in parallel. A plugin in place of Restate's own."""
+"""Google ADK: the tool calls of a turn in parallel, and tokens as they come. Plugins in place of Restate's own."""
 
+import json
+from collections.abc import AsyncGenerator
 from typing import Any
 
 from google.adk.agents.callback_context import CallbackContext
+from google.adk.models import BaseLlm
 from google.adk.models.llm_request import LlmRequest
 from google.adk.models.llm_response import LlmResponse
 from google.adk.tools.base_tool import BaseTool
@@ -10,6 +13,7 @@ from google.adk.tools.tool_context import ToolContext
 from restate.ext.adk import RestatePlugin, restate_context
 
 from durable import parts
+from durable.streaming import attempt, model_call
 from durable.tool_calls import ToolCalls
 
 parts.check(__name__)
@@ -47,3 +51,41 @@ class ParallelRestatePlugin(RestatePlugin):
         id = tool_context.function_call_id or ""
         await ToolCalls.of(id).fail(id, error)
         return None
+
+
+class StreamedRestatePlugin(RestatePlugin):
+    """Restate's plugin; each turn of the model is reported when it is in the journal."""
+
+    async def before_model_callback(
+        self, *, callback_context: CallbackContext, llm_request: LlmRequest
+    ) -> LlmResponse | None:
+        call = model_call()
+        response = await super().before_model_callback(callback_context=callback_context, llm_request=llm_request)
+        parts = (response.content.parts if response and response.content else None) or []
+        calls = [part.function_call for part in parts if part.function_call]
+        call.in_journal(_text(response), [(each.id, each.name or "", json.dumps(each.args or {})) for each in calls])
+        return response
+
+
+class Streamed(BaseLlm):
+    """A model that streams its answer, and reports the tokens."""
+
+    llm: BaseLlm
+
+    def __init__(self, llm: BaseLlm) -> None:
+        super().__init__(**{"model": llm.model, "llm": llm})
+
+    async def generate_content_async(
+        self, llm_request: LlmRequest, stream: bool = False
+    ) -> AsyncGenerator[LlmResponse, None]:
+        said = attempt()
+        async for response in self.llm.generate_content_async(llm_request, stream=True):
+            if response.partial:
+                said(_text(response))
+            else:
+                yield response
+
+
+def _text(response: LlmResponse | None) -> str:
+    parts = (response.content.parts if response and response.content else None) or []
+    return "".join(part.text or "" for part in parts if not part.thought)

@@ -1,20 +1,26 @@
-"""LangChain: the tool calls of a turn in parallel.
+"""LangChain: the tool calls of a turn in parallel, and tokens as they come.
 
-A middleware in place of Restate's own; it must be the outermost one.
+Middlewares in place of Restate's own, each of which must be the outermost one.
 """
 
+import json
 from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
 from typing import Any
 
 from langchain.agents.middleware.types import ModelRequest, ModelResponse
 from langchain.agents.structured_output import AutoStrategy, ToolStrategy
+from langchain_core.callbacks import AsyncCallbackHandler
 from langchain_core.messages import AIMessage, ToolMessage
+from langchain_core.outputs import ChatGenerationChunk
+from langchain_core.tracers.context import register_configure_hook
 from langgraph.config import get_config
 from langgraph.prebuilt.tool_node import ToolCallRequest
 from langgraph.types import Command
 from restate.ext.langchain import RestateMiddleware, restate_context
 
 from durable import parts
+from durable.streaming import attempt, model_call
 from durable.tool_calls import ToolCalls
 
 parts.check(__name__)
@@ -44,6 +50,40 @@ class ParallelRestateMiddleware(RestateMiddleware):
             if isinstance(result, ToolMessage):
                 result.id = str(restate_context().uuid())  # LangGraph's own would be another one on a replay
             return result
+
+
+class StreamedRestateMiddleware(RestateMiddleware):
+    """Restate's middleware; the model streams, and its tokens are reported."""
+
+    async def awrap_model_call(
+        self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]]
+    ) -> ModelResponse[Any]:
+        async def reported(request: ModelRequest[Any]) -> ModelResponse[Any]:
+            _REPORTED.set(_Tokens())
+            return await handler(request)
+
+        call = model_call()
+        model = request.model.model_copy(update={"streaming": True, "stream_usage": True})
+        response = await super().awrap_model_call(request.override(model=model), reported)
+        message = next(message for message in response.result if isinstance(message, AIMessage))
+        calls = [(each["id"], each["name"], json.dumps(each["args"])) for each in message.tool_calls]
+        call.in_journal(message.text, calls)
+        return response
+
+
+class _Tokens(AsyncCallbackHandler):
+    """Reports the tokens of an attempt of a model call."""
+
+    def __init__(self) -> None:
+        self._said = attempt()
+
+    async def on_llm_new_token(self, token: Any, *, chunk: Any = None, **_: Any) -> None:
+        if isinstance(chunk, ChatGenerationChunk):
+            self._said(chunk.message.text)
+
+
+_REPORTED = ContextVar[_Tokens | None]("tokens", default=None)
+register_configure_hook(_REPORTED, inheritable=True)
 
 
 def names_of_answers(request: ModelRequest[Any]) -> set[str]:

@@ -1,16 +1,26 @@
-"""Pydantic AI: the tool calls of a turn in parallel. A capability of the agent, beside Restate's `RestateAgent`."""
+"""Pydantic AI: the tool calls of a turn in parallel, and tokens as they come. Both beside Restate's `RestateAgent`."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from pydantic_ai import RunContext, ToolDefinition
 from pydantic_ai.capabilities import AbstractCapability
+from pydantic_ai.capabilities.abstract import WrapModelRequestHandler
 from pydantic_ai.exceptions import ApprovalRequired, CallDeferred, ToolFailedError, ToolRetryError
-from pydantic_ai.messages import ToolCallPart
+from pydantic_ai.messages import (
+    ModelResponse,
+    PartDeltaEvent,
+    PartStartEvent,
+    TextPart,
+    TextPartDelta,
+    ToolCallPart,
+)
 from pydantic_ai.models import ModelRequestContext
+from pydantic_ai.models.wrapper import WrapperModel
 from restate.ext.pydantic import restate_context
 
 from durable import parts
+from durable.streaming import attempt, model_call
 from durable.tool_calls import ToolCalls
 
 parts.check(__name__)
@@ -59,3 +69,32 @@ class ParallelToolCalls(AbstractCapability[Any]):
             self._valid = {}
         async with ToolCalls.of(call.tool_call_id).turn(call.tool_call_id, answered=ANSWERED):
             return await handler(args)
+
+
+class StreamedModel(WrapperModel):
+    """A model that streams its answer, and reports the tokens. With the capability `Streamed`, in a `RestateAgent`."""
+
+    async def request(self, *args: Any, **kwargs: Any) -> ModelResponse:
+        said = attempt()
+        async with self.wrapped.request_stream(*args, **kwargs) as answer:
+            async for event in answer:
+                match event:
+                    case PartStartEvent(part=TextPart(content=text)):
+                        said(text)
+                    case PartDeltaEvent(delta=TextPartDelta(content_delta=text)):
+                        said(text)
+        return answer.get()
+
+
+class Streamed(AbstractCapability[Any]):
+    """Reports each turn of the model when it is in the journal."""
+
+    async def wrap_model_request(
+        self, ctx: RunContext[Any], *, request_context: ModelRequestContext, handler: WrapModelRequestHandler
+    ) -> ModelResponse:
+        call = model_call()
+        response = await handler(request_context)
+        text = "".join(part.content for part in response.parts if isinstance(part, TextPart))
+        calls = [(each.tool_call_id, each.tool_name, each.args_as_json_str()) for each in response.tool_calls]
+        call.in_journal(text, calls)
+        return response

@@ -23,7 +23,7 @@ from restate.serde import Serde
 
 from durable import parts
 from durable.exact.openai import AsReceived, as_sent
-from durable.streaming import model_call
+from durable.streaming import attempt, model_call
 
 _USAGE = TypeAdapter(Usage)
 
@@ -57,7 +57,7 @@ class ExactModel(RestateModelWrapper):
         call = model_call()
 
         async def call_llm() -> Response:
-            said = call.attempt()
+            said = attempt()
             async for event in self.model.stream_response(*args, **kwargs):
                 match event.type:
                     case "response.output_text.delta":

@@ -98,7 +98,7 @@ class Stack:
 
     async def register(self, agents: Mapping[str, Agent]) -> None:
         """Register the agents with Restate, and the server of their streams if it runs. Raises: TourError."""
-        ports = [server.port for server in (*agents.values(), *self.streams)]
+        ports = [agent.port for agent in agents.values()] + [streams.port for streams in self.streams]
         await asyncio.gather(*(register(self.admin, named.agent_url(port)) for port in ports))
 
     async def submit(
@@ -229,11 +229,12 @@ async def running(
             if pattern == STREAMING and not streams:
                 port = free_port() if not usual_ports or who_listens(STREAMS_PORT) else STREAMS_PORT
                 env = {"PORT": str(port), "HOST": named.agents_listen_on(), **lab_env}
-                command = [sys.executable, ROOT / "shared/streams.py"]
-                process = await start("The server of the streams", command, folder / "streams.log", env)
+                script = ROOT / "shared/streams.py"
+                process = await start("The server of the streams", command(script), folder / "streams.log", env)
                 exits.push_async_callback(process.stop)
                 streams.append(Streams(process, port))
-            await asyncio.gather(model_ready(), *(server.ready() for server in (*agents.values(), *streams)))
+            ready = [agent.ready() for agent in agents.values()] + [server.ready() for server in streams]
+            await asyncio.gather(model_ready(), *ready)
             return agents
 
         able: Sequence[Framework] = ()

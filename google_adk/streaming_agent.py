@@ -1,0 +1,73 @@
+"""Google ADK: the caller sees the claim as it happens, through a crash; the session is kept.
+
+uv run google_adk/streaming_agent.py
+"""
+
+import restate
+from google.adk.agents import LlmAgent
+from google.adk.apps import App
+from google.adk.runners import Runner
+from google.adk.tools.tool_context import ToolContext
+from google.genai import types
+from restate.ext.adk import restate_context
+
+from durable.adapters.google_adk import Streamed, StreamedRestatePlugin
+from durable.streaming import streamed
+from google_adk.sdk import answer_of, gemini, refuse_unknown_tool, submitted
+from google_adk.sessions import CompactedSessionService, compaction
+from shared import llm
+from shared.checks import check_eligibility, check_fraud, compare_to_standard_rates
+from shared.claims import InsuranceClaim, SessionClaim
+from shared.serving import GUARDS, serve, service_name
+
+
+async def calculate_metrics(claim: InsuranceClaim, tool_context: ToolContext) -> list[str]:
+    """Check a claim: eligibility, cost against standard rates, fraud risk."""
+    if mismatch := submitted(tool_context).mismatch_with(claim):
+        return [mismatch]
+    ctx = restate_context()
+    checks = await restate.gather(
+        ctx.run_typed("eligibility", check_eligibility, claim=claim),
+        ctx.run_typed("cost", compare_to_standard_rates, claim=claim),
+        ctx.run_typed("fraud", check_fraud, claim=claim),
+    )
+    return [await check for check in checks]
+
+
+model = gemini()
+agent = LlmAgent(
+    name="StreamingClaimAgent",
+    model=Streamed(model),
+    instruction=llm.INSTRUCTIONS,
+    tools=[calculate_metrics],
+    before_tool_callback=refuse_unknown_tool,
+)
+app = App(
+    name="claims",
+    root_agent=agent,
+    plugins=[StreamedRestatePlugin(run_options=llm.RETRIES)],
+    events_compaction_config=compaction(model),
+)
+runner = Runner(app=app, session_service=CompactedSessionService())
+
+claim_service = restate.VirtualObject(
+    service_name("StreamingClaimAgent"),
+    invocation_context_managers=[streamed, *GUARDS],
+    state_preload=False,
+)
+
+
+@claim_service.handler()
+async def run(ctx: restate.ObjectContext, claim: SessionClaim) -> str:
+    prompt = f"Claim: {claim.claim.model_dump_json()}"
+    events = runner.run_async(
+        user_id=ctx.key(),
+        session_id=claim.session_id,
+        state_delta={"claim": claim.claim.model_dump(mode="json")},
+        new_message=types.Content(role="user", parts=[types.Part(text=prompt)]),
+    )
+    return await answer_of(events)
+
+
+if __name__ == "__main__":
+    serve(claim_service)

@@ -1,0 +1,238 @@
+"""The stream of a claim, the same in all frameworks: as it happens, in order, each event once, through every crash."""
+
+import asyncio
+import contextlib
+import random
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+import pytest_asyncio
+
+from lab.ledger import Fault, Kind
+from shared.claims import InsuranceClaim
+from tests.conformance.cases import Tagged, live, send, tagged
+from tests.conformance.conftest import SERVERS
+from tests.conformance.storms import CLAIMS, SECONDS, SEEDS, patiently, storm
+from tests.conformance.test_promise import everywhere, kept
+from tests.nightly import by_night
+from tests.streams import Listener, Story, told
+from tour.runtime import journal, stack
+from tour.runtime.frameworks import FRAMEWORKS, STREAMING, Framework
+from tour.runtime.stack import CHECKS, Stack
+
+pytestmark = pytest.mark.costly
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session", params=["live", *by_night(["replaying"])])
+async def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
+    async with stack.running(
+        tmp_path_factory.mktemp(request.param),
+        frameworks=FRAMEWORKS,
+        pattern=STREAMING,
+        server_env=SERVERS[request.param],
+        agent_env={"MODEL_TIMEOUT": "3"},
+    ) as running:
+        yield running
+
+
+def listener(running: Stack, id: str) -> Listener:
+    """One that follows the stream of this claim."""
+    return Listener(running.streams[0].url, id)
+
+
+async def assert_true(running: Stack, id: str, heard: Listener) -> Story:
+    """What the stream has told is what the journal has, and its end is the answer."""
+    story = told(heard.seen)
+    invocation = (await journal.read(running.admin, id))[id]
+    assert story.answer == await running.answer(id)
+    assert story.messages == {2: story.answer}
+    assert len(story.calls) == 1
+    assert (
+        sorted(story.begun)
+        == sorted(story.ended)
+        == sorted(step.name for step in invocation.steps if not step.is_model_call)
+    )
+    assert {*CHECKS} <= {*story.begun}
+    return story
+
+
+async def test_it_tells_what_the_journal_has(running: Stack, tagged: Tagged) -> None:
+    async def case(framework: Framework) -> None:
+        claim = tagged()
+        running.lab.plan(
+            Fault("eligibility", "delay", 0.3, about=claim.reason), Fault("model", "delay", 0.2, about=claim.reason)
+        )
+        id = await send(running, framework, claim)
+        first, comes_back, late = (listener(running, id) for _ in range(3))
+        async with asyncio.TaskGroup() as group:
+            group.create_task(first.listen())
+            while not comes_back.over:
+                await comes_back.listen(most=random.randrange(4))
+        await late.listen()
+        assert first.seen == comes_back.seen == late.seen
+        story = await assert_true(running, id, first)
+        assert story.restarts == 0
+
+    await everywhere(running, case)
+
+
+@live
+@pytest.mark.parametrize("kind", ["stall", "cut", "error-event"])
+async def test_tokens_that_a_crash_made_void_are_taken_back(running: Stack, tagged: Tagged, kind: Kind) -> None:
+    async def case(framework: Framework) -> None:
+        claim = tagged()
+        running.lab.plan(Fault("model", kind, 30 if kind == "stall" else 0, about=claim.reason, turn=1))
+        async with kept(running, framework):
+            id = await send(running, framework, claim)
+            heard = listener(running, id)
+            async with asyncio.TaskGroup() as group:
+                group.create_task(heard.listen())
+                if kind == "stall":  # in the middle of a token
+                    await heard.heard("TEXT_MESSAGE_CONTENT")
+                    await running.agents[framework.name].process.kill()
+        assert (await assert_true(running, id, heard)).restarts == 1
+
+    await everywhere(running, case)
+
+
+@live
+@pytest.mark.parametrize("check", CHECKS)
+async def test_the_agent_is_killed_in_a_check(running: Stack, tagged: Tagged, check: str) -> None:
+    async def case(framework: Framework) -> None:
+        claim = tagged()
+        running.lab.plan(Fault(check, "crash-after", about=claim.reason))
+        async with kept(running, framework):
+            id = await send(running, framework, claim)
+            heard = listener(running, id)
+            await heard.listen()
+        assert (await assert_true(running, id, heard)).restarts == 0
+
+    await everywhere(running, case)
+
+
+@live
+@pytest.mark.parametrize("who", ["streams", "restate"])
+async def test_whoever_carries_the_stream_is_killed(running: Stack, tagged: Tagged, who: str) -> None:
+    async def case(framework: Framework) -> None:
+        claim = tagged()
+        running.lab.plan(
+            Fault("model", "stall", 1.0, about=claim.reason), Fault("cost", "delay", 0.5, about=claim.reason)
+        )
+        id = await send(running, framework, claim)
+        heard = listener(running, id)
+        await heard.listen()
+        await assert_true(running, id, heard)
+
+    async def killing() -> None:
+        while True:
+            await asyncio.sleep(0.7)
+            await (running.streams[0].process.restart() if who == "streams" else running.restate.restart())
+            await running.streams[0].ready()
+
+    killer = asyncio.create_task(killing())
+    try:
+        await everywhere(running, case)
+        assert not killer.done(), killer.exception()
+    finally:
+        killer.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await killer
+        await running.streams[0].process.restart()
+        await running.streams[0].ready()
+
+
+async def test_a_cancelled_claim_ends_with_its_reason(running: Stack, framework: Framework, tagged: Tagged) -> None:
+    claim = tagged()
+    running.lab.plan(Fault("model", "stall", 3, about=claim.reason, turn=1))
+    id = await send(running, framework, claim)
+    heard = listener(running, id)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(heard.listen())
+        await heard.heard("TEXT_MESSAGE_CONTENT")
+        await running.admin.patch(f"/invocations/{id}/cancel")
+    assert told(heard.seen).error == "cancelled"
+
+
+async def test_a_bad_claim_ends_with_its_reason(running: Stack, framework: Framework, tagged: Tagged) -> None:
+    body = framework.body(tagged()) | {"amount": -1}
+    async with httpx.AsyncClient(base_url=running.streams[0].url, timeout=30) as client:
+        response = await client.post(f"/stream/{framework.path('bad', STREAMING)}", json=body)
+        assert response.status_code == 200
+        assert '"RUN_ERROR"' in response.text
+        assert "amount" in response.text
+
+
+async def test_bad_requests(running: Stack, tagged: Tagged) -> None:
+    async with httpx.AsyncClient(base_url=running.streams[0].url, timeout=30) as client:
+        assert (await client.get("/stream/inv_1nothing")).status_code == 404
+        assert (await client.post("/stream/Nobody/run", json={})).status_code == 404
+        id = await send(running, FRAMEWORKS[0], tagged())
+        await running.answer(id)
+        for last in ("x", "-2", "1.5", "٣", "9" * 99):
+            assert (
+                await client.get(f"/stream/{id}", headers=[(b"last-event-id", last.encode())])
+            ).status_code == 400, last
+
+
+@live
+async def test_ten_listen_and_see_each_check_end_when_it_has(
+    running: Stack, framework: Framework, tagged: Tagged
+) -> None:
+    claim: InsuranceClaim = tagged()
+    running.lab.plan(Fault("cost", "delay", 0.3, about=claim.reason))
+    id = await send(running, framework, claim)
+    ten = [listener(running, id) for _ in range(10)]
+    await asyncio.gather(*(each.listen() for each in ten))
+    assert all(each.seen == ten[0].seen for each in ten)
+    story = await assert_true(running, id, ten[0])
+    assert story.ended.index("cost") > max(map(story.ended.index, {*CHECKS} - {"cost"}))
+
+
+@live
+@pytest.mark.nightly
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("seed", SEEDS)
+async def test_a_storm_of_claims_that_are_watched(running: Stack, seed: int) -> None:
+    """Agents, Restate and the stream server are killed, two listen to each claim, and models fail in mid-stream."""
+    rng = random.Random(seed)
+
+    async def kill_the_streams() -> None:
+        while True:
+            await asyncio.sleep(rng.uniform(1, 4))
+            await running.streams[0].process.restart()
+
+    async def case(framework: Framework) -> None:
+        await asyncio.sleep(rng.uniform(0, SECONDS))
+        claim = tagged()
+        faults: list[Fault] = [
+            Fault(
+                "model", rng.choice(["cut", "error-event", "stall"]), 1.0, about=claim.reason, turn=rng.choice([0, 1])
+            ),
+            Fault(rng.choice(CHECKS), rng.choice(["fail", "crash-after", "delay"]), 0.5, about=claim.reason),
+        ]
+        running.lab.plan(*rng.sample(faults, rng.randrange(3)))
+        key = claim.reason[:40]
+        id = await patiently(
+            lambda: running.submit(framework, claim, key=key, session=key, idempotency_key=key, pattern=STREAMING)
+        )
+        stays, comes_back = listener(running, id), listener(running, id)
+
+        async def back_and_forth() -> None:
+            while not comes_back.over:
+                await comes_back.listen(most=rng.randrange(5))
+
+        await asyncio.gather(stays.listen(), back_and_forth())
+        assert stays.seen == comes_back.seen
+        await patiently(lambda: assert_true(running, id, stays))
+
+    killer = asyncio.create_task(kill_the_streams())
+    try:
+        async with running.agents_kept(), storm(running, rng), asyncio.TaskGroup() as claims:
+            for _ in range(CLAIMS):
+                claims.create_task(case(rng.choice(running.frameworks)))
+        assert not killer.done(), killer.exception()
+    finally:
+        killer.cancel()
+        await asyncio.wait({killer})
+        await running.streams[0].process.restart()
