@@ -8,7 +8,7 @@ The server keeps nothing: it can be killed, and there may be several, each regis
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import httpx
@@ -28,9 +28,9 @@ KEEP_ALIVE = 15.0
 """Seconds without an event after which a comment is sent: proxies cut off silent connections."""
 
 
-def app(ingress: str) -> Starlette:
-    """The server as an ASGI app; `ingress` is the address of Restate's ingress."""
-    client = httpx.AsyncClient(base_url=ingress, timeout=httpx.Timeout(10.0, read=None))
+def app(ingress: str, headers: Mapping[str, str] | None = None) -> Starlette:
+    """The server as an ASGI app. `ingress` is the address of Restate's ingress, `headers` are sent to it."""
+    client = httpx.AsyncClient(base_url=ingress, headers=headers, timeout=httpx.Timeout(10.0, read=None))
     ends: dict[str, asyncio.Task[None]] = {}
 
     async def invoke(request: Request) -> Response:

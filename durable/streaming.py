@@ -35,6 +35,9 @@ APART = 0.2
 PATIENCE = 10.0
 """Seconds in which Restate's ingress has to answer. Then the attempt fails, and Restate retries it."""
 
+NOBODY = 5.0
+"""Seconds without reports after Restate has said that it knows no event log."""
+
 MOST = 10_000
 """Invocations whose reports are remembered, so that a replay in the same process does not send them again."""
 
@@ -206,6 +209,7 @@ class Reporter:
 _CURRENT = contextvars.ContextVar[Stream | None]("stream", default=None)
 _CALL = contextvars.ContextVar[ModelCall | None]("model call", default=None)
 _REPORTERS = OrderedDict[str, Reporter]()
+_nobody_until = 0.0
 _CLIENTS: dict[asyncio.AbstractEventLoop, httpx.AsyncClient] = {}
 
 
@@ -221,18 +225,26 @@ def _client() -> httpx.AsyncClient:
     loop = asyncio.get_running_loop()
     if loop not in _CLIENTS:
         ingress = os.environ.get("RESTATE_INGRESS_URL") or "http://127.0.0.1:8080"
-        _CLIENTS[loop] = httpx.AsyncClient(base_url=ingress, timeout=PATIENCE)
+        token = os.environ.get("RESTATE_AUTH_TOKEN")
+        headers = {"authorization": f"Bearer {token}"} if token else {}
+        _CLIENTS[loop] = httpx.AsyncClient(base_url=ingress, headers=headers, timeout=PATIENCE)
     return _CLIENTS[loop]
 
 
 async def _sent(path: str, reports: list[dict[str, Any]]) -> None:
     """Hand reports to Restate. Without an event log, they are for nobody. Raises: RetryableError."""
+    global _nobody_until
     pause, loop = 0.05, asyncio.get_running_loop()
+    if loop.time() < _nobody_until:
+        return
     deadline = loop.time() + PATIENCE
     while True:
         try:
             response = await _client().post(path, json={"reports": reports})
-            if response.status_code < 300 or response.status_code == 404:
+            if response.status_code == 404:
+                _nobody_until = loop.time() + NOBODY
+                return
+            if response.status_code < 300:
                 return
             problem = f"{response.status_code}: {response.text}"
         except httpx.TransportError as error:

@@ -8,6 +8,7 @@ from google.adk.agents import LlmAgent
 from google.adk.tools.tool_context import ToolContext
 from restate.ext.adk import RestatePlugin, restate_context
 
+from durable.streaming import streamed
 from google_adk.sdk import claim_runner, decide, gemini, refuse_unknown_tool, submitted
 from shared import llm
 from shared.approval import approval, ask_a_person, why_a_person, withdrawn_with_the_claim
@@ -41,7 +42,7 @@ runner = claim_runner(agent, model, RestatePlugin(run_options=llm.RETRIES))
 
 claim_service = restate.VirtualObject(
     service_name("ApprovalClaimAgent"),
-    invocation_context_managers=[withdrawn_with_the_claim, *GUARDS],
+    invocation_context_managers=[streamed, withdrawn_with_the_claim, *GUARDS],
     state_preload=False,
 )
 

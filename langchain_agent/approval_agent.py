@@ -8,6 +8,7 @@ from langchain.agents import create_agent
 from langchain.tools import ToolRuntime, tool
 from restate.ext.langchain import RestateMiddleware, restate_context
 
+from durable.streaming import streamed
 from langchain_agent.sdk import AskAgain, openai_model
 from shared import llm
 from shared.approval import approval, ask_a_person, why_a_person, withdrawn_with_the_claim
@@ -41,7 +42,7 @@ agent = create_agent(
 
 claim_service = restate.Service(
     service_name("ApprovalClaimAgent"),
-    invocation_context_managers=[withdrawn_with_the_claim, *GUARDS],
+    invocation_context_managers=[streamed, withdrawn_with_the_claim, *GUARDS],
 )
 
 

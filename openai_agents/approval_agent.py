@@ -7,6 +7,7 @@ import restate
 from agents import Agent, RunContextWrapper
 from restate.ext.openai import DurableRunner, durable_function_tool, restate_context
 
+from durable.streaming import streamed
 from openai_agents.sdk import ONE_BY_ONE, keep_terminal_errors, openai_model
 from shared import llm
 from shared.approval import approval, ask_a_person, why_a_person, withdrawn_with_the_claim
@@ -38,7 +39,7 @@ agent = Agent[InsuranceClaim](
 
 claim_service = restate.Service(
     service_name("ApprovalClaimAgent"),
-    invocation_context_managers=[withdrawn_with_the_claim, *GUARDS],
+    invocation_context_managers=[streamed, withdrawn_with_the_claim, *GUARDS],
 )
 
 

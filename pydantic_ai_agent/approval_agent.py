@@ -7,6 +7,7 @@ import restate
 from pydantic_ai import Agent, RunContext, UsageLimits
 from restate.ext.pydantic import RestateAgent, restate_context
 
+from durable.streaming import streamed
 from pydantic_ai_agent.sdk import openai_model
 from shared import llm
 from shared.approval import approval, ask_a_person, why_a_person, withdrawn_with_the_claim
@@ -39,7 +40,7 @@ agent = RestateAgent(claim_agent, run_options=llm.RETRIES)
 
 claim_service = restate.Service(
     service_name("ApprovalClaimAgent"),
-    invocation_context_managers=[withdrawn_with_the_claim, *GUARDS],
+    invocation_context_managers=[streamed, withdrawn_with_the_claim, *GUARDS],
 )
 
 

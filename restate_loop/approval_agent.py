@@ -6,6 +6,7 @@ uv run restate_loop/approval_agent.py
 import restate
 from pydantic import BaseModel
 
+from durable.streaming import streamed
 from restate_loop.agent_loop import Agent, Call, Tool
 from shared import llm
 from shared.approval import approval, ask_a_person, why_a_person, withdrawn_with_the_claim
@@ -45,7 +46,7 @@ agent = Agent(
 
 claim_service = restate.Service(
     service_name("ApprovalClaimAgent"),
-    invocation_context_managers=[withdrawn_with_the_claim, *GUARDS],
+    invocation_context_managers=[streamed, withdrawn_with_the_claim, *GUARDS],
 )
 
 

@@ -17,6 +17,7 @@ import restate
 from pydantic import BaseModel, ConfigDict, Field
 from restate.extensions import current_context
 
+from durable.streaming import report
 from shared.claims import InsuranceClaim
 from shared.funds import release_funds, reserve_funds
 from shared.serving import service_name, terminal_errors
@@ -119,6 +120,7 @@ def ask_a_person(ctx: restate.Context, claim: InsuranceClaim, why: str) -> resta
     key = ctx.request().id
     _asked.get().append(key)
     ctx.workflow_send(run, key, Request(claim=claim, why=why))
+    report("person", "waits for a person", {"why": why})
     return ctx.workflow_call(outcome, key, None)
 
 

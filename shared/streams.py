@@ -7,9 +7,10 @@ import os
 
 from durable import stream_server
 from shared.serving import serve_app
-from shared.variables import reach_loopback_directly
+from shared.variables import reach_loopback_directly, restate_headers
 
 if __name__ == "__main__":
     reach_loopback_directly()
     os.environ.setdefault("PORT", "8090")
-    serve_app(stream_server.app(os.environ.get("RESTATE_INGRESS_URL") or "http://127.0.0.1:8080"), "Streams")
+    ingress = os.environ.get("RESTATE_INGRESS_URL") or "http://127.0.0.1:8080"
+    serve_app(stream_server.app(ingress, restate_headers()), "Streams")

@@ -18,7 +18,8 @@ from tests.conformance.test_promise import everywhere, kept
 from tests.nightly import by_night
 from tests.streams import Listener, Story, told
 from tour.runtime import journal, stack
-from tour.runtime.frameworks import FRAMEWORKS, STREAMING, Framework
+from tour.runtime.approvals import approving_all
+from tour.runtime.frameworks import APPROVAL, FRAMEWORKS, STREAMING, Framework
 from tour.runtime.stack import CHECKS, Stack
 
 pytestmark = pytest.mark.costly
@@ -151,7 +152,8 @@ async def test_a_cancelled_claim_ends_with_its_reason(running: Stack, framework:
         group.create_task(heard.listen())
         await heard.heard("TEXT_MESSAGE_CONTENT")
         await running.admin.patch(f"/invocations/{id}/cancel")
-    assert told(heard.seen).error == "cancelled"
+    error = told(heard.seen).error
+    assert error and error.lower() == "cancelled"
 
 
 async def test_a_bad_claim_ends_with_its_reason(running: Stack, framework: Framework, tagged: Tagged) -> None:
@@ -161,6 +163,20 @@ async def test_a_bad_claim_ends_with_its_reason(running: Stack, framework: Frame
         assert response.status_code == 200
         assert '"RUN_ERROR"' in response.text
         assert "amount" in response.text
+
+
+@live
+async def test_a_wait_for_a_person_is_told(running: Stack, framework: Framework) -> None:
+    await running.add(APPROVAL)
+    claim = tagged("round-emergency")
+    async with approving_all(running.admin, running.ingress, "seen"):
+        id = await running.submit(framework, claim, "streams", "streams", pattern=APPROVAL)
+        heard = listener(running, id)
+        await heard.listen()
+    story = told(heard.seen)
+    assert story.notes == ["waits for a person"]
+    assert {*CHECKS} <= {*story.ended}
+    assert story.answer == await running.answer(id)
 
 
 async def test_bad_requests(running: Stack, tagged: Tagged) -> None:

@@ -1,5 +1,6 @@
 """The log of an invocation's events: whatever is reported, and how often, it reads as if nothing had happened."""
 
+import itertools
 import json
 from typing import Any
 
@@ -74,7 +75,7 @@ def test_pieces_that_are_repeated_late_or_lost_take_nothing_back(
     text: str, cuts: list[int], data: st.DataObject
 ) -> None:
     at = sorted({0, len(text), *(cut for cut in cuts if cut < len(text))})
-    pieces = [Tokens(message=1, attempt="x", at=a, text=text[a:b]) for a, b in zip(at, at[1:], strict=False)]
+    pieces = [Tokens(message=1, attempt="x", at=a, text=text[a:b]) for a, b in itertools.pairwise(at)]
     late = Tokens(message=1, attempt="before", at=0, text="?")
     said = data.draw(st.lists(st.sampled_from([*pieces, late])))
     log = Log(invocation="inv")

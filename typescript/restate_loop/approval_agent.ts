@@ -9,6 +9,7 @@ import { eachCheck } from "../shared/checks.ts";
 import { InsuranceClaim, inputOf, mismatchWith } from "../shared/claims.ts";
 import * as llm from "../shared/llm.ts";
 import { options, serve, serviceName } from "../shared/serving.ts";
+import { streamed } from "../shared/streaming.ts";
 import { defineTool, runAgent } from "./agent_loop.ts";
 
 const Metrics = z.object({ claim: InsuranceClaim });
@@ -35,7 +36,7 @@ const run = (ctx: restate.Context, claim: InsuranceClaim) =>
 
 const claimService = restate.service({
   name: serviceName("ApprovalClaimAgent"),
-  handlers: { run: restate.handlers.handler({ input: inputOf(InsuranceClaim) }, withdrawnWithTheClaim(run)) },
+  handlers: { run: restate.handlers.handler({ input: inputOf(InsuranceClaim) }, streamed(withdrawnWithTheClaim(run))) },
   options,
 });
 

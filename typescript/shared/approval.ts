@@ -10,6 +10,7 @@ import { bounded, type InsuranceClaim, inputOf, stripped } from "./claims.ts";
 import { number, servedBeside } from "./environment.ts";
 import { observers } from "./observers.ts";
 import { endOf, serviceName, terminalErrors } from "./serving.ts";
+import { report } from "./streaming.ts";
 
 /** US dollars above which a person decides. */
 const LIMIT = 10_000;
@@ -98,6 +99,7 @@ export function askAPerson(ctx: restate.Context, claim: InsuranceClaim, why: str
   const key = ctx.request().id;
   asking.add(ctx);
   ctx.workflowSendClient(approval, key).run({ claim, why });
+  report(ctx, "person", "waits for a person", { why });
   return ctx.workflowClient(approval, key).outcome();
 }
 

@@ -10,6 +10,7 @@ import { eachCheck } from "../shared/checks.ts";
 import { InsuranceClaim, inputOf, mismatchWith } from "../shared/claims.ts";
 import * as llm from "../shared/llm.ts";
 import { options, serve, serviceName } from "../shared/serving.ts";
+import { streamed } from "../shared/streaming.ts";
 import { runAgent } from "./sdk.ts";
 
 const calculateMetrics = (ctx: restate.Context, submitted: InsuranceClaim) =>
@@ -35,7 +36,7 @@ function run(ctx: restate.Context, claim: InsuranceClaim): Promise<string> {
 
 const claimService = restate.service({
   name: serviceName("ApprovalClaimAgent"),
-  handlers: { run: restate.handlers.handler({ input: inputOf(InsuranceClaim) }, withdrawnWithTheClaim(run)) },
+  handlers: { run: restate.handlers.handler({ input: inputOf(InsuranceClaim) }, streamed(withdrawnWithTheClaim(run))) },
   options,
 });
 
