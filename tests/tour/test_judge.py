@@ -4,7 +4,7 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from starlette.routing import Route
 from offline_model.sockets import listen
 from shared.claims import sample_claims
 from tests.nightly import by_night
+from tour.new import project
 from tour.runtime import stack
 from tour.runtime.frameworks import BY_NAME, FRAMEWORKS, ROOT, Framework
 
@@ -35,6 +36,8 @@ FAULTS = {
 
 LOOP = BY_NAME["restate_loop"]
 OTHERS = [framework for framework in FRAMEWORKS if framework != LOOP]
+NEW = [sdk for sdk, framework in project.SDKS.items() if not framework.on_node]
+"""The SDKs of new projects in Python."""
 
 
 @pytest_asyncio.fixture(loop_scope="function")
@@ -53,8 +56,8 @@ async def world() -> AsyncIterator[str]:
         await serving
 
 
-async def judged(*command: str | Path, env: dict[str, str] | None = None, body: Path | None = None) -> Any:
-    arguments = ["judge", "--json", "-", *(["--body", body] if body else []), "--", *command]
+async def judged(*command: str | Path, env: dict[str, str] | None = None, request: Sequence[str | Path] = ()) -> Any:
+    arguments = ["judge", "--json", "-", *request, "--", *command]
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", "from tour.cli import main; main()", *map(str, arguments)),
         stdout=asyncio.subprocess.PIPE,
@@ -80,7 +83,10 @@ async def test_a_fault_is_found(world: str, tmp_path: Path, fault: str) -> None:
     body.write_text('{"city": "Paris"}')
     agent = ROOT / "tests" / "tour" / "broken_agent.py"
     verdict = await judged(
-        sys.executable, agent, env={"FAULT": fault, "WORLD": world, "PYTHONPATH": str(ROOT)}, body=body
+        sys.executable,
+        agent,
+        env={"FAULT": fault, "WORLD": world, "PYTHONPATH": str(ROOT)},
+        request=["--body", body],
     )
     assert broken(verdict) >= FAULTS[fault]
     assert bool(fault) == bool(broken(verdict)), json.dumps(verdict, indent=1)
@@ -92,5 +98,20 @@ async def test_a_fault_is_found(world: str, tmp_path: Path, fault: str) -> None:
 async def test_the_tour_s_agents_keep_their_promises(tmp_path: Path, framework: Framework) -> None:
     body = tmp_path / "body.json"
     body.write_text(json.dumps(framework.body(sample_claims()["broken-leg"])))
-    verdict = await judged(*stack.command(framework.entrypoint), body=body)
+    verdict = await judged(*stack.command(framework.entrypoint), request=["--body", body])
     assert broken(verdict) == set(), json.dumps(verdict, indent=1)
+
+
+@pytest.mark.server
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("sdk", ["restate-loop", *by_night(sdk for sdk in NEW if sdk != "restate-loop")])
+async def test_a_new_agent_keeps_its_promises(tmp_path: Path, sdk: str) -> None:
+    project.write(tmp_path / "my_agent", sdk)
+    agent = tmp_path / "my_agent" / project.file_name("my_agent", sdk)
+    verdict = await judged(agent, request=["--text", "Book a weekend in Lisbon."])
+    assert broken(verdict) == set(), json.dumps(verdict, indent=1)
+    visible = {promise["name"] for promise in verdict["promises"] if promise["holds"]}
+    assert {"it ends", "a finished model call is not made again", "bad input is the caller's fault"} <= visible
+    assert any("flight, hotel, car ran twice" in line for line in verdict["unseen"])  # they make no request
+    crashes = next(each for each in verdict["promises"] if "does not change the answer" in each["name"])
+    assert "in the middle of 5 of 5 steps, before 2 of 2 answers" in crashes["seen"]

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from tour.judge.trials import Court, Target, Trial, court
+from tour.judge.trials import PATIENCE, Court, Run, Target, Trial, court, numbered
 from tour.judge.verdict import Verdict, judge
 from tour.judge.world import Plan
 from tour.report import TEMPLATES, Files
@@ -28,7 +28,7 @@ NOTHING = Plan()
 
 
 async def run(
-    command: Sequence[str], url: str, port: int, path: str, body: bytes, files: Files, console: Console
+    command: Sequence[str | Path], url: str, port: int, path: str, body: bytes, files: Files, console: Console
 ) -> None:
     """Judge the service that the command starts on this port (0: a free one), or that listens at `url`.
 
@@ -38,7 +38,7 @@ async def run(
     with tempfile.TemporaryDirectory(prefix="tour-judge-") as name:
         folder = Path(name)
         async with _model(folder) as upstream, court(target, upstream, folder) as held:
-            what = shlex.join(target.command) or f"{target.url}, without kills: the judge has not started it"
+            what = shlex.join(map(str, target.command)) or f"{target.url}, without kills: the judge has not started it"
             console.print(f"Judging {target.path}: {what}", soft_wrap=True, highlight=False)
             verdict = await _judged(held, console)
     show(verdict, console)
@@ -49,26 +49,35 @@ async def run(
 
 
 async def _judged(held: Court, console: Console) -> Verdict:
-    async def tried(title: str, plan: Plan = NOTHING, kill_at: int | None = None) -> Trial:
-        trial = await held.run(title, plan, kill_at=kill_at)
-        if trial.kills:
-            trial.title += f" (in {trial.killed_in})"
+    async def tried(title: str, plan: Plan = NOTHING, kill_at: int | None = None, kill_in: Run | None = None) -> Trial:
+        trial = await held.run(title, plan, kill_at=kill_at, kill_in=kill_in)
+        if trial.kills and kill_at:
+            trial.title = f"kill -9 after entry {trial.killed_at} of the journal"
+        if names := ", ".join(name for name, _ in trial.in_flight):
+            trial.title += f" (in flight: {names})"
         console.print(f"  {trial.title}: {trial.seconds:.1f} s", style="dim", highlight=False, soft_wrap=True)
         return trial
 
     first = [await tried("undisturbed"), await tried("undisturbed, again")]
     usual = first[0]
     if not all(trial.answer for trial in first):
-        return judge(held.target.path, first, [], {})
-    held.usual = max(trial.seconds for trial in first)
+        return judge(held.target.path, first, [], {}, held.with_calls)
+    held.patience = 3 * max(trial.seconds for trial in first) + PATIENCE
     await held.suspending("0s")
     trials = [await tried("a replay at each await")]
     await held.suspending("1m")
-    for entries in range(1, usual.entries) if held.process else ():
-        title = f"kill -9 after entry {entries} of the journal"
-        trials += [await tried(title, Plan(slow=BRIEFLY), kill_at=entries)]
-    for number, call in enumerate(usual.calls):
-        trials += [await tried(f"kill -9 during request {number + 1}, {call.title}", Plan(hold=number))]
+    if held.process:
+        entries = 1
+        while entries < usual.entries:
+            trials += [await tried("the journal ended before a kill", Plan(slow=BRIEFLY), kill_at=entries)]
+            entries = max(entries, trials[-1].killed_at) + 1  # those that Restate was sent together are one crash
+        for number, call in enumerate(usual.calls):
+            trials += [
+                await tried(f"kill -9 before the answer to request {number + 1}, {call.title}", Plan(hold=number))
+            ]
+        for run, _ in numbered(usual.runs):
+            if not any(run in trial.in_flight for trial in trials):
+                trials += [await tried(f"kill -9 in the middle of {run[0]}", kill_in=run)]
     for number, call in enumerate(usual.calls):
         title = f"a failure of request {number + 1}, {call.title}"
         trials += [await tried(title, Plan(fail=number, slow=LONG))]
@@ -76,7 +85,7 @@ async def _judged(held: Court, console: Console) -> Verdict:
     for title, body in (BAD | {"half of the JSON": held.target.body[: len(held.target.body) // 2]}).items():
         console.print(f"  bad input: {title}", style="dim", highlight=False)
         refusals[title] = await held.refused(body)
-    return judge(held.target.path, first, trials, refusals)
+    return judge(held.target.path, first, trials, refusals, held.with_calls)
 
 
 @asynccontextmanager

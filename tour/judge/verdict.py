@@ -1,11 +1,11 @@
 """The promises of a durable agent, and what the trials say of each."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from pydantic import BaseModel
 
-from tour.judge.trials import Trial, shown
+from tour.judge.trials import Trial, numbered, shown
 from tour.judge.world import Call
 
 
@@ -49,8 +49,17 @@ class Verdict(BaseModel):
         return f"{len(visible) - len(self.broken)} of {len(visible)}"
 
 
-def judge(target: str, first: Sequence[Trial], trials: Sequence[Trial], refusals: dict[str, int]) -> Verdict:
-    """The verdict on these trials; `first` are two that were not disturbed. `refusals` has a status by bad input."""
+def judge(
+    target: str,
+    first: Sequence[Trial],
+    trials: Sequence[Trial],
+    refusals: dict[str, int],
+    with_calls: Collection[str],
+) -> Verdict:
+    """The verdict on these trials; `first` are two that were not disturbed.
+
+    `refusals` has a status by bad input, `with_calls` the names of the steps that make requests.
+    """
     usual, again = first
     everything = [*first, *trials]
     crashes = [trial for trial in trials if trial.kills]
@@ -66,7 +75,7 @@ def judge(target: str, first: Sequence[Trial], trials: Sequence[Trial], refusals
         ),
         _promise(
             "a crash or a failure does not change the answer",
-            f"{len(crashes)} kills, each followed by a start",
+            _kills(usual, crashes),
             [f"{trial.title}: {shown(trial.answer)}" for trial in trials if trial.answer not in ("", usual.answer)],
         )
         if stable and (crashes or failed)
@@ -131,15 +140,37 @@ def judge(target: str, first: Sequence[Trial], trials: Sequence[Trial], refusals
         promises=promises,
         cost=Cost(entries=usual.entries, bytes=usual.size, seconds=again.seconds, cpu=again.cpu),
         trials=len(everything) + len(refusals),
-        unseen=[
-            "work inside a step that makes no HTTP request: whether it ran twice",
-            "requests over HTTPS, and those of clients that do not use HTTP_PROXY",
-        ],
+        unseen=list(_never_seen(usual, crashes, with_calls)),
     )
 
 
 def _promise(name: str, seen: str, broken: list[str]) -> Promise:
     return Promise(name=name, holds=not broken, seen=seen, broken=broken)
+
+
+def _kills(usual: Trial, crashes: Sequence[Trial]) -> str:
+    """How many kills there were, and where."""
+    entries = {trial.killed_at for trial in crashes} & {*range(1, usual.entries)}
+    runs = [run for run, _ in numbered(usual.runs)]
+    hit = sum(any(run in trial.in_flight for trial in crashes) for run in runs)
+    answers = sum(trial.plan.hold is not None for trial in crashes)
+    return (
+        f"{len(crashes)} kills: after {len(entries)} of {usual.entries - 1} entries, in the middle of {hit} of "
+        f"{len(runs)} steps, before {answers} of {len(usual.calls)} answers"
+    )
+
+
+def _never_seen(usual: Trial, crashes: Sequence[Trial], with_calls: Collection[str]) -> Iterator[str]:
+    """What nobody can see from outside, or was not hit."""
+    missed = [run[0] for run, _ in numbered(usual.runs) if not any(run in trial.in_flight for trial in crashes)]
+    if crashes and missed:
+        yield f"a kill in the middle of {', '.join(missed)}: over too soon, or it did not come"
+    together = sorted({*range(1, usual.entries)} - {trial.killed_at for trial in crashes})
+    if crashes and together:
+        yield f"a kill right after entry {', '.join(map(str, together))}: the next one follows too soon"
+    if silent := list(dict.fromkeys(step.name for step in usual.runs if step.name not in with_calls)):
+        yield f"whether {', '.join(silent)} ran twice, or can fail alone: no HTTP request is made there"
+    yield "requests over HTTPS, and those of clients that do not use HTTP_PROXY"
 
 
 def _unseen(name: str, why: str) -> Promise:

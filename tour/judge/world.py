@@ -52,7 +52,8 @@ class Call:
 class Plan:
     """What is done to one outgoing request, counted from 0 in the order of their arrival: nothing, by default.
 
-    `hold`: it is not answered until it is released. `fail`: it gets 503, once. `slow`: all others take so many seconds.
+    `hold`: its answer is held back until it is released. `fail`: it gets 503, once. `slow`: all others take so many
+    seconds.
     """
 
     hold: int | None = None
@@ -110,13 +111,13 @@ class World:
         call = Call("model" if ours else "http", title, digest, self.attempt)
         number, begun = next(self._numbers), self.attempt
         self.calls.append(call)
-        if number == self.plan.hold:
-            self.held.set()
-            await self.release.wait()
         if number == self.plan.fail:
             return Response('{"error": {"message": "planned by the judge"}}', 503, {"content-type": "application/json"})
         await asyncio.sleep(self.plan.slow)
         status, headers, content = await self._asked(request, body, digest, ours, host, path)
+        if number == self.plan.hold:
+            self.held.set()
+            await self.release.wait()
         if status < 400 and begun == self.attempt:
             call.answered = time.time()
         return Response(content, status, headers)
