@@ -18,7 +18,7 @@ from lab.ledger import Fault, Lab
 from shared import checks
 from shared.claims import InsuranceClaim
 from shared.variables import google_at, openai_at, trim
-from tour.runtime import journal, named, node, provider, restate_server
+from tour.runtime import journal, named, node, provider
 from tour.runtime.agents import Agent, Say, quiet
 from tour.runtime.errors import TourError
 from tour.runtime.frameworks import FAN_OUT, FRAMEWORKS, PATTERNS, Framework, Pattern
@@ -174,13 +174,9 @@ async def running(
         lab_env = {"TOUR_LAB": str(folder / "lab.sqlite"), "FUNDS_LEDGER": str(beside / "funds.sqlite")}
 
         async def boot_restate() -> Restate:
-            if there := named.restate():
-                return await named.ready(there)
             ports = Ports() if usual_ports else Ports.free()
             return await exits.enter_async_context(
-                restate_server.serving(
-                    data or folder / "restate", folder / "restate.log", say, env=server_env, ports=ports
-                )
+                named.serving(data or folder / "restate", folder / "restate.log", say, env=server_env, ports=ports)
             )
 
         model, urls, model_ready = await start_model(exits, folder, model_latency, lab_env, frameworks)
