@@ -8,6 +8,7 @@ from agents import (
     FunctionTool,
     Handoff,
     ModelResponse,
+    MultiProvider,
     RunConfig,
     RunContextWrapper,
     Runner,
@@ -17,16 +18,11 @@ from agents import (
 from agents.models.interface import Model
 from agents.tool_context import ToolContext
 from agents.tool_guardrails import ToolGuardrailFunctionOutput, ToolInputGuardrailData
-from restate import RunOptions
+from restate import RunOptions, TerminalError
 from restate.ext.openai import restate_context
-from restate.ext.openai.models import State
-from restate.ext.openai.runner_wrapper import DurableModelCalls
 
-from durable import parts
-from durable.exact.openai_agents import ids_of_calls
+from durable.exact.openai_agents import ids_of_calls, in_journal
 from durable.tool_calls import ToolCalls
-
-parts.check(__name__)
 
 
 class ParallelRunner:
@@ -48,30 +44,32 @@ class ParallelRunner:
         return await Runner.run(_in_turn(agent), input, run_config=config, **kwargs)
 
 
-class _DurableModelCalls(DurableModelCalls):
+class _DurableModelCalls(MultiProvider):
     def __init__(self, run_options: RunOptions[Any], limit: int | None) -> None:
-        super().__init__(State(), run_options)
+        super().__init__()
+        self._run_options = run_options
         self._limit = limit
 
     def get_model(self, model_name: str | None) -> Model:
-        return _DurableModel(super().get_model(model_name), self._limit)
+        return _DurableModel(super().get_model(model_name or None), self._run_options, self._limit)
 
 
 class _DurableModel(Model):
-    """Restate's durable model; the function calls in its response are expected as tool calls."""
+    """A model whose answers are steps; the function calls in an answer are expected as tool calls."""
 
-    def __init__(self, model: Model, limit: int | None) -> None:
+    def __init__(self, model: Model, run_options: RunOptions[Any], limit: int | None) -> None:
         self._model = model
+        self._run_options = run_options
         self._limit = limit
 
     async def get_response(self, *args: Any, **kwargs: Any) -> ModelResponse:
-        response = await self._model.get_response(*args, **kwargs)
+        response = await in_journal(self._model, self._run_options, *args, **kwargs)
         if ids := ids_of_calls(response, kwargs["tools"]):
             ToolCalls(restate_context(), ids, self._limit)
         return response
 
     def stream_response(self, *args: Any, **kwargs: Any) -> Any:
-        return self._model.stream_response(*args, **kwargs)
+        raise TerminalError("streaming is not supported: use Runner.run")
 
 
 def _in_turn(agent: Agent[Any]) -> Agent[Any]:

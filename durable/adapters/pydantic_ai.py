@@ -10,11 +10,7 @@ from pydantic_ai.messages import ToolCallPart
 from pydantic_ai.models import ModelRequestContext
 from restate.ext.pydantic import restate_context
 
-from durable import parts
 from durable.tool_calls import ToolCalls
-
-parts.check(__name__)
-
 
 ANSWERED = (ToolRetryError, ToolFailedError, CallDeferred, ApprovalRequired)
 """What a tool raises that does not end the run."""

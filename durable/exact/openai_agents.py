@@ -12,9 +12,10 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from agents import FunctionTool, ModelResponse, Tool, Usage
+from agents import FunctionTool, Model, ModelResponse, Tool, Usage
 from openai.types.responses import Response
 from pydantic import TypeAdapter
+from restate import RunOptions
 from restate.ext.openai import restate_context, runner_wrapper
 from restate.ext.openai.runner_wrapper import RestateModelWrapper
 from restate.ext.turnstile import Turnstile
@@ -38,15 +39,22 @@ class _AsReceived(Serde[ModelResponse]):
         return ModelResponse(**fields | {"output": output, "usage": _USAGE.validate_python(fields["usage"])})
 
 
+async def in_journal(model: Model, options: RunOptions[Any], *args: Any, **kwargs: Any) -> ModelResponse:
+    """The model's answer to this request: a step, with an exact journal."""
+
+    async def call_llm() -> ModelResponse:
+        return await model.get_response(*args, **kwargs)
+
+    exact = replace(options, serde=_AsReceived())
+    response: ModelResponse = await restate_context().run_typed("call LLM", call_llm, exact)
+    return response
+
+
 class ExactModel(RestateModelWrapper):
     """Restate's durable model, with an exact journal."""
 
     async def get_response(self, *args: Any, **kwargs: Any) -> ModelResponse:
-        async def call_llm() -> ModelResponse:
-            return await self.model.get_response(*args, **kwargs)
-
-        options = replace(self.llm_run_options, serde=_AsReceived())
-        response: ModelResponse = await restate_context().run_typed("call LLM", call_llm, options)
+        response = await in_journal(self.model, self.llm_run_options, *args, **kwargs)
         self.state.turnstile = Turnstile(ids_of_calls(response, kwargs["tools"]))
         return response
 
