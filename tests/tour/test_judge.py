@@ -36,6 +36,7 @@ FAULTS = {
 
 LOOP = BY_NAME["restate_loop"]
 OTHERS = [framework for framework in FRAMEWORKS if framework != LOOP]
+PYTHON_SDKS = [framework for framework in OTHERS if not framework.on_node]
 NEW = [sdk for sdk, framework in project.SDKS.items() if not framework.on_node]
 """The SDKs of new projects in Python."""
 
@@ -70,6 +71,12 @@ async def judged(*command: str | Path, env: dict[str, str] | None = None, reques
     return verdict
 
 
+def claim_file(framework: Framework, folder: Path) -> Path:
+    file = folder / "claim.json"
+    file.write_text(json.dumps(framework.body(sample_claims()["broken-leg"])))
+    return file
+
+
 def broken(verdict: Any) -> set[str]:
     return {promise["name"] for promise in verdict["promises"] if promise["holds"] is False}
 
@@ -96,10 +103,23 @@ async def test_a_fault_is_found(world: str, tmp_path: Path, fault: str) -> None:
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("framework", [LOOP, *by_night(OTHERS)], ids=lambda framework: framework.name)
 async def test_the_tour_s_agents_keep_their_promises(tmp_path: Path, framework: Framework) -> None:
-    body = tmp_path / "body.json"
-    body.write_text(json.dumps(framework.body(sample_claims()["broken-leg"])))
-    verdict = await judged(*stack.command(framework.entrypoint), request=["--body", body])
+    verdict = await judged(*stack.command(framework.entrypoint), request=["--body", claim_file(framework, tmp_path)])
     assert broken(verdict) == set(), json.dumps(verdict, indent=1)
+
+
+@pytest.mark.server
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("framework", [LOOP, *by_night(PYTHON_SDKS)], ids=lambda framework: framework.name)
+async def test_the_documented_pattern_breaks_two(world: str, tmp_path: Path, framework: Framework) -> None:
+    """Those of docs/verification.md: bad input, and siblings. Its checks ask a service, so the judge sees them."""
+    agent = framework.home / "twins" / "documented_agent.py"
+    verdict = await judged(
+        *(sys.executable, "-m", "tests.tour.checks_over_http", agent),
+        env={"WORLD": world, "PYTHONPATH": str(ROOT)},
+        request=["--body", claim_file(framework, tmp_path)],
+    )
+    two = {"only a request that fails is made again", "bad input is the caller's fault"}
+    assert broken(verdict) == two, json.dumps(verdict, indent=1)
 
 
 @pytest.mark.server

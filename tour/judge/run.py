@@ -11,9 +11,9 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from tour.judge.trials import PATIENCE, Court, Run, Target, Trial, court, numbered
+from tour.judge.trials import PATIENCE, Court, Target, Trial, court
 from tour.judge.verdict import Verdict, judge
-from tour.judge.world import Plan
+from tour.judge.world import Numbered, Plan, numbered
 from tour.report import TEMPLATES, Files
 from tour.runtime import processes
 from tour.runtime.processes import free_port
@@ -49,8 +49,8 @@ async def run(
 
 
 async def _judged(held: Court, console: Console) -> Verdict:
-    async def tried(title: str, plan: Plan = NOTHING, kill_at: int | None = None, kill_in: Run | None = None) -> Trial:
-        trial = await held.run(title, plan, kill_at=kill_at, kill_in=kill_in)
+    async def tried(title: str, plan: Plan = NOTHING, kill_at: int = 0, kill_in: Numbered | None = None) -> Trial:
+        trial = await held.run(title, plan, kill_at, kill_in)
         if trial.kills and kill_at:
             trial.title = f"kill -9 after entry {trial.killed_at} of the journal"
         if names := ", ".join(name for name, _ in trial.in_flight):
@@ -62,6 +62,7 @@ async def _judged(held: Court, console: Console) -> Verdict:
     usual = first[0]
     if not all(trial.answer for trial in first):
         return judge(held.target.path, first, [], {}, held.with_calls)
+    calls = numbered(call.title for call in usual.calls)
     held.patience = 3 * max(trial.seconds for trial in first) + PATIENCE
     await held.suspending("0s")
     trials = [await tried("a replay at each await")]
@@ -71,21 +72,24 @@ async def _judged(held: Court, console: Console) -> Verdict:
         while entries < usual.entries:
             trials += [await tried("the journal ended before a kill", Plan(slow=BRIEFLY), kill_at=entries)]
             entries = max(entries, trials[-1].killed_at) + 1  # those that Restate was sent together are one crash
-        for number, call in enumerate(usual.calls):
-            trials += [
-                await tried(f"kill -9 before the answer to request {number + 1}, {call.title}", Plan(hold=number))
-            ]
-        for run, _ in numbered(usual.runs):
+        for call in calls:
+            trials += [await tried(f"kill -9 before the answer to {_named(call)}", Plan(hold=call))]
+        for run in numbered(step.name for step in usual.runs):
             if not any(run in trial.in_flight for trial in trials):
-                trials += [await tried(f"kill -9 in the middle of {run[0]}", kill_in=run)]
-    for number, call in enumerate(usual.calls):
-        title = f"a failure of request {number + 1}, {call.title}"
-        trials += [await tried(title, Plan(fail=number, slow=LONG))]
+                trials += [await tried(f"kill -9 in the middle of {_named(run)}", kill_in=run)]
+    held.patience += 2 * LONG * len(calls)
+    for call in calls:
+        trials += [await tried(f"a failure of {_named(call)}", Plan(fail=call, slow=LONG))]
     refusals = {}
     for title, body in (BAD | {"half of the JSON": held.target.body[: len(held.target.body) // 2]}).items():
         console.print(f"  bad input: {title}", style="dim", highlight=False)
         refusals[title] = await held.refused(body)
     return judge(held.target.path, first, trials, refusals, held.with_calls)
+
+
+def _named(one: Numbered) -> str:
+    name, before = one
+    return f"{name} ({before + 1})" if before else name
 
 
 @asynccontextmanager

@@ -7,8 +7,7 @@ import asyncio
 import json
 import os
 import time
-from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Container, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Container, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +16,7 @@ from uuid import uuid4
 import httpx
 import psutil
 
-from tour.judge.world import Call, Plan, World
+from tour.judge.world import Call, Numbered, Plan, World, numbered
 from tour.runtime import journal, processes, restate_server, stack
 from tour.runtime.errors import TourError
 from tour.runtime.journal import Failure, Invocation, Step
@@ -57,7 +56,7 @@ class Trial:
     kills: int = 0
     killed_at: int = 0
     """The number of entries in the journal that the kill left."""
-    in_flight: Sequence["Run"] = ()
+    in_flight: Sequence[Numbered] = ()
     """The steps of that journal that have no completion."""
 
 
@@ -106,7 +105,7 @@ class Court:
             changed = await self.admin.patch(f"/services/{service}", json={"inactivity_timeout": timeout})
             changed.raise_for_status()
 
-    async def run(self, title: str, plan: Plan, *, kill_at: int | None = None, kill_in: "Run | None" = None) -> Trial:
+    async def run(self, title: str, plan: Plan, kill_at: int = 0, kill_in: Numbered | None = None) -> Trial:
         """One trial. The process is killed as soon as the journal has `kill_at` entries, or the step `kill_in` runs."""
         self.world.begin(plan)
         trial, began, cpu = Trial(title, plan), time.monotonic(), self._cpu()
@@ -116,15 +115,15 @@ class Court:
         id = sent.json()["invocationId"]
 
         async def is_time() -> bool:
-            if plan.hold is not None:
+            if plan.hold:
                 return self.world.held.is_set()
-            if kill_at is not None:
+            if kill_at:
                 rows = await journal.query(self.admin, f"SELECT count(*) AS n FROM sys_journal WHERE id = '{id}'")
                 return bool(rows and rows[0]["n"] >= kill_at)
             return kill_in in in_flight(await self._invocation(id))
 
         async with self._ending(id) as ending:
-            if (plan.hold, kill_at, kill_in) != (None, None, None):
+            if plan.hold or kill_at or kill_in:
                 await self._until(ending, is_time)
                 if not ending.done():
                     await self._kill(trial, id)
@@ -231,21 +230,11 @@ class Court:
 
 JSON = {"content-type": "application/json"}
 
-Run = tuple[str, int]
-"""A step: its name, and how many steps of this name are before it."""
 
-
-def numbered(steps: Iterable[Step]) -> Iterator[tuple[Run, Step]]:
-    """The steps of a journal, each with its name and number."""
-    seen = Counter[str]()
-    for step in steps:
-        yield (step.name, seen[step.name]), step
-        seen[step.name] += 1
-
-
-def in_flight(invocation: Invocation) -> list[Run]:
+def in_flight(invocation: Invocation) -> list[Numbered]:
     """The steps that have begun, and have no completion in the journal."""
-    return [run for run, step in numbered(invocation.steps) if step.end is None]
+    runs = zip(numbered(step.name for step in invocation.steps), invocation.steps, strict=True)
+    return [run for run, step in runs if step.end is None]
 
 
 def steps_with_calls(calls: Iterable[Call], steps: Iterable[Step]) -> frozenset[str]:

@@ -2,11 +2,13 @@
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from itertools import pairwise
 
 from pydantic import BaseModel
 
-from tour.judge.trials import Trial, numbered, shown
-from tour.judge.world import Call
+from tour.judge.trials import Trial, shown
+from tour.judge.world import Call, numbered
+from tour.runtime.journal import Step
 
 
 class Promise(BaseModel):
@@ -117,17 +119,24 @@ def judge(
         _promise(
             "only a request that fails is made again",
             f"{len(failed)} failures, with slow siblings",
-            [line for trial in failed for what in ("model", "http") for line in _again(trial, usual, what)],
+            [
+                line
+                for trial in failed
+                for what in ("model", "http")
+                for line in _again(trial, usual, what, in_flight=True)
+            ],
         )
-        if failed
-        else _unseen("only a request that fails is made again", "there is no request to let fail"),
+        if failed and _side_by_side(step for step in usual.runs if step.name in with_calls)
+        else _unseen("only a request that fails is made again", "no two steps that make requests run side by side"),
         _promise(
             "bad input is the caller's fault",
             f"{len(refusals)} bodies, each answered with 4xx",
             [
                 f"{body}: {'no answer, it is retried' if status == 0 else status}"
                 for body, status in refusals.items()
-                if not 400 <= status < 500
+                if not (
+                    400 <= status < 500 or (status == 200 and body == "an empty object")
+                )  # a default for each field
             ],
         )
         if refusals
@@ -148,10 +157,16 @@ def _promise(name: str, seen: str, broken: list[str]) -> Promise:
     return Promise(name=name, holds=not broken, seen=seen, broken=broken)
 
 
+def _side_by_side(steps: Iterable[Step]) -> bool:
+    """Whether two of them are in flight at once."""
+    ordered = sorted(steps, key=lambda step: step.start)
+    return any(before.end is None or after.start < before.end for before, after in pairwise(ordered))
+
+
 def _kills(usual: Trial, crashes: Sequence[Trial]) -> str:
     """How many kills there were, and where."""
     entries = {trial.killed_at for trial in crashes} & {*range(1, usual.entries)}
-    runs = [run for run, _ in numbered(usual.runs)]
+    runs = numbered(step.name for step in usual.runs)
     hit = sum(any(run in trial.in_flight for trial in crashes) for run in runs)
     answers = sum(trial.plan.hold is not None for trial in crashes)
     return (
@@ -162,7 +177,8 @@ def _kills(usual: Trial, crashes: Sequence[Trial]) -> str:
 
 def _never_seen(usual: Trial, crashes: Sequence[Trial], with_calls: Collection[str]) -> Iterator[str]:
     """What nobody can see from outside, or was not hit."""
-    missed = [run[0] for run, _ in numbered(usual.runs) if not any(run in trial.in_flight for trial in crashes)]
+    runs = numbered(step.name for step in usual.runs)
+    missed = dict.fromkeys(run[0] for run in runs if not any(run in trial.in_flight for trial in crashes))
     if crashes and missed:
         yield f"a kill in the middle of {', '.join(missed)}: over too soon, or it did not come"
     together = sorted({*range(1, usual.entries)} - {trial.killed_at for trial in crashes})
@@ -191,13 +207,15 @@ def _mismatch(trial: Trial) -> str:
     return ""
 
 
-def _again(trial: Trial, usual: Trial, what: str) -> list[str]:
-    """The calls that were made again although their answer was in the journal."""
+def _again(trial: Trial, usual: Trial, what: str, *, in_flight: bool = False) -> list[str]:
+    """The calls that were made again although they had been answered; `in_flight`: those answered after a failure."""
     lines, most = [], Counter(call.digest for call in usual.calls)
+    failure = max((call.failed for call in trial.calls), default=0.0)
     for digest, calls in _by_digest(call for call in trial.calls if call.what == what).items():
         answered = sum(call.answered > 0 for call in calls)
         late = any(call.journaled and calls[-1].attempt > call.attempt for call in calls)
-        if late or answered > max(most[digest], 1) + trial.kills:
+        after = 0 < failure < min((call.answered for call in calls if call.answered), default=0.0)
+        if after == in_flight and (late or answered > max(most[digest], 1) + trial.kills):
             lines.append(f"{trial.title}: {calls[0].title} was made {len(calls)} times")
     return lines
 
