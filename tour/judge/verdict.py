@@ -130,7 +130,7 @@ def judge(
         else _unseen("only a request that fails is made again", "no two steps that make requests run side by side"),
         _promise(
             "bad input is the caller's fault",
-            f"{len(refusals)} bodies, each answered with 4xx",
+            f"{len(refusals)} bodies",
             [
                 f"{body}: {'no answer, it is retried' if status == 0 else status}"
                 for body, status in refusals.items()
