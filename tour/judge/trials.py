@@ -32,6 +32,9 @@ PATIENCE = 5.0
 LOST = 4
 """Retries without a new entry in the journal, after which an invocation is given up."""
 
+TICK = 0.002
+"""Seconds by which a time of the journal, which has whole milliseconds, may be too early."""
+
 READY = 60.0
 """Seconds for the command to listen."""
 
@@ -128,12 +131,14 @@ class Court:
                 if not ending.done():
                     await self._kill(trial, id)
             await self._until(ending, self._lost(id))
-            trial.answer = ending.result() if ending.done() else ""
+            if ending.done():
+                trial.answer = answer_of(ending.result())
         trial.seconds, trial.cpu = time.monotonic() - began, max(self._cpu() - cpu, 0.0)
         invocation = await self._invocation(id)
         trial.entries, trial.size, trial.failures = invocation.entries, invocation.size, invocation.failures
         trial.steps, trial.runs, trial.calls = await self._commands(id), invocation.steps, self.world.calls
-        self.with_calls |= steps_with_calls(trial.calls, invocation.steps) if not trial.kills else frozenset()
+        if plan == Plan() and not trial.kills:
+            self.with_calls |= steps_with_calls(trial.calls, invocation.steps)
         return trial
 
     async def refused(self, body: bytes) -> int:
@@ -145,23 +150,16 @@ class Court:
         id = sent.json()["invocationId"]
         async with self._ending(id) as ending:
             await self._until(ending, self._lost(id))
-            if not ending.done():
-                return 0
-        return (await self.ingress.get(f"/restate/invocation/{id}/attach")).status_code
+            return ending.result().status_code if ending.done() else 0
 
     async def _send(self, body: bytes) -> httpx.Response:
         path = self.target.path.replace("{key}", f"judge-{uuid4().hex}")
         return await self.ingress.post(f"/restate/send/{path}", content=body, headers=JSON)
 
     @asynccontextmanager
-    async def _ending(self, id: str) -> "AsyncIterator[asyncio.Task[str]]":
+    async def _ending(self, id: str) -> "AsyncIterator[asyncio.Task[httpx.Response]]":
         """The task that waits for the answer. An invocation that has none when the block ends is killed."""
-
-        async def answer() -> str:
-            response = await self.ingress.get(f"/restate/invocation/{id}/attach")
-            return response.text if response.is_success else f"{response.status_code}: {response.text}"
-
-        ending = asyncio.create_task(answer())
+        ending = asyncio.create_task(self.ingress.get(f"/restate/invocation/{id}/attach"))
         try:
             yield ending
         finally:
@@ -169,7 +167,7 @@ class Court:
                 ending.cancel()
                 await self.admin.patch(f"/invocations/{id}/kill")
 
-    async def _until(self, ending: "asyncio.Task[str]", condition: Callable[[], Awaitable[bool]]) -> None:
+    async def _until(self, ending: "asyncio.Task[httpx.Response]", condition: Callable[[], Awaitable[bool]]) -> None:
         """Wait for the answer, for the condition, or for as long as the patience lasts."""
         deadline = time.monotonic() + self.patience
         while not (ending.done() or await condition() or time.monotonic() > deadline):
@@ -237,16 +235,24 @@ def in_flight(invocation: Invocation) -> list[Numbered]:
     return [run for run, step in runs if step.end is None]
 
 
+def answer_of(response: httpx.Response) -> str:
+    return response.text if response.is_success else f"{response.status_code}: {response.text}"
+
+
 def steps_with_calls(calls: Iterable[Call], steps: Iterable[Step]) -> frozenset[str]:
-    """The names of the steps that made these calls: the next step that ended after the answer of a call."""
-    ends = sorted((step.end / 1000, step.name) for step in steps if step.end)
-    names = (next((name for end, name in ends if end >= call.answered), "") for call in calls if call.answered)
+    """The names of the steps that made these calls: of those that last longer, the first that ended."""
+    spans = sorted((step.end / 1000 + TICK, step.start / 1000, step.name) for step in steps if step.end)
+    names = (
+        next((name for end, start, name in spans if start <= call.begun and end >= call.answered), "")
+        for call in calls
+        if call.answered
+    )
     return frozenset(filter(None, names))
 
 
 def mark_journaled(calls: Iterable[Call], steps: Iterable[Step], with_calls: Container[str]) -> None:
     """Mark the calls whose answers are in the journal: each belongs to a step that has ended since."""
-    ends = sorted(step.end / 1000 for step in steps if step.end and step.name in with_calls)
+    ends = sorted(step.end / 1000 + TICK for step in steps if step.end and step.name in with_calls)
     for call in sorted((call for call in calls if call.answered), key=lambda call: call.answered):
         ended = next((end for end in ends if end >= call.answered), None)
         if ended is not None:

@@ -134,9 +134,8 @@ def judge(
             [
                 f"{body}: {'no answer, it is retried' if status == 0 else status}"
                 for body, status in refusals.items()
-                if not (
-                    400 <= status < 500 or (status == 200 and body == "an empty object")
-                )  # a default for each field
+                if not 400 <= status < 500
+                and not (status == 200 and body == "an empty object")  # each field may have a default
             ],
         )
         if refusals

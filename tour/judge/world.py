@@ -42,6 +42,8 @@ class Call:
     """Of the request; equal requests have equal ones."""
     attempt: int
     """How often the process had been killed before."""
+    begun: float = field(default_factory=time.time)
+    """When it came, in s since the epoch."""
     answered: float = 0.0
     """When the agent was sent its answer, in s since the epoch; 0 if it was not."""
     failed: float = 0.0
