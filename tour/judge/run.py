@@ -24,6 +24,9 @@ BAD = {"no body": b"", "an empty object": b"{}", "a list": b"[]"}
 BRIEFLY, LONG = 0.2, 1.0
 """Seconds that a request takes: so that a kill hits the entry that it is for; while a sibling fails at once."""
 
+ENOUGH = 3
+"""Trials of a kind that do not end; the others of the kind are left out."""
+
 NOTHING = Plan()
 
 
@@ -61,30 +64,44 @@ async def _judged(held: Court, console: Console) -> Verdict:
     first = [await tried("undisturbed"), await tried("undisturbed, again")]
     usual = first[0]
     if not all(trial.answer for trial in first):
-        return judge(held.target.path, first, [], {}, held.with_calls)
+        return judge(held.target.path, first, [], await _refusals(held, console), held.with_calls)
     calls = numbered(call.title for call in usual.calls)
     held.patience = 3 * max(trial.seconds for trial in first) + PATIENCE
     await held.suspending("0s")
     trials = [await tried("a replay at each await")]
     await held.suspending("1m")
+    after, before, within, failing = list[Trial](), list[Trial](), list[Trial](), list[Trial]()
     if held.process:
         entries = 1
-        while entries < usual.entries:
-            trials += [await tried("the journal ended before a kill", Plan(slow=BRIEFLY), kill_at=entries)]
-            entries = max(entries, trials[-1].killed_at) + 1  # those that Restate was sent together are one crash
+        while entries < usual.entries and _tells_more(after):
+            after += [await tried("the journal ended before a kill", Plan(slow=BRIEFLY), kill_at=entries)]
+            entries = max(entries, after[-1].killed_at) + 1  # those that Restate was sent together are one crash
         for call in calls:
-            trials += [await tried(f"kill -9 before the answer to {_named(call)}", Plan(hold=call))]
+            if _tells_more(before):
+                before += [await tried(f"kill -9 before the answer to {_named(call)}", Plan(hold=call))]
         for run in numbered(step.name for step in usual.runs):
-            if not any(run in trial.in_flight for trial in trials):
-                trials += [await tried(f"kill -9 in the middle of {_named(run)}", kill_in=run)]
+            if _tells_more(within) and not any(run in trial.in_flight for trial in [*after, *before, *within]):
+                within += [await tried(f"kill -9 in the middle of {_named(run)}", kill_in=run)]
     held.patience += 2 * LONG * len(calls)
     for call in calls:
-        trials += [await tried(f"a failure of {_named(call)}", Plan(fail=call, slow=LONG))]
+        if _tells_more(failing):
+            failing += [await tried(f"a failure of {_named(call)}", Plan(fail=call, slow=LONG))]
+    trials += [*after, *before, *within, *failing]
+    return judge(held.target.path, first, trials, await _refusals(held, console), held.with_calls)
+
+
+async def _refusals(held: Court, console: Console) -> dict[str, int]:
+    """The status with which each bad body is answered."""
     refusals = {}
     for title, body in (BAD | {"half of the JSON": held.target.body[: len(held.target.body) // 2]}).items():
         console.print(f"  bad input: {title}", style="dim", highlight=False)
         refusals[title] = await held.refused(body)
-    return judge(held.target.path, first, trials, refusals, held.with_calls)
+    return refusals
+
+
+def _tells_more(kind: Sequence[Trial]) -> bool:
+    """Whether another trial of this kind is worth its time: each one that does not end takes long."""
+    return sum(not trial.answer for trial in kind) < ENOUGH
 
 
 def _named(one: Numbered) -> str:

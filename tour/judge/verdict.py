@@ -66,6 +66,7 @@ def judge(
     everything = [*first, *trials]
     crashes = [trial for trial in trials if trial.kills]
     failed = [trial for trial in trials if trial.plan.fail is not None]
+    no_trial = "" if trials else "an undisturbed run did not end"
     stable = usual.answer == again.answer
     asked = {call.digest for call in usual.calls}
     same_requests = asked == {call.digest for call in again.calls}
@@ -95,8 +96,8 @@ def judge(
             f"{sum(call.what == 'model' for call in usual.calls)} calls, counted by the model's server",
             [line for trial in trials for line in _again(trial, usual, "model")],
         )
-        if any(call.what == "model" for call in usual.calls)
-        else _unseen("a finished model call is not made again", "no call came to the model's server"),
+        if trials and any(call.what == "model" for call in usual.calls)
+        else _unseen("a finished model call is not made again", no_trial or "no call came to the model's server"),
         _promise(
             "a replay sends the model the same request",
             "each request is compared with those of the undisturbed runs",
@@ -107,15 +108,15 @@ def judge(
                 if call.what == "model" and call.digest not in asked
             ][:5],
         )
-        if same_requests and asked
+        if trials and same_requests and asked
         else _unseen("a replay sends the model the same request", "undisturbed runs send different ones, or none"),
         _promise(
             "a finished HTTP request is not made again",
             f"{sum(call.what == 'http' for call in usual.calls)} requests, counted by the proxy",
             [line for trial in trials for line in _again(trial, usual, "http")],
         )
-        if any(call.what == "http" for call in usual.calls)
-        else _unseen("a finished HTTP request is not made again", "no request came to the proxy"),
+        if trials and any(call.what == "http" for call in usual.calls)
+        else _unseen("a finished HTTP request is not made again", no_trial or "no request came to the proxy"),
         _promise(
             "only a request that fails is made again",
             f"{len(failed)} failures, with slow siblings",
@@ -137,9 +138,7 @@ def judge(
                 if not 400 <= status < 500
                 and not (status == 200 and body == "an empty object")  # each field may have a default
             ],
-        )
-        if refusals
-        else _unseen("bad input is the caller's fault", "the undisturbed run did not end"),
+        ),
     ]
     return Verdict(
         target=target,
@@ -179,10 +178,10 @@ def _never_seen(usual: Trial, crashes: Sequence[Trial], with_calls: Collection[s
     runs = numbered(step.name for step in usual.runs)
     missed = dict.fromkeys(run[0] for run in runs if not any(run in trial.in_flight for trial in crashes))
     if crashes and missed:
-        yield f"a kill in the middle of {', '.join(missed)}: over too soon, or it did not come"
+        yield f"a kill in the middle of {', '.join(missed)}: none hit it"
     together = sorted({*range(1, usual.entries)} - {trial.killed_at for trial in crashes})
     if crashes and together:
-        yield f"a kill right after entry {', '.join(map(str, together))}: the next one follows too soon"
+        yield f"a kill right after entry {', '.join(map(str, together))}: none hit it"
     if silent := list(dict.fromkeys(step.name for step in usual.runs if step.name not in with_calls)):
         yield f"whether {', '.join(silent)} ran twice, or can fail alone: no HTTP request is made there"
     yield "requests over HTTPS, and those of clients that do not use HTTP_PROXY"
