@@ -114,10 +114,12 @@ class World:
             server = uvicorn.Server(uvicorn.Config(app, log_level="critical", lifespan="off"))
             async with httpx.AsyncClient(trust_env=False, timeout=120) as self._client:
                 serving = asyncio.create_task(server.serve([listener]))
-                yield self
-                self.release.set()
-                server.should_exit = server.force_exit = True
-                await serving
+                try:
+                    yield self
+                finally:
+                    self.release.set()
+                    server.should_exit = server.force_exit = True
+                    await serving
 
     async def _answer(self, request: Request) -> Response:
         body, host = await request.body(), request.headers.get("host", "")
