@@ -94,15 +94,6 @@ PARTS: dict[str, tuple[Part, ...]] = {
     "adapters.langchain": (
         Part(LANGCHAIN, "RestateMiddleware.awrap_tool_call", "1262181b4722", "makes a tool call wait for its turn"),
     ),
-    "adapters.openai_agents": (Part(OPENAI, "DurableModelCalls.__init__", "6fdadac8da8a", "takes a State"),),
-    "adapters.pydantic_ai": (
-        Part(
-            "pydantic_ai.tool_manager",
-            "ToolManager.get_parallel_execution_mode",
-            "c02f15e3e940",
-            "tells whether tool calls run one by one",
-        ),
-    ),
 }
 """By module of `durable`."""
 
@@ -112,10 +103,9 @@ def check(module: str) -> None:
     for part in PARTS[module.removeprefix("durable.")]:
         if (found := part.found()) == part.expected:
             continue
-        package = {"restate": "restate-sdk", "pydantic_ai": "pydantic-ai-slim"}[part.module.partition(".")[0]]
         problem = (
             f"{module} relies on {part}, which has changed ({part.expected} is now {found}; "
-            f"{package} {metadata.version(package)}): see whether this still holds: it {part.why}. "
+            f"restate-sdk {metadata.version('restate-sdk')}): see whether this still holds: it {part.why}. "
             f"With {VARIABLE}=warn this is a warning."
         )
         if os.environ.get(VARIABLE) != "warn":

@@ -1,7 +1,7 @@
 """The command `tour`."""
 
 import re
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,6 +15,7 @@ from tour import upgrade as upgrade_
 from tour.new import project
 from tour.options import ClaimFile, Model, ModelLatency, Only, Sample, StepLatency, Svg
 from tour.runtime import doctor as doctor_
+from tour.runtime import stack
 from tour.runtime.errors import TourError
 from tour.runtime.run import command_line, until_done
 
@@ -135,13 +136,17 @@ def upgrade(only: Only = "restate_loop", model: Model = None) -> None:
 @cli.command(context_settings={"allow_interspersed_args": False})
 def judge(
     command: Annotated[
-        list[str] | None, typer.Argument(help="The command that starts your service, after `--`.")
+        list[str] | None,
+        typer.Argument(
+            help="The command that starts your service, after `--`; or an agent's file, such as my_agent.py."
+        ),
     ] = None,
     url: Annotated[str, typer.Option(help="The address of a service that runs already: nothing is killed then.")] = "",
     request: Annotated[
         str, typer.Option(help="`Service/handler`, or `Object/{key}/handler`; needed if there are several handlers.")
     ] = "",
     body: Annotated[str, typer.Option(help="A file with the request as JSON; without it, a sample claim.")] = "",
+    text: Annotated[str, typer.Option(help="The request, of an agent that takes a text.")] = "",
     port: Annotated[int, typer.Option(help="Where it listens; 0: on the free port that the variable PORT names.")] = 0,
     json_: Annotated[
         str, typer.Option("--json", help="Write the verdict to this file as JSON; `-` prints it and nothing else.")
@@ -154,11 +159,13 @@ def judge(
     from tour.judge import run as judge_  # only this command serves a world, for which uvicorn is imported
 
     console.quiet = json_ == "-"
-    sent = Path(body).read_bytes() if body else options.as_json(options.claim("broken-leg", "")).encode()
     if bool(command) == bool(url):
         raise TourError("Give the command that starts your service, or its address.", "tour judge -- python agent.py")
+    program: Sequence[str | Path] = command or []
+    if len(program) == 1 and (file := Path(program[0])).suffix in (".py", ".ts"):
+        program = stack.command(file)
     files = report.Files(json_, html)
-    until_done(judge_.run(command or [], url, port, request, sent, files, console))
+    until_done(judge_.run(program, url, port, request, options.request(body, text), files, console))
 
 
 @cli.command()

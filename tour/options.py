@@ -56,6 +56,16 @@ def claim(sample: str, file: str) -> InsuranceClaim:
         ) from error
 
 
+def request(file: str, text: str) -> bytes:
+    """The JSON of a request: that of `file`, or the text, or a sample claim. Raises: TourError."""
+    try:
+        if file:
+            return Path(file).read_bytes()
+        return (json.dumps(text) if text else as_json(claim("broken-leg", ""))).encode()
+    except OSError as error:
+        raise TourError(f"The request cannot be read: {error}", "Name a file with the request as JSON.") from error
+
+
 def _read(file: str) -> bytes:
     # JSON says itself how it is encoded; the locale does not.
     return sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()

@@ -86,7 +86,8 @@ async def running(
 ) -> AsyncIterator[Own]:
     """The agent in this file, for as long as the block runs, all on free ports of loopback; logs are in `folder`.
 
-    `offline` ignores the keys of providers. The offline model takes `model_latency` seconds for an answer.
+    `offline` ignores the keys of providers, and a Restate that the environment names. The offline model takes
+    `model_latency` seconds for an answer.
     Raises: TourError when a part cannot be started.
     """
     if not script.exists():
@@ -100,17 +101,19 @@ async def running(
         exits.callback(lab.close)
         watched = {"TOUR_LAB": str(folder / "lab.sqlite")}
         model, variables, model_ready = await stack.start_model(exits, folder, model_latency, watched, ())
+        serving = restate_server.serving if offline else named.serving
         restate = await exits.enter_async_context(
-            restate_server.serving(folder / "restate", folder / "restate.log", say, ports=Ports.free())
+            serving(folder / "restate", folder / "restate.log", say, ports=Ports.free())
         )
-        url = f"http://127.0.0.1:{(port := free_port())}"
-        env = {**_keys(), **variables(script.stem), "HOST": named.LOOPBACK, "PORT": str(port), "PYTHONUNBUFFERED": "1"}
+        host, port = named.LOOPBACK if offline else named.agents_listen_on(), free_port()
+        url = named.url(host, port)
+        env = {**_keys(), **variables(script.stem), "HOST": host, "PORT": str(port), "PYTHONUNBUFFERED": "1"}
         starting = processes.running("The agent", stack.command(script), folder / "agent.log", env)
         process = await exits.enter_async_context(starting)
         await asyncio.gather(model_ready(), _answers(process, url))
         admin = await exits.enter_async_context(restate.admin_client())
         ingress = await exits.enter_async_context(restate.ingress_client())
-        name = (await stack.register(admin, url))[0]
+        name = (await stack.register(admin, url if offline else named.agent_url(port)))[0]
         yield Own(process, url, await _path(admin, name), admin, ingress, model, lab)
 
 

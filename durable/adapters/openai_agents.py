@@ -9,6 +9,7 @@ from agents import (
     FunctionTool,
     Handoff,
     ModelResponse,
+    MultiProvider,
     RunConfig,
     RunContextWrapper,
     Runner,
@@ -20,16 +21,12 @@ from agents.items import TResponseStreamEvent
 from agents.models.interface import Model
 from agents.tool_context import ToolContext
 from agents.tool_guardrails import ToolGuardrailFunctionOutput, ToolInputGuardrailData
+from openai.types.responses import ResponseCompletedEvent
 from restate import RunOptions
 from restate.ext.openai import restate_context
-from restate.ext.openai.models import State
-from restate.ext.openai.runner_wrapper import DurableModelCalls
 
-from durable import parts
-from durable.exact.openai_agents import ids_of_calls
+from durable.exact.openai_agents import ids_of_calls, in_journal, streamed_into_journal
 from durable.tool_calls import ToolCalls
-
-parts.check(__name__)
 
 
 class ParallelRunner:
@@ -66,33 +63,35 @@ def _durable(config: RunConfig | None, run_options: RunOptions[Any]) -> RunConfi
     return replace(config, model_provider=_DurableModelCalls(run_options, limit))
 
 
-class _DurableModelCalls(DurableModelCalls):
+class _DurableModelCalls(MultiProvider):
     def __init__(self, run_options: RunOptions[Any], limit: int | None) -> None:
-        super().__init__(State(), run_options)
+        super().__init__()
+        self._run_options = run_options
         self._limit = limit
 
     def get_model(self, model_name: str | None) -> Model:
-        return _DurableModel(super().get_model(model_name), self._limit)
+        return _DurableModel(super().get_model(model_name or None), self._run_options, self._limit)
 
 
 class _DurableModel(Model):
-    """Restate's durable model; the function calls in its response are expected as tool calls."""
+    """A model whose answers are steps; the function calls in an answer are expected as tool calls."""
 
-    def __init__(self, model: Model, limit: int | None) -> None:
+    def __init__(self, model: Model, run_options: RunOptions[Any], limit: int | None) -> None:
         self._model = model
+        self._run_options = run_options
         self._limit = limit
 
     async def get_response(self, *args: Any, **kwargs: Any) -> ModelResponse:
-        response = await self._model.get_response(*args, **kwargs)
+        response = await in_journal(self._model, self._run_options, *args, **kwargs)
         if ids := ids_of_calls(response, kwargs["tools"]):
             ToolCalls(restate_context(), ids, self._limit)
         return response
 
     async def stream_response(self, *args: Any, **kwargs: Any) -> AsyncIterator[TResponseStreamEvent]:
-        async for event in self._model.stream_response(*args, **kwargs):
-            if event.type == "response.completed" and (ids := ids_of_calls(event.response, args[3])):
-                ToolCalls(restate_context(), ids, self._limit)
-            yield event
+        response = await streamed_into_journal(self._model, self._run_options, *args, **kwargs)
+        if ids := ids_of_calls(response, args[3]):
+            ToolCalls(restate_context(), ids, self._limit)
+        yield ResponseCompletedEvent(type="response.completed", response=response, sequence_number=0)
 
 
 def _in_turn(agent: Agent[Any]) -> Agent[Any]:

@@ -19,12 +19,8 @@ from pydantic_ai.models import ModelRequestContext
 from pydantic_ai.models.wrapper import WrapperModel
 from restate.ext.pydantic import restate_context
 
-from durable import parts
 from durable.streaming import attempt, model_call
 from durable.tool_calls import ToolCalls
-
-parts.check(__name__)
-
 
 ANSWERED = (ToolRetryError, ToolFailedError, CallDeferred, ApprovalRequired)
 """What a tool raises that does not end the run."""

@@ -8,14 +8,14 @@ would hang. It gets those alone that the SDK runs.
 """
 
 import json
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from agents import FunctionTool, ModelBehaviorError, ModelResponse, Tool, Usage
-from agents.items import TResponseStreamEvent
-from openai.types.responses import Response, ResponseCompletedEvent
+from agents import FunctionTool, Model, ModelBehaviorError, ModelResponse, Tool, Usage
+from openai.types.responses import Response
 from pydantic import TypeAdapter
+from restate import RunOptions
 from restate.ext.openai import restate_context, runner_wrapper
 from restate.ext.openai.runner_wrapper import RestateModelWrapper
 from restate.ext.turnstile import Turnstile
@@ -40,39 +40,46 @@ class _AsReceived(Serde[ModelResponse]):
         return ModelResponse(**fields | {"output": output, "usage": _USAGE.validate_python(fields["usage"])})
 
 
+async def in_journal(model: Model, options: RunOptions[Any], *args: Any, **kwargs: Any) -> ModelResponse:
+    """The model's answer to this request: a step, with an exact journal."""
+
+    async def call_llm() -> ModelResponse:
+        return await model.get_response(*args, **kwargs)
+
+    exact = replace(options, serde=_AsReceived())
+    response: ModelResponse = await restate_context().run_typed("call LLM", call_llm, exact)
+    return response
+
+
+async def streamed_into_journal(model: Model, options: RunOptions[Any], *args: Any, **kwargs: Any) -> Response:
+    """The same of a model that streams its answer: the tokens are reported while they come."""
+    reported = model_call()
+
+    async def call_llm() -> Response:
+        said = attempt()
+        async for event in model.stream_response(*args, **kwargs):
+            match event.type:
+                case "response.output_text.delta":
+                    said(event.delta)
+                case "response.completed":
+                    fields = {"id", "output", "usage"}  # the others repeat the request
+                    return Response.construct(**{name: getattr(event.response, name) for name in fields})
+        raise ModelBehaviorError("the model's stream ended before its answer")
+
+    exact = replace(options, serde=AsReceived(Response))
+    response: Response = await restate_context().run_typed("call LLM", call_llm, exact)
+    calls = [item for item in response.output if item.type == "function_call"]
+    reported.in_journal(response.output_text, [(item.call_id, item.name, item.arguments) for item in calls])
+    return response
+
+
 class ExactModel(RestateModelWrapper):
     """Restate's durable model, with an exact journal."""
 
     async def get_response(self, *args: Any, **kwargs: Any) -> ModelResponse:
-        async def call_llm() -> ModelResponse:
-            return await self.model.get_response(*args, **kwargs)
-
-        options = replace(self.llm_run_options, serde=_AsReceived())
-        response: ModelResponse = await restate_context().run_typed("call LLM", call_llm, options)
+        response = await in_journal(self.model, self.llm_run_options, *args, **kwargs)
         self.state.turnstile = Turnstile(ids_of_calls(response, kwargs["tools"]))
         return response
-
-    async def stream_response(self, *args: Any, **kwargs: Any) -> AsyncIterator[TResponseStreamEvent]:
-        """The turn when it is in the journal, as one event. Its tokens are reported while they come."""
-        call = model_call()
-
-        async def call_llm() -> Response:
-            said = attempt()
-            async for event in self.model.stream_response(*args, **kwargs):
-                match event.type:
-                    case "response.output_text.delta":
-                        said(event.delta)
-                    case "response.completed":
-                        fields = {"id", "output", "usage"}  # the others repeat the request
-                        return Response.construct(**{name: getattr(event.response, name) for name in fields})
-            raise ModelBehaviorError("the model's stream ended before its answer")
-
-        options = replace(self.llm_run_options, serde=AsReceived(Response))
-        response: Response = await restate_context().run_typed("call LLM", call_llm, options)
-        calls = [item for item in response.output if item.type == "function_call"]
-        call.in_journal(response.output_text, [(item.call_id, item.name, item.arguments) for item in calls])
-        self.state.turnstile = Turnstile(ids_of_calls(response, args[3]))
-        yield ResponseCompletedEvent(type="response.completed", response=response, sequence_number=0)
 
 
 def ids_of_calls(response: ModelResponse | Response, tools: Iterable[Tool]) -> list[str]:

@@ -18,6 +18,7 @@ from hypercorn.config import Config
 from restate.ext.adk import RestateSessionService, restate_context
 
 from durable.adapters.google_adk import ParallelRestatePlugin
+from durable.checked_input import checked_input
 from durable.held_steps import hold_failures
 
 MODEL = os.environ.get("GEMINI_MODEL", "gemini-2.5-flash")
@@ -48,7 +49,7 @@ agent = LlmAgent(name="MyAgent", model=MODEL, instruction=INSTRUCTIONS, tools=[b
 app = App(name="trips", root_agent=agent, plugins=[ParallelRestatePlugin(run_options=RETRIES)])
 runner = Runner(app=app, session_service=RestateSessionService())
 
-service = restate.VirtualObject("MyAgent", invocation_context_managers=[hold_failures])
+service = restate.VirtualObject("MyAgent", invocation_context_managers=[hold_failures, checked_input(str)])
 
 
 @service.handler()

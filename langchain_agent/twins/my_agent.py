@@ -17,6 +17,7 @@ from langchain_openai import ChatOpenAI
 from restate.ext.langchain import restate_context
 
 from durable.adapters.langchain import ParallelRestateMiddleware
+from durable.checked_input import checked_input
 from durable.held_steps import hold_failures
 
 MODEL = os.environ.get("OPENAI_MODEL", "gpt-5.4")
@@ -52,7 +53,7 @@ agent = create_agent(
     middleware=[ParallelRestateMiddleware(run_options=RETRIES)],
 )
 
-service = restate.Service("MyAgent", invocation_context_managers=[hold_failures])
+service = restate.Service("MyAgent", invocation_context_managers=[hold_failures, checked_input(str)])
 
 
 @service.handler()

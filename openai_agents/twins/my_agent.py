@@ -15,6 +15,7 @@ from hypercorn.config import Config
 from restate.ext.openai import durable_function_tool, restate_context
 
 from durable.adapters.openai_agents import ParallelRunner
+from durable.checked_input import checked_input
 from durable.held_steps import hold_failures
 
 MODEL = os.environ.get("OPENAI_MODEL", "gpt-5.4")
@@ -44,7 +45,7 @@ async def book_trip(city: str) -> list[str]:
 
 agent = Agent(name="MyAgent", model=MODEL, instructions=INSTRUCTIONS, tools=[book_trip])
 
-service = restate.Service("MyAgent", invocation_context_managers=[hold_failures])
+service = restate.Service("MyAgent", invocation_context_managers=[hold_failures, checked_input(str)])
 
 
 @service.handler()

@@ -16,6 +16,7 @@ from pydantic_ai.models.openai import OpenAIResponsesModel
 from restate.ext.pydantic import RestateAgent, restate_context
 
 from durable.adapters.pydantic_ai import ParallelToolCalls
+from durable.checked_input import checked_input
 from durable.held_steps import hold_failures
 
 MODEL = os.environ.get("OPENAI_MODEL", "gpt-5.4")
@@ -51,7 +52,7 @@ trip_agent = Agent(
 )
 agent = RestateAgent(trip_agent, run_options=RETRIES)
 
-service = restate.Service("MyAgent", invocation_context_managers=[hold_failures])
+service = restate.Service("MyAgent", invocation_context_managers=[hold_failures, checked_input(str)])
 
 
 @service.handler()

@@ -15,6 +15,7 @@ from openai import AsyncOpenAI, pydantic_function_tool
 from openai.types.chat import ChatCompletion, ChatCompletionMessageParam
 from pydantic import BaseModel, ValidationError
 
+from durable.checked_input import checked_input
 from durable.exact.openai import AsReceived
 from durable.held_steps import hold_failures
 from durable.tool_calls import ToolCalls
@@ -70,7 +71,7 @@ async def run_tool(calls: ToolCalls, call: Any) -> ChatCompletionMessageParam:
     return {"role": "tool", "tool_call_id": call.id, "content": content}
 
 
-service = restate.Service("MyAgent", invocation_context_managers=[hold_failures])
+service = restate.Service("MyAgent", invocation_context_managers=[hold_failures, checked_input(str)])
 
 
 @service.handler()

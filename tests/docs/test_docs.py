@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from durable import parts
 from tests.docs import figures
 from tests.docs.pages import PAGES
 from tests.proof.exhaustive import COUNTS
@@ -51,6 +52,12 @@ def test_the_code_of_the_readme_is_the_tool_of_the_agent() -> None:
     [shown] = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     agent = BY_NAME["openai_agents"]
     assert shown.splitlines() == [line.text for line in code.regions([agent])["the tool"]["openai_agents"]]
+
+
+def test_the_requests_for_upstream_name_each_private_part() -> None:
+    page = (ROOT / "docs" / "upstream.md").read_text()
+    names = {part.name for of_module in parts.PARTS.values() for part in of_module}
+    assert [name for name in names if f"`{name}`" not in page and f"`{name.rpartition('.')[2]}`" not in page] == []
 
 
 def test_the_page_on_guarantees_shows_each_statement() -> None:

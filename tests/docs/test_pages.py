@@ -113,6 +113,9 @@ INSTEAD = {
     "uv run tour judge -- python restate_loop/parallel_tools_agent.py": Instead(
         "half a minute", test="tests/tour/test_judge.py::test_the_tour_s_agents_keep_their_promises"
     ),
+    "uv run tour judge -- COMMAND": Instead(
+        "COMMAND is the reader's", test="tests/tour/test_judge.py::test_the_tour_s_agents_keep_their_promises"
+    ),
     "uv run python -m bench.findings --repeat 5": Instead(
         "it is compared with what it wrote there",
         test="tests/bench/test_findings.py::test_the_findings_have_not_drifted",

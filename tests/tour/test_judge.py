@@ -4,7 +4,7 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from starlette.routing import Route
 from offline_model.sockets import listen
 from shared.claims import sample_claims
 from tests.nightly import by_night
+from tour.new import project
 from tour.runtime import stack
 from tour.runtime.frameworks import BY_NAME, FRAMEWORKS, ROOT, Framework
 
@@ -35,6 +36,9 @@ FAULTS = {
 
 LOOP = BY_NAME["restate_loop"]
 OTHERS = [framework for framework in FRAMEWORKS if framework != LOOP]
+PYTHON_SDKS = [framework for framework in OTHERS if not framework.on_node]
+NEW = [sdk for sdk, framework in project.SDKS.items() if not framework.on_node]
+"""The SDKs of new projects in Python."""
 
 
 @pytest_asyncio.fixture(loop_scope="function")
@@ -53,8 +57,8 @@ async def world() -> AsyncIterator[str]:
         await serving
 
 
-async def judged(*command: str | Path, env: dict[str, str] | None = None, body: Path | None = None) -> Any:
-    arguments = ["judge", "--json", "-", *(["--body", body] if body else []), "--", *command]
+async def judged(*command: str | Path, env: dict[str, str] | None = None, request: Sequence[str | Path] = ()) -> Any:
+    arguments = ["judge", "--json", "-", *request, "--", *command]
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", "from tour.cli import main; main()", *map(str, arguments)),
         stdout=asyncio.subprocess.PIPE,
@@ -65,6 +69,12 @@ async def judged(*command: str | Path, env: dict[str, str] | None = None, body: 
     verdict = json.loads(said)
     assert process.returncode == (1 if any(each["holds"] is False for each in verdict["promises"]) else 0)
     return verdict
+
+
+def claim_file(framework: Framework, folder: Path) -> Path:
+    file = folder / "claim.json"
+    file.write_text(json.dumps(framework.body(sample_claims()["broken-leg"])))
+    return file
 
 
 def broken(verdict: Any) -> set[str]:
@@ -80,7 +90,10 @@ async def test_a_fault_is_found(world: str, tmp_path: Path, fault: str) -> None:
     body.write_text('{"city": "Paris"}')
     agent = ROOT / "tests" / "tour" / "broken_agent.py"
     verdict = await judged(
-        sys.executable, agent, env={"FAULT": fault, "WORLD": world, "PYTHONPATH": str(ROOT)}, body=body
+        sys.executable,
+        agent,
+        env={"FAULT": fault, "WORLD": world, "PYTHONPATH": str(ROOT)},
+        request=["--body", body],
     )
     assert broken(verdict) >= FAULTS[fault]
     assert bool(fault) == bool(broken(verdict)), json.dumps(verdict, indent=1)
@@ -90,7 +103,35 @@ async def test_a_fault_is_found(world: str, tmp_path: Path, fault: str) -> None:
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("framework", [LOOP, *by_night(OTHERS)], ids=lambda framework: framework.name)
 async def test_the_tour_s_agents_keep_their_promises(tmp_path: Path, framework: Framework) -> None:
-    body = tmp_path / "body.json"
-    body.write_text(json.dumps(framework.body(sample_claims()["broken-leg"])))
-    verdict = await judged(*stack.command(framework.entrypoint), body=body)
+    verdict = await judged(*stack.command(framework.entrypoint), request=["--body", claim_file(framework, tmp_path)])
     assert broken(verdict) == set(), json.dumps(verdict, indent=1)
+
+
+@pytest.mark.server
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("framework", [LOOP, *by_night(PYTHON_SDKS)], ids=lambda framework: framework.name)
+async def test_the_documented_pattern_breaks_two(world: str, tmp_path: Path, framework: Framework) -> None:
+    """Those of docs/verification.md: bad input, and siblings. Its checks ask a service, so the judge sees them."""
+    agent = framework.home / "twins" / "documented_agent.py"
+    verdict = await judged(
+        *(sys.executable, "-m", "tests.tour.checks_over_http", agent),
+        env={"WORLD": world, "PYTHONPATH": str(ROOT)},
+        request=["--body", claim_file(framework, tmp_path)],
+    )
+    two = {"only a request that fails is made again", "bad input is the caller's fault"}
+    assert broken(verdict) == two, json.dumps(verdict, indent=1)
+
+
+@pytest.mark.server
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("sdk", ["restate-loop", *by_night(sdk for sdk in NEW if sdk != "restate-loop")])
+async def test_a_new_agent_keeps_its_promises(tmp_path: Path, sdk: str) -> None:
+    project.write(tmp_path / "my_agent", sdk)
+    agent = tmp_path / "my_agent" / project.file_name("my_agent", sdk)
+    verdict = await judged(agent, request=["--text", "Book a weekend in Lisbon."])
+    assert broken(verdict) == set(), json.dumps(verdict, indent=1)
+    visible = {promise["name"] for promise in verdict["promises"] if promise["holds"]}
+    assert {"it ends", "a finished model call is not made again", "bad input is the caller's fault"} <= visible
+    assert any("flight, hotel, car ran twice" in line for line in verdict["unseen"])  # they make no request
+    crashes = next(each for each in verdict["promises"] if "does not change the answer" in each["name"])
+    assert "in the middle of 5 of 5 steps, before 2 of 2 answers" in crashes["seen"]

@@ -15,7 +15,8 @@ from lab.ledger import Fault, Lab
 from shared.claims import sample_claims
 from tests.reverse_proxy import in_front_of
 from tests.tour.test_tour import tour
-from tour.runtime import restate_server
+from tour.new import project
+from tour.runtime import journal, restate_server
 from tour.runtime.frameworks import BY_NAME, ROOT
 from tour.runtime.processes import free_port, running
 from tour.runtime.restate_server import Ports, Restate
@@ -94,6 +95,17 @@ async def test_the_image_s_registration_has_the_token(restate: Restate) -> None:
         _, said = await process.communicate()
     assert b"META0003" in said
     assert [path for _, path, _ in answered] == ["/deployments"]
+
+
+async def test_an_agent_of_one_s_own_is_tried_there(restate: Restate, tmp_path: Path) -> None:
+    names = {"RESTATE_INGRESS_URL": restate.ingress, "RESTATE_ADMIN_URL": restate.admin}
+    agent = str(LOOP.script(project.AGENT))
+    code, said = await said_by("try", agent, "Book a weekend in Lisbon.", home=tmp_path, env=names)
+    assert code == 0, said
+    assert "car in Lisbon: reserved" in said
+    async with restate.admin_client() as admin:
+        rows = await journal.query(admin, "SELECT status FROM sys_invocation WHERE target_service_name = 'MyAgent'")
+    assert [row["status"] for row in rows] == ["completed"]
 
 
 async def test_restate_reaches_the_agents_by_another_name(restate: Restate, tmp_path: Path) -> None:

@@ -82,7 +82,7 @@ async def succeeds(*command: str, cwd: Path) -> str:
 async def test_two_commands(sdk: str, tmp_path: Path) -> None:
     folder = tmp_path / "my_agent"
     project.write(folder, sdk)
-    ask, test = project.commands("my_agent", sdk)
+    ask, test, _ = project.commands("my_agent", sdk)
     program, request, _ = ask.split('"')
     said = await succeeds(*program.split(), request, cwd=folder)
     assert "flight in Lisbon: reserved. hotel in Lisbon: reserved. car in Lisbon: reserved." in said

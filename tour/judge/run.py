@@ -11,9 +11,9 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from tour.judge.trials import Court, Target, Trial, court
+from tour.judge.trials import PATIENCE, Court, Target, Trial, court
 from tour.judge.verdict import Verdict, judge
-from tour.judge.world import Plan
+from tour.judge.world import Numbered, Plan, numbered
 from tour.report import TEMPLATES, Files
 from tour.runtime import processes
 from tour.runtime.processes import free_port
@@ -24,11 +24,14 @@ BAD = {"no body": b"", "an empty object": b"{}", "a list": b"[]"}
 BRIEFLY, LONG = 0.2, 1.0
 """Seconds that a request takes: so that a kill hits the entry that it is for; while a sibling fails at once."""
 
+ENOUGH = 3
+"""Trials of a kind that do not end; the others of the kind are left out."""
+
 NOTHING = Plan()
 
 
 async def run(
-    command: Sequence[str], url: str, port: int, path: str, body: bytes, files: Files, console: Console
+    command: Sequence[str | Path], url: str, port: int, path: str, body: bytes, files: Files, console: Console
 ) -> None:
     """Judge the service that the command starts on this port (0: a free one), or that listens at `url`.
 
@@ -38,7 +41,7 @@ async def run(
     with tempfile.TemporaryDirectory(prefix="tour-judge-") as name:
         folder = Path(name)
         async with _model(folder) as upstream, court(target, upstream, folder) as held:
-            what = shlex.join(target.command) or f"{target.url}, without kills: the judge has not started it"
+            what = shlex.join(map(str, target.command)) or f"{target.url}, without kills: the judge has not started it"
             console.print(f"Judging {target.path}: {what}", soft_wrap=True, highlight=False)
             verdict = await _judged(held, console)
     show(verdict, console)
@@ -49,34 +52,61 @@ async def run(
 
 
 async def _judged(held: Court, console: Console) -> Verdict:
-    async def tried(title: str, plan: Plan = NOTHING, kill_at: int | None = None) -> Trial:
-        trial = await held.run(title, plan, kill_at=kill_at)
-        if trial.kills:
-            trial.title += f" (in {trial.killed_in})"
+    async def tried(title: str, plan: Plan = NOTHING, kill_at: int = 0, kill_in: Numbered | None = None) -> Trial:
+        trial = await held.run(title, plan, kill_at, kill_in)
+        if trial.kills and kill_at:
+            trial.title = f"kill -9 after entry {trial.killed_at} of the journal"
+        if names := ", ".join(name for name, _ in trial.in_flight):
+            trial.title += f" (in flight: {names})"
         console.print(f"  {trial.title}: {trial.seconds:.1f} s", style="dim", highlight=False, soft_wrap=True)
         return trial
 
     first = [await tried("undisturbed"), await tried("undisturbed, again")]
     usual = first[0]
     if not all(trial.answer for trial in first):
-        return judge(held.target.path, first, [], {})
-    held.usual = max(trial.seconds for trial in first)
+        return judge(held.target.path, first, [], await _refusals(held, console), held.with_calls)
+    calls = numbered(call.title for call in usual.calls)
+    held.patience = 3 * max(trial.seconds for trial in first) + PATIENCE
     await held.suspending("0s")
     trials = [await tried("a replay at each await")]
     await held.suspending("1m")
-    for entries in range(1, usual.entries) if held.process else ():
-        title = f"kill -9 after entry {entries} of the journal"
-        trials += [await tried(title, Plan(slow=BRIEFLY), kill_at=entries)]
-    for number, call in enumerate(usual.calls):
-        trials += [await tried(f"kill -9 during request {number + 1}, {call.title}", Plan(hold=number))]
-    for number, call in enumerate(usual.calls):
-        title = f"a failure of request {number + 1}, {call.title}"
-        trials += [await tried(title, Plan(fail=number, slow=LONG))]
+    after, before, within, failing = list[Trial](), list[Trial](), list[Trial](), list[Trial]()
+    if held.process:
+        entries = 1
+        while entries < usual.entries and _tells_more(after):
+            after += [await tried("the journal ended before a kill", Plan(slow=BRIEFLY), kill_at=entries)]
+            entries = max(entries, after[-1].killed_at) + 1  # those that Restate was sent together are one crash
+        for call in calls:
+            if _tells_more(before):
+                before += [await tried(f"kill -9 before the answer to {_named(call)}", Plan(hold=call))]
+        for run in numbered(step.name for step in usual.runs):
+            if _tells_more(within) and not any(run in trial.in_flight for trial in [*after, *before, *within]):
+                within += [await tried(f"kill -9 in the middle of {_named(run)}", kill_in=run)]
+    held.patience += 2 * LONG * len(calls)
+    for call in calls:
+        if _tells_more(failing):
+            failing += [await tried(f"a failure of {_named(call)}", Plan(fail=call, slow=LONG))]
+    trials += [*after, *before, *within, *failing]
+    return judge(held.target.path, first, trials, await _refusals(held, console), held.with_calls)
+
+
+async def _refusals(held: Court, console: Console) -> dict[str, int]:
+    """The status with which each bad body is answered."""
     refusals = {}
     for title, body in (BAD | {"half of the JSON": held.target.body[: len(held.target.body) // 2]}).items():
         console.print(f"  bad input: {title}", style="dim", highlight=False)
         refusals[title] = await held.refused(body)
-    return judge(held.target.path, first, trials, refusals)
+    return refusals
+
+
+def _tells_more(kind: Sequence[Trial]) -> bool:
+    """Whether another trial of this kind is worth its time: each one that does not end takes long."""
+    return sum(not trial.answer for trial in kind) < ENOUGH
+
+
+def _named(one: Numbered) -> str:
+    name, before = one
+    return f"{name} ({before + 1})" if before else name
 
 
 @asynccontextmanager

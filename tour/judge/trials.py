@@ -5,6 +5,7 @@ A trial is one invocation on a real Restate server. What it did is read from Res
 
 import asyncio
 import json
+import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Container, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -15,18 +16,24 @@ from uuid import uuid4
 import httpx
 import psutil
 
-from tour.judge.world import Call, Plan, World
+from tour.judge.world import Call, Numbered, Plan, World, numbered
 from tour.runtime import journal, processes, restate_server, stack
 from tour.runtime.errors import TourError
-from tour.runtime.journal import Failure, Step
+from tour.runtime.journal import Failure, Invocation, Step
 from tour.runtime.processes import POLL, Process
 from tour.runtime.restate_server import Ports, Restate
 
-PATIENCE = 30.0
-"""Seconds that an invocation may take longer than the first one did."""
+FIRST = 60.0
+"""Seconds for the first invocation: nobody knows yet how long one takes."""
+
+PATIENCE = 5.0
+"""Seconds that each later one may take longer than three times the first."""
 
 LOST = 4
-"""Attempts, after which an invocation is given up whose replay finds another journal."""
+"""Retries without a new entry in the journal, after which an invocation is given up."""
+
+TICK = 0.002
+"""Seconds by which a time of the journal, which has whole milliseconds, may be too early."""
 
 READY = 60.0
 """Seconds for the command to listen."""
@@ -48,16 +55,19 @@ class Trial:
     entries: int = 0
     failures: Sequence[Failure] = ()
     calls: Sequence[Call] = ()
+    runs: Sequence[Step] = ()
     kills: int = 0
-    killed_in: str = ""
-    """The last command of the journal before the kill."""
+    killed_at: int = 0
+    """The number of entries in the journal that the kill left."""
+    in_flight: Sequence[Numbered] = ()
+    """The steps of that journal that have no completion."""
 
 
 @dataclass
 class Target:
     """The handler to judge, and its request. Without a command, it runs already, and nobody may kill it."""
 
-    command: Sequence[str]
+    command: Sequence[str | Path]
     url: str
     """Where it listens; on loopback if there is a command, which has the port in the variable `PORT`."""
     path: str
@@ -75,7 +85,8 @@ class Court:
     ingress: httpx.AsyncClient
     world: World
     process: Process | None
-    usual: float = PATIENCE
+    patience: float = FIRST
+    """Seconds for one invocation, from its start or from that of its agent after a kill."""
     services: list[str] = field(default_factory=list)
     with_calls: frozenset[str] = frozenset()
     """The names of the steps that make requests."""
@@ -97,79 +108,93 @@ class Court:
             changed = await self.admin.patch(f"/services/{service}", json={"inactivity_timeout": timeout})
             changed.raise_for_status()
 
-    async def run(self, title: str, plan: Plan, *, kill_at: int | None = None) -> Trial:
-        """One trial. `kill_at`: the process is killed as soon as the journal has so many entries."""
+    async def run(self, title: str, plan: Plan, kill_at: int = 0, kill_in: Numbered | None = None) -> Trial:
+        """One trial. The process is killed as soon as the journal has `kill_at` entries, or the step `kill_in` runs."""
         self.world.begin(plan)
         trial, began, cpu = Trial(title, plan), time.monotonic(), self._cpu()
-        path = self.target.path.replace("{key}", f"judge-{uuid4().hex}")
-        sent = await self.ingress.post(f"/restate/send/{path}", content=self.target.body, headers=JSON)
+        sent = await self._send(self.target.body)
         if not sent.is_success:
             raise TourError(f"Restate refuses the request: {sent.text}", "Choose another --request or --body.")
         id = sent.json()["invocationId"]
-        ending = asyncio.create_task(self._answer(id))
-        try:
-            if kill_at is not None:
-                await self._until(ending, lambda: self._entries(id, kill_at))
-            elif plan.hold is not None:
-                await self._until(ending, self._is_held)
-            if (kill_at is not None or plan.hold is not None) and not ending.done():
-                trial.killed_in = (await self._commands(id) or ["its input"])[-1]
-                mark_journaled(self.world.calls, (await journal.read(self.admin, id))[id].steps, self.with_calls)
-                await self._kill(trial)
-            await self._until(ending, lambda: self._is_lost(id))
-        except TimeoutError:
-            pass
-        if ending.done():
-            trial.answer = ending.result()
-        else:
-            ending.cancel()
-            await self.admin.patch(f"/invocations/{id}/kill")
+
+        async def is_time() -> bool:
+            if plan.hold:
+                return self.world.held.is_set()
+            if kill_at:
+                rows = await journal.query(self.admin, f"SELECT count(*) AS n FROM sys_journal WHERE id = '{id}'")
+                return bool(rows and rows[0]["n"] >= kill_at)
+            return kill_in in in_flight(await self._invocation(id))
+
+        async with self._ending(id) as ending:
+            if plan.hold or kill_at or kill_in:
+                await self._until(ending, is_time)
+                if not ending.done():
+                    await self._kill(trial, id)
+            await self._until(ending, self._lost(id))
+            if ending.done():
+                trial.answer = answer_of(ending.result())
         trial.seconds, trial.cpu = time.monotonic() - began, max(self._cpu() - cpu, 0.0)
-        invocation = (await journal.read(self.admin, id))[id]
+        invocation = await self._invocation(id)
         trial.entries, trial.size, trial.failures = invocation.entries, invocation.size, invocation.failures
-        trial.steps, trial.calls = await self._commands(id), self.world.calls
-        self.with_calls |= steps_with_calls(trial.calls, invocation.steps) if not trial.kills else frozenset()
+        trial.steps, trial.runs, trial.calls = await self._commands(id), invocation.steps, self.world.calls
+        if plan == Plan() and not trial.kills:
+            self.with_calls |= steps_with_calls(trial.calls, invocation.steps)
         return trial
 
     async def refused(self, body: bytes) -> int:
-        """The status with which this body is answered; 0 when it is not answered in `PATIENCE` seconds."""
+        """The status with which this body is answered; 0 when it is retried, or not answered in time."""
         self.world.begin(Plan())
+        sent = await self._send(body)
+        if not sent.is_success:
+            return sent.status_code
+        id = sent.json()["invocationId"]
+        async with self._ending(id) as ending:
+            await self._until(ending, self._lost(id))
+            return ending.result().status_code if ending.done() else 0
+
+    async def _send(self, body: bytes) -> httpx.Response:
         path = self.target.path.replace("{key}", f"judge-{uuid4().hex}")
+        return await self.ingress.post(f"/restate/send/{path}", content=body, headers=JSON)
+
+    @asynccontextmanager
+    async def _ending(self, id: str) -> "AsyncIterator[asyncio.Task[httpx.Response]]":
+        """The task that waits for the answer. An invocation that has none when the block ends is killed."""
+        ending = asyncio.create_task(self.ingress.get(f"/restate/invocation/{id}/attach"))
         try:
-            response = await self.ingress.post(
-                f"/restate/call/{path}", content=body, headers=JSON, timeout=PATIENCE / 3
+            yield ending
+        finally:
+            if not ending.done():
+                ending.cancel()
+                await self.admin.patch(f"/invocations/{id}/kill")
+
+    async def _until(self, ending: "asyncio.Task[httpx.Response]", condition: Callable[[], Awaitable[bool]]) -> None:
+        """Wait for the answer, for the condition, or for as long as the patience lasts."""
+        deadline = time.monotonic() + self.patience
+        while not (ending.done() or await condition() or time.monotonic() > deadline):
+            await asyncio.wait({ending}, timeout=POLL)
+
+    def _lost(self, id: str) -> Callable[[], Awaitable[bool]]:
+        """The condition that attempt after attempt fails, and none adds an entry to the journal."""
+        last = None, 0
+
+        async def is_lost() -> bool:
+            nonlocal last
+            rows = await journal.query(
+                self.admin, f"SELECT retry_count, journal_size FROM sys_invocation WHERE id = '{id}'"
             )
-        except httpx.TimeoutException:
-            for row in await journal.query(self.admin, "SELECT id FROM sys_invocation WHERE status <> 'completed'"):
-                await self.admin.patch(f"/invocations/{row['id']}/kill")
-            return 0
-        return response.status_code
+            if not rows:
+                return False
+            retries, size = int(rows[0].get("retry_count") or 0), rows[0].get("journal_size")
+            if size != last[0] or retries < last[1]:
+                last = size, retries
+            return retries >= last[1] + LOST
 
-    async def _answer(self, id: str) -> str:
-        response = await self.ingress.get(f"/restate/invocation/{id}/attach")
-        return response.text if response.is_success else f"{response.status_code}: {response.text}"
+        return is_lost
 
-    async def _until(self, ending: "asyncio.Task[str]", condition: Callable[[], Awaitable[bool]]) -> None:
-        async with asyncio.timeout(self.usual + PATIENCE):
-            while not (ending.done() or await condition()):
-                await asyncio.wait({ending}, timeout=POLL)
+    async def _invocation(self, id: str) -> Invocation:
+        return (await journal.read(self.admin, id))[id]
 
-    async def _entries(self, id: str, count: int) -> bool:
-        rows = await journal.query(self.admin, f"SELECT count(*) AS n FROM sys_journal WHERE id = '{id}'")
-        return bool(rows and rows[0]["n"] >= count)
-
-    async def _is_lost(self, id: str) -> bool:
-        """Whether each replay fails with the same journal mismatch."""
-        rows = await journal.query(
-            self.admin, f"SELECT retry_count, last_failure FROM sys_invocation WHERE id = '{id}'"
-        )
-        failure = str(rows[0].get("last_failure")) if rows else ""
-        return "mismatch" in failure.lower() and int(rows[0].get("retry_count") or 0) >= LOST
-
-    async def _is_held(self) -> bool:
-        return self.world.held.is_set()
-
-    async def _kill(self, trial: Trial) -> None:
+    async def _kill(self, trial: Trial, id: str) -> None:
         assert self.process
         await self.process.kill()
         trial.kills += 1
@@ -177,6 +202,9 @@ class Court:
         self.world.plan = Plan()
         self.world.release.set()
         await self.process.restart()
+        left = await self._invocation(id)  # the new process takes much longer to start than this query
+        trial.killed_at, trial.in_flight = left.entries, in_flight(left)
+        mark_journaled(self.world.calls, left.steps, self.with_calls)
         await self.listening()
 
     async def _commands(self, id: str) -> list[str]:
@@ -201,16 +229,30 @@ class Court:
 JSON = {"content-type": "application/json"}
 
 
+def in_flight(invocation: Invocation) -> list[Numbered]:
+    """The steps that have begun, and have no completion in the journal."""
+    runs = zip(numbered(step.name for step in invocation.steps), invocation.steps, strict=True)
+    return [run for run, step in runs if step.end is None]
+
+
+def answer_of(response: httpx.Response) -> str:
+    return response.text if response.is_success else f"{response.status_code}: {response.text}"
+
+
 def steps_with_calls(calls: Iterable[Call], steps: Iterable[Step]) -> frozenset[str]:
-    """The names of the steps that made these calls: the next step that ended after the answer of a call."""
-    ends = sorted((step.end / 1000, step.name) for step in steps if step.end)
-    names = (next((name for end, name in ends if end >= call.answered), "") for call in calls if call.answered)
+    """The names of the steps that made these calls: of those that last longer, the first that ended."""
+    spans = sorted((step.end / 1000 + TICK, step.start / 1000, step.name) for step in steps if step.end)
+    names = (
+        next((name for end, start, name in spans if start <= call.begun and end >= call.answered), "")
+        for call in calls
+        if call.answered
+    )
     return frozenset(filter(None, names))
 
 
 def mark_journaled(calls: Iterable[Call], steps: Iterable[Step], with_calls: Container[str]) -> None:
     """Mark the calls whose answers are in the journal: each belongs to a step that has ended since."""
-    ends = sorted(step.end / 1000 for step in steps if step.end and step.name in with_calls)
+    ends = sorted(step.end / 1000 + TICK for step in steps if step.end and step.name in with_calls)
     for call in sorted((call for call in calls if call.answered), key=lambda call: call.answered):
         ended = next((end for end in ends if end >= call.answered), None)
         if ended is not None:
@@ -224,6 +266,8 @@ async def court(target: Target, upstream: str, folder: Path) -> AsyncIterator[Co
     async with AsyncExitStack() as exits:
         world = await exits.enter_async_context(World(upstream).serving())
         env = {"PORT": str(httpx.URL(target.url).port), "HOST": "127.0.0.1", **world.env}
+        if os.environ.get("PYTHONDONTWRITEBYTECODE"):  # each start would compile all of an SDK, for seconds
+            env |= {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(folder / "bytecode")}
         command = processes.running("The command", target.command, folder / "agent.log", env)
         process = await exits.enter_async_context(command) if target.command else None
         restate = await exits.enter_async_context(

@@ -6,9 +6,9 @@ the same answer, so that two runs can be compared. Any other request comes from 
 
 import asyncio
 import hashlib
-import itertools
 import time
-from collections.abc import AsyncIterator
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Literal
@@ -42,21 +42,40 @@ class Call:
     """Of the request; equal requests have equal ones."""
     attempt: int
     """How often the process had been killed before."""
+    begun: float = field(default_factory=time.time)
+    """When it came, in s since the epoch."""
     answered: float = 0.0
     """When the agent was sent its answer, in s since the epoch; 0 if it was not."""
+    failed: float = 0.0
+    """When it got the 503 of the plan, likewise."""
     journaled: bool = False
     """Whether the answer was in Restate's journal before the kill."""
 
 
+Numbered = tuple[str, int]
+"""A request or a step: its title or name, and how many with the same are before it."""
+
+
+def numbered(names: Iterable[str]) -> list[Numbered]:
+    """Each name with its number: parallel ones come in any order."""
+    seen = Counter[str]()
+    found = []
+    for name in names:
+        found.append((name, seen[name]))
+        seen[name] += 1
+    return found
+
+
 @dataclass
 class Plan:
-    """What is done to one outgoing request, counted from 0 in the order of their arrival: nothing, by default.
+    """What is done to one outgoing request: nothing, by default.
 
-    `hold`: it is not answered until it is released. `fail`: it gets 503, once. `slow`: all others take so many seconds.
+    `hold`: its answer is held back until it is released. `fail`: it gets 503, once. `slow`: all others take so many
+    seconds.
     """
 
-    hold: int | None = None
-    fail: int | None = None
+    hold: Numbered | None = None
+    fail: Numbered | None = None
     slow: float = 0.0
 
 
@@ -73,12 +92,11 @@ class World:
     release: asyncio.Event = field(default_factory=asyncio.Event)
     url: str = ""
     _answers: dict[str, tuple[int, dict[str, str], bytes]] = field(default_factory=dict)
-    _numbers: "itertools.count[int]" = field(default_factory=itertools.count)
 
     def begin(self, plan: Plan) -> None:
         """Forget the calls of the last run."""
         self.calls, self.plan, self.attempt = [], plan, 0
-        self.held, self.release, self._numbers = asyncio.Event(), asyncio.Event(), itertools.count()
+        self.held, self.release = asyncio.Event(), asyncio.Event()
 
     @property
     def env(self) -> dict[str, str]:
@@ -96,10 +114,12 @@ class World:
             server = uvicorn.Server(uvicorn.Config(app, log_level="critical", lifespan="off"))
             async with httpx.AsyncClient(trust_env=False, timeout=120) as self._client:
                 serving = asyncio.create_task(server.serve([listener]))
-                yield self
-                self.release.set()
-                server.should_exit = server.force_exit = True
-                await serving
+                try:
+                    yield self
+                finally:
+                    self.release.set()
+                    server.should_exit = server.force_exit = True
+                    await serving
 
     async def _answer(self, request: Request) -> Response:
         body, host = await request.body(), request.headers.get("host", "")
@@ -108,15 +128,16 @@ class World:
         title = f"{request.method} {'' if ours else f'http://{host}'}{path}"
         digest = hashlib.sha256(title.encode() + b"\0" + body).hexdigest()[:16]
         call = Call("model" if ours else "http", title, digest, self.attempt)
-        number, begun = next(self._numbers), self.attempt
+        number, begun = (title, sum(other.title == title for other in self.calls)), self.attempt
         self.calls.append(call)
-        if number == self.plan.hold:
-            self.held.set()
-            await self.release.wait()
         if number == self.plan.fail:
+            call.failed = time.time()
             return Response('{"error": {"message": "planned by the judge"}}', 503, {"content-type": "application/json"})
         await asyncio.sleep(self.plan.slow)
         status, headers, content = await self._asked(request, body, digest, ours, host, path)
+        if number == self.plan.hold:
+            self.held.set()
+            await self.release.wait()
         if status < 400 and begun == self.attempt:
             call.answered = time.time()
         return Response(content, status, headers)

@@ -50,9 +50,10 @@ def write(folder: Path, sdk: str) -> None:
         (folder / file).write_text(text)
 
 
-def commands(name: str, sdk: str) -> tuple[str, str]:
-    """The two commands of a project: the first asks the agent, the second kills it."""
-    return f'uv run tour try {file_name(name, sdk)} "Book a weekend in Lisbon."', "uv run pytest"
+def commands(name: str, sdk: str) -> tuple[str, str, str]:
+    """The commands of a project: the first asks the agent, the second kills it, the third judges it."""
+    file, request = file_name(name, sdk), '"Book a weekend in Lisbon."'
+    return f"uv run tour try {file} {request}", "uv run pytest", f"uv run tour judge --text {request} {file}"
 
 
 def file_name(name: str, sdk: str) -> str:

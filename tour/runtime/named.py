@@ -1,10 +1,14 @@
 """A Restate that the environment names, and the addresses by which it and the agents here find each other."""
 
 import os
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
 
 import httpx
 
 from shared.variables import restate_headers, trim
+from tour.runtime import restate_server
 from tour.runtime.errors import TourError
 from tour.runtime.restate_server import Ports, Restate
 
@@ -33,6 +37,21 @@ async def ready(named: Restate) -> Restate:
                 ) from error
     await named.until_ready()
     return named
+
+
+@asynccontextmanager
+async def serving(
+    data: Path, log: Path, say: Callable[[str], None], *, ports: Ports, env: Mapping[str, str] | None = None
+) -> AsyncIterator[Restate]:
+    """The Restate that the environment names; else an embedded one, as `restate_server.serving` makes it.
+
+    Raises: TourError when it does not answer, or cannot be started.
+    """
+    if there := restate():
+        yield await ready(there)
+    else:
+        async with restate_server.serving(data, log, say, ports=ports, env=env) as embedded:
+            yield embedded
 
 
 def agents_listen_on() -> str:

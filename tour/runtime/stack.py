@@ -18,7 +18,7 @@ from lab.ledger import Fault, Lab
 from shared import checks
 from shared.claims import InsuranceClaim
 from shared.variables import google_at, openai_at, trim
-from tour.runtime import journal, named, node, provider, restate_server
+from tour.runtime import journal, named, node, provider
 from tour.runtime.agents import Agent, Say, quiet
 from tour.runtime.errors import TourError
 from tour.runtime.frameworks import FAN_OUT, FRAMEWORKS, PATTERNS, ROOT, STREAMING, Framework, Pattern
@@ -199,12 +199,8 @@ async def running(
         lab_env["RESTATE_INGRESS_URL"] = there.ingress if there else f"http://{named.LOOPBACK}:{ports.ingress}"
 
         async def boot_restate() -> Restate:
-            if there:
-                return await named.ready(there)
             return await exits.enter_async_context(
-                restate_server.serving(
-                    data or folder / "restate", folder / "restate.log", say, env=server_env, ports=ports
-                )
+                named.serving(data or folder / "restate", folder / "restate.log", say, env=server_env, ports=ports)
             )
 
         model, urls, model_ready = await start_model(exits, folder, model_latency, lab_env, frameworks)

@@ -1,0 +1,34 @@
+"""Input of another type is the caller's fault: it ends with 400 before the handler begins, where the SDK retries it.
+
+    service = restate.Service("Claims", invocation_context_managers=[hold_failures, checked_input(Claim)])
+
+The SDK answers 500 when a model of Pydantic cannot be read. It gives a handler whatever JSON has come in place of a
+`str`, and `None` in place of an empty body: that fails somewhere else, and is retried without an end.
+"""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+from restate import TerminalError
+from restate.extensions import current_context
+
+
+def checked_input(kind: Any) -> Callable[[], AbstractAsyncContextManager[None]]:
+    """Check that each request is JSON of this type; for the `invocation_context_managers` of a service."""
+    adapter = TypeAdapter[Any](kind)
+
+    @asynccontextmanager
+    async def checked() -> AsyncIterator[None]:
+        context = current_context()
+        assert context
+        try:
+            adapter.validate_json(context.request().body)
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            field = ".".join(map(str, first["loc"])) or "body"
+            raise TerminalError(f"invalid request: {field}: {first['msg']}", status_code=400) from None
+        yield
+
+    return checked
