@@ -12,8 +12,11 @@ import { type Context, type RestatePromise, RetryableError } from "@restatedev/r
 import { secret, text } from "./environment.ts";
 import { isModelCall } from "./model_calls.ts";
 
-/** Milliseconds in which reports are collected before they are sent. */
-const BATCH = 50;
+/** Milliseconds in which reports are collected that come together. */
+const AT_ONCE = 10;
+
+/** Milliseconds from one batch of reports to the next, but for the last: each costs CPU in all that take part. */
+const APART = 200;
 
 /** Milliseconds in which Restate's ingress has to answer. Then the attempt fails, and Restate retries it. */
 const PATIENCE = 10_000;
@@ -124,6 +127,7 @@ class Reporter {
   readonly #path: string;
   #reports: Report[] = [];
   #reported = new Set<string>();
+  #lastSent = Number.NEGATIVE_INFINITY;
   #waitedFor = Promise.withResolvers<void>();
   #sending: Promise<void> | undefined;
   #lost: unknown;
@@ -166,7 +170,9 @@ class Reporter {
   async #send(): Promise<void> {
     try {
       while (this.#reports.length > 0) {
-        await Promise.race([this.#waitedFor.promise, setTimeout(BATCH)]);
+        const pause = Math.max(AT_ONCE, this.#lastSent + APART - performance.now());
+        await Promise.race([this.#waitedFor.promise, setTimeout(pause)]);
+        this.#lastSent = performance.now();
         await send(this.#path, this.#reports.splice(0));
       }
     } catch (error) {
