@@ -79,7 +79,7 @@ async def test_it_tells_what_the_journal_has(running: Stack, tagged: Tagged) -> 
 
 
 @live
-@pytest.mark.parametrize("kind", ["stall", "cut", "error-event"])
+@pytest.mark.parametrize("kind", ["stall", "cut", "truncate", "error-event"])
 async def test_tokens_that_a_crash_made_void_are_taken_back(running: Stack, tagged: Tagged, kind: Kind) -> None:
     async def case(framework: Framework) -> None:
         claim = tagged()

@@ -130,7 +130,6 @@ class Reporter {
   readonly #path: string;
   #reports: Report[] = [];
   #reported = new Set<string>();
-  #lastSent = Number.NEGATIVE_INFINITY;
   #waitedFor = Promise.withResolvers<void>();
   #sending: Promise<void> | undefined;
   #lost: unknown;
