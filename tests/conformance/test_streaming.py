@@ -79,6 +79,7 @@ async def test_it_tells_what_the_journal_has(running: Stack, tagged: Tagged) -> 
 
 
 @live
+@pytest.mark.in_turn(3)
 @pytest.mark.parametrize("kind", ["stall", "cut", "truncate", "error-event"])
 async def test_tokens_that_a_crash_made_void_are_taken_back(running: Stack, tagged: Tagged, kind: Kind) -> None:
     async def case(framework: Framework) -> None:
@@ -98,6 +99,7 @@ async def test_tokens_that_a_crash_made_void_are_taken_back(running: Stack, tagg
 
 
 @live
+@pytest.mark.in_turn(3)
 @pytest.mark.parametrize("check", CHECKS)
 async def test_the_agent_is_killed_in_a_check(running: Stack, tagged: Tagged, check: str) -> None:
     async def case(framework: Framework) -> None:
@@ -113,6 +115,7 @@ async def test_the_agent_is_killed_in_a_check(running: Stack, tagged: Tagged, ch
 
 
 @live
+@pytest.mark.in_turn(3)
 @pytest.mark.parametrize("who", ["streams", "restate"])
 async def test_whoever_carries_the_stream_is_killed(running: Stack, tagged: Tagged, who: str) -> None:
     async def case(framework: Framework) -> None:
