@@ -275,7 +275,7 @@ class Tab:
             with ui.row().classes("head"):
                 ui.label(lane.title).classes("name")
                 verdict = ui.badge()
-                answer = ui.label().classes("answer")
+                answer = ui.label().classes("answer live" if lane.pattern == STREAMING else "answer")
                 page = ui.link("invocation", target="", new_tab=True)
                 ui.button("kill -9", on_click=lambda: self.kill(lane), color=None).props(
                     f"dense flat no-caps aria-label='kill -9 {lane.title}'"
