@@ -53,7 +53,7 @@ class Fault:
     kind: Kind
     value: float = 0.0
     times: int = 1
-    """How often it happens per invocation (per prompt, for the model); a `delay` ignores it."""
+    """How often it happens per invocation (per prompt and framework, for the model); a `delay` ignores it."""
     framework: str | None = None
     """Only in this framework; None: in all."""
     about: str | None = None
@@ -169,9 +169,9 @@ class Lab:
                 f"SELECT id, {columns} FROM fault WHERE step = ? AND coalesce(framework, ?) = ?"
                 " AND (about IS NULL OR instr(?, about)) AND (turn IS NULL OR turn = ?)"
                 " AND (kind = 'delay' OR times >"
-                " (SELECT count(*) FROM ledger WHERE fault = fault.id AND invocation = ?))"
+                " (SELECT count(*) FROM ledger WHERE fault = fault.id AND framework = ? AND invocation = ?))"
                 f" AND kind IN ({', '.join('?' for _ in wanted)}) ORDER BY id",
-                (step, framework, framework, about, turn, invocation, *wanted),
+                (step, framework, framework, about, turn, framework, invocation, *wanted),
             ).fetchall()
             delays = [Fault(*row[1:]) for row in rows if row[2] == "delay"]
             others = [(row[0], Fault(*row[1:])) for row in rows if row[2] != "delay"]

@@ -1,14 +1,13 @@
 """The events of a claim's stream, as a front end puts them together."""
 
 import asyncio
-import json
 from collections.abc import Iterable
-from contextlib import suppress
+from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import Any
 
-import httpx
 from ag_ui_validate import create_validator
+
+from tour.runtime.streams import LAST, Event, events, put_together
 
 
 @dataclass
@@ -27,17 +26,15 @@ class Story:
     error: str | None = None
 
 
-def told(events: Iterable[dict[str, Any]]) -> Story:
+def told(events: Iterable[Event]) -> Story:
     """Put the events together. Raises: AssertionError where they break the protocol."""
     story, texts, validator = Story(), dict[str, str](), create_validator()
     for event in events:
         validator.feed(event)
         assert story.answer is story.error is None, "an event after the last one"
+        put_together(texts, event)
         match event:
-            case {"type": "TEXT_MESSAGE_CONTENT", "messageId": id, "delta": text}:
-                texts[id] = texts.get(id, "") + text
-            case {"type": "CUSTOM", "name": "restart", "value": {"messageId": id}}:
-                del texts[id]
+            case {"type": "CUSTOM", "name": "restart"}:
                 story.restarts += 1
             case {"type": "CUSTOM", "name": name}:
                 story.notes.append(name)
@@ -66,16 +63,19 @@ class Listener:
 
     url: str
     invocation: str
-    seen: list[dict[str, Any]] = field(default_factory=list)
+    seen: list[Event] = field(default_factory=list)
 
     async def listen(self, most: int | None = None) -> None:
         """Listen until the invocation has ended, or so many more events have come."""
         until = len(self.seen) + most if most is not None else None
-        async with httpx.AsyncClient(base_url=self.url, timeout=60) as client:
-            while not self.over and (until is None or len(self.seen) < until):
-                with suppress(httpx.TransportError):
-                    await self._connect(client, until)
-                await asyncio.sleep(0.05)
+        if most == 0 or self.over:
+            return
+        async with aclosing(events(self.url, self.invocation, len(self.seen))) as coming:
+            async for id, event in coming:
+                assert id == len(self.seen), f"event {id} where {len(self.seen)} should be"
+                self.seen.append(event)
+                if len(self.seen) == until:
+                    return
 
     async def heard(self, type: str, times: int = 1) -> None:
         """Wait until so many events of this type have come."""
@@ -86,21 +86,4 @@ class Listener:
     @property
     def over(self) -> bool:
         """Whether the last event has come."""
-        return bool(self.seen) and self.seen[-1]["type"] in ("RUN_FINISHED", "RUN_ERROR")
-
-    async def _connect(self, client: httpx.AsyncClient, until: int | None) -> None:
-        headers = {"last-event-id": str(len(self.seen) - 1)} if self.seen else {}
-        async with client.stream("GET", f"/stream/{self.invocation}", headers=headers) as response:
-            if response.status_code == 503:  # Restate is down
-                return
-            assert response.status_code == 200, await response.aread()
-            id = ""
-            async for line in response.aiter_lines():
-                name, _, value = line.partition(": ")
-                if name == "id":
-                    id = value
-                elif name == "data":
-                    assert int(id) == len(self.seen), f"event {id} where {len(self.seen)} should be"
-                    self.seen.append(json.loads(value))
-                    if until is not None and len(self.seen) >= until:
-                        return
+        return bool(self.seen) and self.seen[-1]["type"] in LAST

@@ -16,7 +16,7 @@ from shared.claims import sample_claims
 from tour.runtime import named, restate_server, stack
 from tour.runtime.agents import Say
 from tour.runtime.errors import TourError
-from tour.runtime.frameworks import Framework
+from tour.runtime.frameworks import Framework, Pattern
 from tour.runtime.restate_server import Ports, Restate
 from tour.runtime.stack import Stack
 
@@ -45,7 +45,9 @@ async def booted(
             yield running
 
 
-async def up(frameworks: Sequence[Framework], model_latency: float, step_latency: float, console: Console) -> None:
+async def up(
+    frameworks: Sequence[Framework], pattern: Pattern, model_latency: float, step_latency: float, console: Console
+) -> None:
     """Run the stack on the usual ports until cancelled; prints a curl line for each agent. Raises: TourError."""
     async with stack.running(
         home() / "up",
@@ -54,21 +56,27 @@ async def up(frameworks: Sequence[Framework], model_latency: float, step_latency
         usual_ports=True,
         model_latency=model_latency,
         step_latency=step_latency,
+        pattern=pattern,
         say=say(console),
     ) as running:
         claim = sample_claims()["broken-leg"]
         console.print(f"Model: {running.model}. Logs: {running.folder}", highlight=False, soft_wrap=True)
         console.print(f"Restate UI: {running.restate.admin}/ui\n", highlight=False)
         token = '-H "Authorization: Bearer $RESTATE_AUTH_TOKEN" ' if running.restate.headers else ""
-        for framework in running.frameworks:
+        called = (
+            f"-N {running.streams[0].url}/stream"
+            if running.streams
+            else f"{token}{running.restate.ingress}/restate/call"
+        )
+        for framework, agent in zip(running.frameworks, running.agents.values(), strict=True):
             console.print(
-                f"curl {token}{running.restate.ingress}/restate/call/{framework.path()} "
-                f"--json '{json.dumps(framework.body(claim))}'\n",
+                f"# {framework.title}, pid {agent.process.pid}\n"
+                f"curl {called}/{framework.path(pattern=pattern)} --json '{json.dumps(framework.body(claim))}'\n",
                 soft_wrap=True,
                 highlight=False,
                 markup=False,
             )
-        console.print("Ctrl-C stops everything; the journals are kept.")
+        console.print("Ctrl-C stops everything; the journals are kept. An agent that is killed is started again.")
         async with running.agents_kept(say(console)):
             await asyncio.Event().wait()
 

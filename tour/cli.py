@@ -17,6 +17,7 @@ from tour.options import ClaimFile, Model, ModelLatency, Only, Sample, StepLaten
 from tour.runtime import doctor as doctor_
 from tour.runtime import stack
 from tour.runtime.errors import TourError
+from tour.runtime.frameworks import FAN_OUT, STREAMING
 from tour.runtime.run import command_line, until_done
 
 cli = typer.Typer(
@@ -82,7 +83,7 @@ def compare(
         typer.Option(
             "--patterns",
             help="Run the checks every way: in one tool that fans out, as tool calls in parallel and one by one, by "
-            "specialists, and beside a person's decision.",
+            "specialists, beside a person's decision, and by agents that stream.",
         ),
     ] = False,
     svg: Svg = None,
@@ -170,10 +171,20 @@ def judge(
 
 @cli.command()
 def up(
-    only: Only = "", model: Model = None, model_latency: ModelLatency = 0.3, step_latency: StepLatency = 0.5
+    only: Only = "",
+    model: Model = None,
+    model_latency: Annotated[
+        float | None, typer.Option(min=0, help="Seconds that the offline model takes: 0.3, or 3 with --stream.")
+    ] = None,
+    step_latency: StepLatency = 0.5,
+    stream: Annotated[
+        bool, typer.Option("--stream", help="Run the agents that stream, and the server of their streams (port 8090).")
+    ] = False,
 ) -> None:
     """Run Restate (ports 8080 and 9070), the model and the agents until Ctrl-C; prints the curl lines."""
-    until_done(boot.up(options.frameworks(only), model_latency, step_latency, console))
+    pattern, usual = (STREAMING, 3.0) if stream else (FAN_OUT, 0.3)
+    latency = usual if model_latency is None else model_latency
+    until_done(boot.up(options.frameworks(only), pattern, latency, step_latency, console))
 
 
 @cli.command()

@@ -246,7 +246,7 @@ class Upgrade:
         process = await self.exits.enter_async_context(
             processes.running(f"The agent {name}", stack.command(script), self.running.folder / f"{name}.log", env)
         )
-        agent = Agent(self.framework, port, process)
+        agent = Agent(port, process, self.framework)
         await agent.ready()
         return agent
 

@@ -1,8 +1,8 @@
 """`tour web`: a live page on which a claim goes to all agents at once, breaks as planned, and recovers.
 
-Each browser tab has a claim of its own. The faults of a tab hit only its claim: the claim's reason ends with a unique
-mark, and the lab injects the faults only where it finds the mark. The agents are shared by all tabs: a kill interrupts
-every claim that the agent is working on, and all of them recover.
+Each browser tab has a claim of its own, and shows it again after a reload. The faults of a tab hit only its claim: the
+claim's reason ends with a unique mark, and the lab injects the faults only where it finds the mark. The agents are
+shared by all tabs: a kill interrupts every claim that the agent is working on, and all of them recover.
 """
 
 import asyncio
@@ -11,14 +11,16 @@ import secrets
 import socket
 import time
 import webbrowser
-from collections.abc import Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import httpx
 import uvicorn
 from fastapi import FastAPI
-from nicegui import ui
+from nicegui import app as nicegui_app
+from nicegui import background_tasks, ui
 from pydantic import ValidationError
 from rich.console import Console
 from starlette.middleware.trustedhost import TrustedHostMiddleware
@@ -33,10 +35,11 @@ from tour.report import TEMPLATES
 from tour.runtime import journal
 from tour.runtime.approvals import waiting
 from tour.runtime.errors import TourError
-from tour.runtime.frameworks import APPROVAL, FRAMEWORKS, PATTERNS, Framework, Pattern
+from tour.runtime.frameworks import APPROVAL, FRAMEWORKS, PATTERNS, STREAMING, Framework, Pattern
 from tour.runtime.journal import Invocation
 from tour.runtime.processes import who_listens
 from tour.runtime.stack import CHECKS, Stack
+from tour.runtime.streams import events, put_together
 
 MOST_BELOW = 5
 """With more lanes than these, the words of each are beside its timeline rather than above it."""
@@ -58,6 +61,7 @@ _MODEL_FAULTS: dict[str, Fault | None] = {
     "answers 429 twice": Fault("", "status", 429, times=2),
     "answers 500 twice": Fault("", "status", 500, times=2),
     "hangs up in mid-answer": Fault("", "cut"),
+    "is silent for 6 s in its second answer": Fault("", "stall", 6, turn=1),
 }
 FAULTS = {"model": _MODEL_FAULTS, **dict.fromkeys(CHECKS, _CHECK_FAULTS)}
 """The faults that the form offers for each step of a claim, in its words."""
@@ -92,8 +96,11 @@ async def serve(stack: Stack, listener: socket.socket) -> None:
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"])
 
     @ui.page("/", title="Tour of Agents")
-    def page() -> None:
-        Tab(stack).build()
+    async def page() -> None:
+        tab = Tab(stack)
+        tab.build()
+        await ui.context.client.connected()
+        tab.keep_in(nicegui_app.storage.tab)
 
     ui.run_with(app, dark=None, show_welcome_message=False)
     server = _Server(
@@ -151,14 +158,22 @@ def views(frameworks: Sequence[Framework]) -> dict[str, list[Lane]]:
 
 @dataclass
 class Sent:
-    """A claim that was sent: the invocation id of each lane, and the answers so far."""
+    """A claim that was sent: its view, the invocation id of each lane, and the answers so far."""
 
+    view: str
     invocations: dict[Lane, str]
     answers: dict[Lane, str] = field(default_factory=dict)
+    texts: defaultdict[Lane, dict[str, str]] = field(default_factory=lambda: defaultdict(dict))
+    """What the models have written so far, by lane and message; of streaming agents."""
 
     @property
     def done(self) -> bool:
         return len(self.answers) == len(self.invocations)
+
+    async def follow(self, lane: Lane, streams: str) -> None:
+        """Collect the texts of a lane, from the server of the streams at this address, whoever looks at them."""
+        async for _, event in events(streams, self.invocations[lane]):
+            put_together(self.texts[lane], event)
 
 
 @dataclass
@@ -179,6 +194,7 @@ class Tab:
         self.stack = stack
         self.views = views(stack.frameworks)
         self.sent: Sent | None = None
+        self.kept: MutableMapping[str, Sent] = {}
         self.cards: dict[Lane, Card] = {}
         self.fields: dict[str, Any] = {}
         self.faults: dict[str, ui.select] = {}
@@ -216,6 +232,7 @@ class Tab:
         lanes = self.views[self.view.value]
         self.approvals.timer.active = any(lane.pattern == APPROVAL for lane in lanes)
         self.sent = None
+        self.kept.pop("sent", None)
         self.ledger.text = ""
         self.button.text = "Send it every way" if self.view.value.endswith("every way") else "Send to all agents"
         self.column.clear()
@@ -258,7 +275,7 @@ class Tab:
             with ui.row().classes("head"):
                 ui.label(lane.title).classes("name")
                 verdict = ui.badge()
-                answer = ui.label().classes("answer")
+                answer = ui.label().classes("answer live" if lane.pattern == STREAMING else "answer")
                 page = ui.link("invocation", target="", new_tab=True)
                 ui.button("kill -9", on_click=lambda: self.kill(lane), color=None).props(
                     f"dense flat no-caps aria-label='kill -9 {lane.title}'"
@@ -316,11 +333,27 @@ class Tab:
             ui.notify(f"The claim could not be sent: {error}", type="negative")
             self._done()
             return
-        self.sent = Sent(dict(zip(lanes, ids, strict=True)))
+        sent = Sent(self.view.value, dict(zip(lanes, ids, strict=True)))
+        for lane in lanes:
+            if lane.pattern == STREAMING:
+                background_tasks.create(sent.follow(lane, self.stack.streams[0].url))
+        self._watch(sent)
+
+    def keep_in(self, tab: MutableMapping[str, Sent]) -> None:
+        """Keep the claim that is sent in what outlives a reload of the page, and go on with the one that is there."""
+        self.kept = tab
+        if sent := tab.get("sent"):
+            self.view.value = sent.view
+            self._watch(sent)
+
+    def _watch(self, sent: Sent) -> None:
+        self.sent = self.kept["sent"] = sent
         for lane, card in self.cards.items():
-            card.page.props(f"href={self.stack.page(self.sent.invocations[lane])}")
+            card.page.props(f"href={self.stack.page(sent.invocations[lane])}")
             card.page.set_visibility(True)
             card.answer.text = card.restart.text = ""
+        self.button.disable()
+        self.view.disable()
         self.timer.activate()
 
     def _done(self) -> None:
@@ -365,7 +398,7 @@ class Tab:
             run = report.run_of(answer, invocation, ledger, (0, 0), self.stack.page(invocation.id))
             passed = (invocation.completed or now) - invocation.created
             card.drawing.content = _part("timeline", lane.title, run, longest, width=820, now=passed, heading=False)
-            card.answer.text = answer
+            card.answer.text = answer or "\n".join(sent.texts[lane].values())
             restarts = self.stack.agents_of(lane.pattern)[lane.framework.name].restarts
             meanwhile = [each for each in restarts if each.at * 1000 > invocation.created]
             card.restart.text = f"{meanwhile[-1].why}, started again" if meanwhile else ""

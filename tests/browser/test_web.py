@@ -7,7 +7,7 @@ import pytest
 from playwright.async_api import Browser, Page, Request, ViewportSize, expect
 
 from shared.claims import sample_claims
-from tour.runtime.frameworks import FRAMEWORKS
+from tour.runtime.frameworks import FRAMEWORKS, STREAMING
 from tour.runtime.stack import CHECKS
 
 ALL = len(FRAMEWORKS)
@@ -92,6 +92,27 @@ async def test_kill_an_agent_and_see_it_recover(browser: Browser, url: str) -> N
     await expect(chain.get_by_text("cost ×2: 1 interrupted")).to_be_visible()
     await expect(page.get_by_text("was killed (SIGKILL), started again")).to_have_count(1)
     await expect(page.get_by_text("Approved:")).to_have_count(ALL)
+
+
+async def test_the_text_comes_live_through_a_reload_and_a_kill(browser: Browser, url: str) -> None:
+    page = await opened(browser, url)
+    await choose(page, "Compare", f"All agents: {STREAMING.title}")
+    await choose(page, "The model", "is silent for 6 s in its second answer")
+    await send(page)
+    loop = page.locator(".card", has=page.get_by_role("button", name="kill -9 a loop of our own", exact=True))
+    text = loop.locator(".answer")
+    await expect(text).to_have_text(re.compile("."), timeout=LONG)
+    half = await text.inner_text()
+    await page.reload()
+    await expect(text).to_have_text(half)
+    await loop.get_by_role("button", name="kill -9").click()
+    await expect(text).to_have_text("", timeout=LONG)  # taken back
+    await answered(page)
+    answer = await text.inner_text()
+    assert answer.startswith(half)
+    assert len(answer) > len(half)
+    await expect(page.get_by_text("Approved:")).to_have_count(ALL)
+    await expect(page.get_by_text("was killed (SIGKILL), started again")).to_have_count(1)
 
 
 @pytest.mark.in_turn(2)
@@ -234,7 +255,7 @@ async def test_one_framework_three_ways(browser: Browser, url: str) -> None:
     await page.get_by_role("button", name="kill -9 parallel tool calls").click()
     await expect(page.get_by_text("has not been started yet")).to_be_visible()
     await page.get_by_role("button", name="Send it every way").click()
-    await expect(page.get_by_text("5 of 5 answered")).to_be_visible(timeout=LONG)  # more agents start first
+    await expect(page.get_by_text("6 of 6 answered")).to_be_visible(timeout=LONG)  # more agents start first
     overlap = {}
     for pattern in ("one tool that fans out", "parallel tool calls", "tool calls one by one"):
         checks = page.get_by_role("img", name=f"Timeline of {pattern}").locator("rect.check")

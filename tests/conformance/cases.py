@@ -1,6 +1,7 @@
 """What the conformance modules share, and which agents they test: all of the tour, or the one in `TOUR_AGENT`.
 
-`TOUR_PATTERN=specialists` or `approval` runs the cases on the agents of that pattern instead of the documented one.
+`TOUR_PATTERN=specialists`, `approval` or `streaming` runs the cases on the agents of that pattern instead of the
+documented one.
 """
 
 import json
@@ -17,7 +18,17 @@ from lab.ledger import Entry
 from offline_model.faults import digest
 from shared.claims import InsuranceClaim, sample_claims
 from tour.runtime import journal
-from tour.runtime.frameworks import APPROVAL, BY_NAME, FAN_OUT, FRAMEWORKS, ROOT, SPECIALISTS, Framework, Pattern
+from tour.runtime.frameworks import (
+    APPROVAL,
+    BY_NAME,
+    FAN_OUT,
+    FRAMEWORKS,
+    ROOT,
+    SPECIALISTS,
+    STREAMING,
+    Framework,
+    Pattern,
+)
 from tour.runtime.journal import Invocation
 from tour.runtime.stack import Stack
 
@@ -36,7 +47,7 @@ def _under_test(agent: str, pattern: Pattern = FAN_OUT) -> tuple[Sequence[Framew
     return [framework], replace(FAN_OUT, file=str(Path(file).resolve())) if file else pattern
 
 
-PATTERNS = {pattern.name: pattern for pattern in (FAN_OUT, SPECIALISTS, APPROVAL)}
+PATTERNS = {pattern.name: pattern for pattern in (FAN_OUT, SPECIALISTS, APPROVAL, STREAMING)}
 AGENTS, PATTERN = _under_test(os.environ.get("TOUR_AGENT", ""), PATTERNS[os.environ.get("TOUR_PATTERN", FAN_OUT.name)])
 
 MODEL_CALLS = 8 if PATTERN == SPECIALISTS else 2

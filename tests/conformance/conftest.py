@@ -24,7 +24,9 @@ from tour.runtime.approvals import approving_all
 from tour.runtime.frameworks import APPROVAL, FAN_OUT, Framework
 from tour.runtime.stack import Stack
 
-OWN_AGENTS = [f"test_{name}.py" for name in ("approval", "approval_crashes", "parallel_tool_calls", "specialists")]
+OWN_AGENTS = [
+    f"test_{name}.py" for name in ("approval", "approval_crashes", "parallel_tool_calls", "specialists", "streaming")
+]
 collect_ignore = [] if PATTERN == FAN_OUT else OWN_AGENTS
 
 LOOPS = ("restate_loop", "typescript_loop")

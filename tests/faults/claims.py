@@ -92,7 +92,7 @@ async def another_process(running: Stack, agent: Agent) -> AsyncIterator[Agent]:
     name, env = f"{agent.process.name}, again", {**agent.process.env, "PORT": str(port)}
     log = running.folder / f"again-{port}.log"
     async with processes.running(name, agent.process.command, log, env) as process:
-        another = Agent(agent.framework, port, process)
+        another = Agent(port, process, agent.framework)
         await another.ready()
         yield another
 

@@ -66,7 +66,8 @@ async def test_a_step_freezes_the_process_and_all_claims_in_it_are_decided(
         assert all(runs[check].interrupted == 1 for check in CHECKS), "they were in flight in the same process"
     [restart] = agent.restarts
     assert (restart.code, agent.process.pid != frozen) == (70, True)
-    assert said == [f"{framework.name} froze (exit code 70): it is started again, and its claims go on."]
+    again = f"it is started again (pid {agent.process.pid})"
+    assert said == [f"The agent {framework.name} froze (exit code 70): {again}, and its claims go on."]
     log = agent.process.log.read_text()
     assert "The event loop has not turned for 2 s: this process ends with exit code 70" in log
     assert 'lab/observed.py", line ' in log.partition("It was at:")[2]

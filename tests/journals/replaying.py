@@ -42,7 +42,7 @@ async def agent_of(journal: Journal, folder: Path, model: str) -> AsyncIterator[
     }
     script = journal.framework.script(journal.pattern)
     async with running(f"The agent {name}", stack.command(script), folder / "agent.log", env) as process:
-        await Agent(journal.framework, port, process).ready()
+        await Agent(port, process, journal.framework).ready()
         async with httpx.AsyncClient(
             base_url=f"http://127.0.0.1:{port}", http1=False, http2=True, trust_env=False, timeout=30
         ) as agent:

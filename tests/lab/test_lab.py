@@ -71,6 +71,14 @@ def test_a_models_fault_may_be_for_one_turn(path: Path) -> None:
     assert [fault.value for fault in ledger.take("one", "prompt", "model", "", ["status"], turn=1)] == [429]
 
 
+def test_a_models_fault_is_for_each_framework_that_sends_the_prompt(path: Path) -> None:
+    ledger = Lab(path)
+    ledger.plan(Fault("model", "cut"))
+    for framework in ("one", "two"):
+        assert [fault.kind for fault in ledger.take(framework, "prompt", "model", "", ["cut"])] == ["cut"]
+        assert ledger.take(framework, "prompt", "model", "", ["cut"]) == []
+
+
 @pytest.mark.parametrize(("kind", "ended"), [("crash-before", 0), ("crash-after", 0)])
 def test_a_crash_is_real_and_comes_once(path: Path, kind: Kind, ended: int) -> None:
     Lab(path).plan(Fault("step", kind))

@@ -1,4 +1,4 @@
-"""The process of an agent: asked whether it answers, and started again when it ends or freezes."""
+"""The process of an agent, or another server: asked whether it answers, and started again when it ends or freezes."""
 
 import asyncio
 import signal
@@ -21,7 +21,7 @@ def quiet(line: str) -> None:
 
 @dataclass(frozen=True)
 class Restart:
-    """A new start of an agent: when (s since the epoch), and which process had ended with which exit code.
+    """A new start of a server: when (s since the epoch), and which process had ended with which exit code.
 
     Without a code, it had not ended: it was killed, for it answered nothing.
     """
@@ -36,7 +36,7 @@ class Restart:
 
     @property
     def why(self) -> str:
-        """Such as `froze (exit code 70)`; the agent is its subject."""
+        """Such as `froze (exit code 70)`; the server is its subject."""
         if self.code is None:
             return "froze (no answer)"
         if self.code < 0:
@@ -45,18 +45,21 @@ class Restart:
 
 
 @dataclass
-class Agent:
-    """The process of one framework's agent. It keeps its port when it is started again."""
+class Server:
+    """A process that answers on a port, which it keeps when it is started again."""
 
-    framework: Framework
     port: int
     process: Process
-    restarts: list[Restart] = field(default_factory=list)
+    restarts: list[Restart] = field(default_factory=list, kw_only=True)
     """Those by `kept`."""
 
     @property
+    def url(self) -> str:
+        return named.url(self.process.env.get("HOST", named.LOOPBACK), self.port)
+
+    @property
     def health(self) -> str:
-        return f"{named.url(self.process.env.get('HOST', named.LOOPBACK), self.port)}/health"
+        return f"{self.url}/health"
 
     @property
     def http2(self) -> bool:
@@ -83,12 +86,13 @@ class Agent:
             await asyncio.sleep(0.1)  # a planned crash may end it again at once
             await self.process.restart()
             self.restarts.append(Restart(time.time(), pid, code))
-            say(f"{self.framework.name} {self.restarts[-1].why}: it is started again, and its claims go on.")
+            again = f"it is started again (pid {self.process.pid})"
+            say(f"{self.process.name} {self.restarts[-1].why}: {again}, and its claims go on.")
 
     async def _gone(self) -> int | None:
         """Wait until it has ended, and return its exit code; None when it has twice not answered in `patience`.
 
-        An agent whose event loop stands still ends itself before that, and says where it was.
+        A server whose event loop stands still ends itself before that, and says where it was.
         """
         child, silences = self.process.child, 0
         while silences < 2:
@@ -103,3 +107,10 @@ class Agent:
         """Kill it, unless it has ended, and start it again; Restate continues its claims. Raises: TourError."""
         await self.process.restart()
         await self.ready()
+
+
+@dataclass
+class Agent(Server):
+    """The process of one framework's agent."""
+
+    framework: Framework

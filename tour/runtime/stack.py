@@ -19,10 +19,10 @@ from shared import checks
 from shared.claims import InsuranceClaim
 from shared.variables import google_at, openai_at, trim
 from tour.runtime import journal, named, node, provider
-from tour.runtime.agents import Agent, Say, quiet
+from tour.runtime.agents import Agent, Say, Server, quiet
 from tour.runtime.errors import TourError
 from tour.runtime.frameworks import FAN_OUT, FRAMEWORKS, PATTERNS, ROOT, STREAMING, Framework, Pattern
-from tour.runtime.processes import Process, free_port, start, who_listens
+from tour.runtime.processes import free_port, start, who_listens
 from tour.runtime.restate_server import Ports, Restate
 
 CHECKS = tuple(checks.CHECKS)
@@ -51,7 +51,7 @@ class Stack:
     start: Callable[[Pattern], Awaitable[dict[str, Agent]]]
     env: Callable[[str], dict[str, str]]
     """The environment variables with which a process of this name reaches the model and the lab."""
-    streams: "list[Streams]" = field(default_factory=list)
+    streams: list[Server] = field(default_factory=list)
     """The server of the claims' streams, which starts with the first agents that stream."""
     _others: dict[Pattern, dict[str, Agent]] = field(default_factory=dict)
     _adding: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -74,16 +74,17 @@ class Stack:
         async with self._adding:
             if self.agents_of(pattern):  # another task has added it meanwhile
                 return
+            before = len(self.streams)
             agents = await self.start(pattern)
             await self.register(agents)
             self._others[pattern] = agents
             if self._kept:
-                await self._keep(agents)
+                await self._keep(*agents.values(), *self.streams[before:])
 
-    async def _keep(self, agents: Mapping[str, Agent]) -> None:
+    async def _keep(self, *servers: Server) -> None:
         assert self._kept
-        for agent in agents.values():
-            await self._kept.enter_async_context(agent.kept(self._say))
+        for server in servers:
+            await self._kept.enter_async_context(server.kept(self._say))
 
     async def resume(self) -> None:
         """Start the agents of other patterns whose claims are open, in journals that were kept.
@@ -134,33 +135,21 @@ class Stack:
 
     @asynccontextmanager
     async def agents_kept(self, say: Say = quiet) -> AsyncIterator[None]:
-        """While the block runs, start again each agent that ends or answers no more, of every pattern."""
+        """While the block runs, start again each agent that ends or answers no more, of every pattern.
+
+        So is the server of the streams.
+        """
         self._say = say
         async with AsyncExitStack() as self._kept:
             for agents in (self.agents, *self._others.values()):
-                await self._keep(agents)
+                await self._keep(*agents.values())
+            await self._keep(*self.streams)
             yield
         self._kept = None
 
     def page(self, invocation: str) -> str:
         """The address of an invocation's page in the Restate UI."""
         return f"{self.restate.admin}/ui/invocations/{invocation}"
-
-
-@dataclass(frozen=True)
-class Streams:
-    """The server of the claims' streams."""
-
-    process: Process
-    port: int
-
-    @property
-    def url(self) -> str:
-        return f"http://{named.LOOPBACK}:{self.port}"
-
-    async def ready(self) -> None:
-        """Wait until it answers. Raises: TourError when it ends, or does not in time."""
-        await self.process.until(f"{self.url}/health")
 
 
 @asynccontextmanager
@@ -223,18 +212,21 @@ async def running(
                 env = {**env_of(framework.prefix(pattern)), **(agent_env or {})}
                 agents[framework.name] = await boot(framework, pattern, folder, port, env)
             if pattern == STREAMING and not streams:
-                port = free_port() if not usual_ports or who_listens(STREAMS_PORT) else STREAMS_PORT
+                port = STREAMS_PORT if usual_ports else free_port()
+                if usual_ports and (holder := who_listens(port)):
+                    port = free_port()
+                    say(f"Port {STREAMS_PORT} is taken by {holder}: the server of the streams listens on port {port}.")
                 env = {"PORT": str(port), "HOST": named.agents_listen_on(), **lab_env}
                 script = ROOT / "shared/streams.py"
                 process = await start("The server of the streams", command(script), folder / "streams.log", env)
                 exits.push_async_callback(process.stop)
-                streams.append(Streams(process, port))
+                streams.append(Server(port, process))
             ready = [agent.ready() for agent in agents.values()] + [server.ready() for server in streams]
             await asyncio.gather(model_ready(), *ready)
             return agents
 
         able: Sequence[Framework] = ()
-        streams: list[Streams] = []
+        streams: list[Server] = []
 
         async def boot_the_able() -> dict[str, Agent]:
             nonlocal able
@@ -260,7 +252,7 @@ async def boot(framework: Framework, pattern: Pattern, folder: Path, port: int, 
     env = {"PORT": str(port), "HOST": named.agents_listen_on(), **env, **pattern.env}
     log = folder / f"{framework.prefix(pattern)}.{pattern.service}.log"
     process = await start(f"The agent {framework.name}", command(framework.script(pattern)), log, env)
-    return Agent(framework, port, process)
+    return Agent(port, process, framework)
 
 
 def command(script: Path) -> list[str | Path]:

@@ -29,7 +29,7 @@ const calculateMetrics = (ctx: restate.Context, submitted: InsuranceClaim) =>
   });
 
 async function run(ctx: restate.Context, claim: InsuranceClaim): Promise<string> {
-  const { stream, steps, text } = streamText({
+  const result = streamText({
     model: wrapLanguageModel({
       model: llm.languageModel(),
       middleware: [simulateStreamingMiddleware(), streamedCalls(ctx)],
@@ -42,9 +42,10 @@ async function run(ctx: restate.Context, claim: InsuranceClaim): Promise<string>
     providerOptions: llm.OPTIONS,
     onError: () => {}, // it is thrown below
   });
-  for await (const part of stream) if (part.type === "error") throw part.error; // `streamedCalls` has reported the text
-  (await steps).forEach(rethrowTerminalToolError);
-  return llm.answer(await text);
+  // `streamedCalls` has reported the text. `steps` and `text` are read after it: nobody would handle their rejections.
+  for await (const part of result.stream) if (part.type === "error") throw part.error;
+  (await result.steps).forEach(rethrowTerminalToolError);
+  return llm.answer(await result.text);
 }
 
 const claimService = restate.service({
