@@ -142,6 +142,9 @@ async def _look_at(response: httpx2.Response) -> None:
         raise BadAnswer(one_line(f"the model's answer is none: {json.dumps(answer)}", 300))
     if problem := answers.no_decision(answer):
         raise TerminalError(one_line(problem))
+    asked = response.request
+    if "streamGenerateContent" in asked.url.path or b'"stream":true' in asked.content.replace(b" ", b""):
+        raise BadAnswer("the model's server does not stream: its answer is one document")
 
 
 class _Filtered(httpx2.AsyncByteStream):
