@@ -32,6 +32,7 @@ KEEP_ALIVE = 15.0
 def app(client: httpx.AsyncClient) -> Starlette:
     """The server as an ASGI app. The client asks Restate's ingress, and has no limit for the time of an answer."""
     ends: dict[str, asyncio.Task[None]] = {}
+    known = False
 
     async def recorded(request: Request, invocation: str, first: int) -> Events:
         answer = await client.post(f"/restate/call/AgentEvents/{invocation}/read", json=first)
@@ -40,13 +41,17 @@ def app(client: httpx.AsyncClient) -> Starlette:
         return Events.model_validate_json(answer.raise_for_status().content)
 
     async def invoke(request: Request) -> Response:
-        await recorded(request, "none", 0)  # before the claim is sent
+        nonlocal known
+        if not known:  # before something is sent that nobody could see
+            await recorded(request, "none", 0)
+            known = True
         kept = {name: value for name, value in request.headers.items() if name in ("content-type", "idempotency-key")}
         path = f"/restate/send/{quote(request.path_params['path'])}"
         sent = await client.post(path, content=await request.body(), headers=kept)
         if sent.status_code >= 300:
             return Response(sent.content, sent.status_code, media_type="application/json")
-        return _stream(sent.json()["invocationId"], 0)
+        accepted = sent.json()
+        return _stream(accepted["invocationId"], 0, fresh=accepted["status"] == "Accepted")
 
     async def rejoin(request: Request) -> Response:
         invocation = quote(request.path_params["invocation"], safe="")
@@ -58,15 +63,15 @@ def app(client: httpx.AsyncClient) -> Starlette:
             raise HTTPException(404, f"there is no invocation {invocation}")
         return _stream(invocation, int(last) + 1)
 
-    def _stream(invocation: str, first: int) -> Response:
+    def _stream(invocation: str, first: int, *, fresh: bool = False) -> Response:
         headers = {"cache-control": "no-store", "content-location": f"/stream/{invocation}"}
-        return StreamingResponse(sent_events(invocation, first), media_type="text/event-stream", headers=headers)
+        return StreamingResponse(sent_events(invocation, first, fresh), media_type="text/event-stream", headers=headers)
 
-    async def sent_events(invocation: str, first: int) -> AsyncIterator[str]:
+    async def sent_events(invocation: str, first: int, fresh: bool) -> AsyncIterator[str]:
         if invocation not in ends:
             ends[invocation] = asyncio.create_task(_record_end(client, invocation))
             ends[invocation].add_done_callback(lambda _: ends.pop(invocation))
-        async for found in _events(client, invocation, first):
+        async for found in _events(client, invocation, first, fresh):
             yield "".join(f"id: {id}\ndata: {event}\n\n" for id, event in found) or ": waits\n\n"
 
     async def problem(_: Request, error: Exception) -> Response:
@@ -86,15 +91,21 @@ def app(client: httpx.AsyncClient) -> Starlette:
     )
 
 
-async def _events(client: httpx.AsyncClient, invocation: str, first: int) -> AsyncIterator[list[tuple[int, str]]]:
-    """The events from this id on, with their ids, until the invocation has ended. An empty list: none for a while."""
+async def _events(
+    client: httpx.AsyncClient, invocation: str, first: int, fresh: bool
+) -> AsyncIterator[list[tuple[int, str]]]:
+    """The events from this id on, with their ids, until the invocation has ended. An empty list: none for a while.
+
+    The log of a `fresh` invocation is not read at once. What it gets in this moment is read with the next events.
+    """
     if first == 0:  # known before the agent has reported anything
         yield [(0, as_json(begin(invocation)))]
         first = 1
     listener = asyncio.Queue[Events]()
     LISTENERS[invocation].add(listener)
     try:
-        found, silent = await _read(client, invocation, first), 0.0
+        nothing = Events(first=first, events=[], ended=False)
+        found, silent = nothing if fresh else await _read(client, invocation, first), 0.0
         while True:
             if found.first > first:  # some were recorded by another server
                 found = await _read(client, invocation, first)

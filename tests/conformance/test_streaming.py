@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import random
 from collections.abc import AsyncIterator
 
@@ -74,6 +75,22 @@ async def test_it_tells_what_the_journal_has(running: Stack, tagged: Tagged) -> 
         assert first.seen == comes_back.seen == late.seen
         story = await assert_true(running, id, first)
         assert story.restarts == 0
+
+    await everywhere(running, case)
+
+
+@live
+async def test_it_tells_whoever_submits_the_claim(running: Stack, tagged: Tagged) -> None:
+    async def case(framework: Framework) -> None:
+        claim = tagged()
+        path, body = f"/stream/{framework.path(claim.reason, STREAMING)}", framework.body(claim)
+        async with httpx.AsyncClient(base_url=running.streams[0].url, timeout=60) as client:
+            response = await client.post(path, json=body)
+        seen = [json.loads(line.removeprefix("data: ")) for line in response.text.split("\n") if line[:5] == "data:"]
+        late = listener(running, response.headers["content-location"].removeprefix("/stream/"))
+        await late.listen()
+        assert seen == late.seen
+        await assert_true(running, late.invocation, late)
 
     await everywhere(running, case)
 
