@@ -76,7 +76,7 @@ async def up(
                 highlight=False,
                 markup=False,
             )
-        console.print("Ctrl-C stops everything; the journals are kept. An agent that is killed is started again.")
+        console.print("Ctrl-C stops everything; the journals are kept.")
         async with running.agents_kept(say(console)):
             await asyncio.Event().wait()
 

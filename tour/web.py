@@ -61,7 +61,7 @@ _MODEL_FAULTS: dict[str, Fault | None] = {
     "answers 429 twice": Fault("", "status", 429, times=2),
     "answers 500 twice": Fault("", "status", 500, times=2),
     "hangs up in mid-answer": Fault("", "cut"),
-    "is silent for 6 s in its second answer": Fault("", "stall", 6, turn=1),
+    "is silent for 6 s in its second answer": Fault("", "stall", 6, times=9, turn=1),
 }
 FAULTS = {"model": _MODEL_FAULTS, **dict.fromkeys(CHECKS, _CHECK_FAULTS)}
 """The faults that the form offers for each step of a claim, in its words."""

@@ -107,7 +107,7 @@ INSTEAD = {
         test="tests/tour/test_tour.py::test_a_comparison_with_faults_shows_what_ran_how_often",
     ),
     "uv run tour compare --patterns": Instead(
-        "thirty-five agents take long",
+        "forty-two agents take long",
         run="COLUMNS=100 uv run tour compare --patterns --only openai_agents --svg docs/patterns.svg",
     ),
     "uv run tour judge -- python restate_loop/parallel_tools_agent.py": Instead(
