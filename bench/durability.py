@@ -96,13 +96,15 @@ def durable_side(running: Stack, framework: Framework, pattern: Pattern = FAN_OU
     return Side(send, running.agents_of(pattern)[framework.name].process.pid, server.pid if server else None)
 
 
-async def plain_side(running: Stack, framework: Framework, exits: AsyncExitStack, folder: Path) -> Side:
+async def plain_side(
+    running: Stack, framework: Framework, exits: AsyncExitStack, folder: Path, **variables: str
+) -> Side:
     """The agent without Restate, as its callers see it, until `exits` are closed. Raises: TourError."""
     claim = sample_claims()["broken-leg"]
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     command = stack.command(framework.script(PLAIN))
-    env = running.env(f"{framework.prefix()}.plain") | {"PORT": str(port), "HOST": "127.0.0.1"}
+    env = running.env(f"{framework.prefix()}.plain") | {"PORT": str(port), "HOST": "127.0.0.1"} | variables
     process = await exits.enter_async_context(
         processes.running("The agent without Restate", command, folder / f"{framework.name}.plain.log", env)
     )

@@ -16,11 +16,12 @@ from bench.measuring import Extent
 from bench.pieces import Piece, pieces
 from bench.starting import Start, starting
 from bench.steps import Kind, steps
+from bench.streaming_cost import Streaming, streaming_cost
 from bench.tracing_cost import Traced, tracing_cost
 from tour.report import Machine, machine, versions
 from tour.runtime.frameworks import BY_NAME, Framework
 
-Of = TypeVar("Of", bound=Cost | Start | Traced)
+Of = TypeVar("Of", bound=Cost | Start | Traced | Streaming)
 
 
 class Bench(BaseModel):
@@ -37,6 +38,7 @@ class Bench(BaseModel):
     growth: Growth | None = None
     start: list[Start] = []
     tracing: list[Traced] = []
+    streaming: list[Streaming] = []
 
 
 async def measure(
@@ -61,6 +63,8 @@ async def measure(
     if "tracing" in parts:
         python = [framework for framework in frameworks if not framework.on_node]
         bench.tracing = await tracing_cost(folder / "tracing", python, extent, console)
+    if "streaming" in parts:
+        bench.streaming = await streaming_cost(folder / "streaming", frameworks, extent, console)
     return bench
 
 
@@ -78,6 +82,7 @@ def put(measured: Bench, earlier: Bench) -> Bench:
     both.durability = _replaced(earlier.durability, measured.durability)
     both.start = _replaced(earlier.start, measured.start)
     both.tracing = _replaced(earlier.tracing, measured.tracing)
+    both.streaming = _replaced(earlier.streaming, measured.streaming)
     return both
 
 

@@ -7,6 +7,7 @@ For a peer, an id stands for one workflow: a second request with it gets the res
 workflow.
 """
 
+import os
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any, TypeVar
@@ -26,6 +27,10 @@ Claim = TypeVar("Claim", bound=InsuranceClaim)
 
 CHECKS = {name: observed(name)(check.function) for name, check in checks.CHECKS.items()}
 """The checks, watched by the lab: an agent on Restate has this from `shared.serving`."""
+
+
+STREAMS = bool(os.environ.get("PLAIN_STREAMS"))
+"""Whether an agent without Restate streams its model calls: for the cost of that alone."""
 
 
 def serve_http(

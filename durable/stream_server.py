@@ -8,8 +8,9 @@ The server keeps nothing: it can be killed, and there may be several, each regis
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import restate
@@ -28,45 +29,56 @@ KEEP_ALIVE = 15.0
 """Seconds without an event after which a comment is sent: proxies cut off silent connections."""
 
 
-def app(ingress: str, headers: Mapping[str, str] | None = None) -> Starlette:
-    """The server as an ASGI app. `ingress` is the address of Restate's ingress, `headers` are sent to it."""
-    client = httpx.AsyncClient(base_url=ingress, headers=headers, timeout=httpx.Timeout(10.0, read=None))
+def app(client: httpx.AsyncClient) -> Starlette:
+    """The server as an ASGI app. The client asks Restate's ingress, and has no limit for the time of an answer."""
     ends: dict[str, asyncio.Task[None]] = {}
+    known = False
+
+    async def recorded(request: Request, invocation: str, first: int) -> Events:
+        answer = await client.post(f"/restate/call/AgentEvents/{invocation}/read", json=first)
+        if answer.status_code == 404:
+            raise HTTPException(503, f"Restate does not know this server: uv run tour register {request.base_url}")
+        return Events.model_validate_json(answer.raise_for_status().content)
 
     async def invoke(request: Request) -> Response:
+        nonlocal known
+        if not known:  # before something is sent that nobody could see
+            await recorded(request, "none", 0)
+            known = True
         kept = {name: value for name, value in request.headers.items() if name in ("content-type", "idempotency-key")}
-        path = f"/restate/send/{request.path_params['path']}"
+        path = f"/restate/send/{quote(request.path_params['path'])}"
         sent = await client.post(path, content=await request.body(), headers=kept)
         if sent.status_code >= 300:
             return Response(sent.content, sent.status_code, media_type="application/json")
-        return _stream(sent.json()["invocationId"], 0)
+        accepted = sent.json()
+        return _stream(accepted["invocationId"], 0, fresh=accepted["status"] == "Accepted")
 
     async def rejoin(request: Request) -> Response:
-        invocation = request.path_params["invocation"]
+        invocation = quote(request.path_params["invocation"], safe="")
         last = request.headers.get("last-event-id", "-1")
         if not (last.removeprefix("-").isascii() and last.removeprefix("-").isdecimal() and -1 <= int(last) < 10**15):
             raise HTTPException(400, f"Last-Event-ID: {last!r} is no event: give the id of the last event that came")
-        recorded = await _read(client, invocation, int(last) + 1)
-        if not recorded.events and not recorded.ended and await _unknown(client, invocation):
+        found = await recorded(request, invocation, int(last) + 1)
+        if not found.events and not found.ended and await _unknown(client, invocation):
             raise HTTPException(404, f"there is no invocation {invocation}")
         return _stream(invocation, int(last) + 1)
 
-    def _stream(invocation: str, first: int) -> Response:
+    def _stream(invocation: str, first: int, *, fresh: bool = False) -> Response:
         headers = {"cache-control": "no-store", "content-location": f"/stream/{invocation}"}
-        return StreamingResponse(sent_events(invocation, first), media_type="text/event-stream", headers=headers)
+        return StreamingResponse(sent_events(invocation, first, fresh), media_type="text/event-stream", headers=headers)
 
-    async def sent_events(invocation: str, first: int) -> AsyncIterator[str]:
+    async def sent_events(invocation: str, first: int, fresh: bool) -> AsyncIterator[str]:
         if invocation not in ends:
             ends[invocation] = asyncio.create_task(_record_end(client, invocation))
             ends[invocation].add_done_callback(lambda _: ends.pop(invocation))
-        async for found in _events(client, invocation, first):
+        async for found in _events(client, invocation, first, fresh):
             yield "".join(f"id: {id}\ndata: {event}\n\n" for id, event in found) or ": waits\n\n"
 
     async def problem(_: Request, error: Exception) -> Response:
         match error:
             case HTTPException():
                 return JSONResponse({"message": error.detail}, error.status_code)
-        return JSONResponse({"message": f"Restate does not answer on {ingress}: {error}"}, 503)
+        return JSONResponse({"message": f"Restate does not answer on {client.base_url}: {error}"}, 503)
 
     return Starlette(
         routes=[
@@ -79,15 +91,21 @@ def app(ingress: str, headers: Mapping[str, str] | None = None) -> Starlette:
     )
 
 
-async def _events(client: httpx.AsyncClient, invocation: str, first: int) -> AsyncIterator[list[tuple[int, str]]]:
-    """The events from this id on, with their ids, until the invocation has ended. An empty list: none for a while."""
+async def _events(
+    client: httpx.AsyncClient, invocation: str, first: int, fresh: bool
+) -> AsyncIterator[list[tuple[int, str]]]:
+    """The events from this id on, with their ids, until the invocation has ended. An empty list: none for a while.
+
+    The log of a `fresh` invocation is not read at once. What it gets in this moment is read with the next events.
+    """
     if first == 0:  # known before the agent has reported anything
         yield [(0, as_json(begin(invocation)))]
         first = 1
     listener = asyncio.Queue[Events]()
     LISTENERS[invocation].add(listener)
     try:
-        found, silent = await _read(client, invocation, first), 0.0
+        nothing = Events(first=first, events=[], ended=False)
+        found, silent = nothing if fresh else await _read(client, invocation, first), 0.0
         while True:
             if found.first > first:  # some were recorded by another server
                 found = await _read(client, invocation, first)

@@ -39,7 +39,7 @@ NOBODY = 5.0
 """Seconds without reports after Restate has said that it knows no event log."""
 
 MOST = 10_000
-"""Invocations whose reports are remembered, so that a replay in the same process does not send them again."""
+"""Invocations under way whose reports are remembered, so that a replay in the same process does not repeat them."""
 
 
 @asynccontextmanager
@@ -47,7 +47,8 @@ async def streamed() -> AsyncIterator[None]:
     """Report what this invocation does; for the `invocation_context_managers` of a service, the first of them."""
     context = current_context()
     assert context
-    stream = Stream(_reporter(context.request().id))
+    invocation = context.request().id
+    stream = Stream(_reporter(invocation))
     holding(context).steps.observer = stream
     _CURRENT.set(stream)
     try:
@@ -57,6 +58,7 @@ async def streamed() -> AsyncIterator[None]:
             await stream.reporter.delivered()
         raise
     await stream.reporter.delivered()
+    _REPORTERS.pop(invocation, None)
 
 
 def report(key: str, name: str, value: Any = None) -> None:

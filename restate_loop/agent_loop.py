@@ -70,7 +70,7 @@ class Agent(Generic[Given]):
 
         async def call_model(messages: list[ChatCompletionMessageParam]) -> ChatCompletion:
             asked = partial(client.chat.completions.create, model=self.model, messages=messages, tools=schemas)
-            return await (_streamed(asked) if self.streams else asked())
+            return await (streamed_answer(asked) if self.streams else asked())
 
         messages: list[ChatCompletionMessageParam] = [
             {"role": "system", "content": self.instructions},
@@ -108,7 +108,7 @@ class Agent(Generic[Given]):
         return tool, tool.arguments.model_validate_json(function.arguments)
 
 
-async def _streamed(asked: Callable[..., Any]) -> ChatCompletion:
+async def streamed_answer(asked: Callable[..., Any]) -> ChatCompletion:
     """The whole answer of a model that streams it. Its tokens are reported."""
     said, state = attempt(), ChatCompletionStreamState()
     async for chunk in await asked(stream=True, stream_options={"include_usage": True}):

@@ -9,6 +9,7 @@ import json
 import os
 import re
 import sys
+from collections.abc import AsyncIterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -17,7 +18,7 @@ from typing import Any, Literal
 import httpx2
 from restate import RunOptions, TerminalError
 
-from durable import answers
+from durable import answer_streams, answers
 from durable.held_steps import causes, mended
 from shared.variables import google_at, number, openai_at, reach_loopback_directly, trim
 
@@ -120,7 +121,8 @@ async def _look_at(response: httpx2.Response) -> None:
     be asked for again: it is cut off, or a refusal, or the provider wants to be paid first.
     """
     if response.is_success and "event-stream" in response.headers.get("content-type", ""):
-        return  # TODO
+        response.stream = _Filtered(response)
+        return
     body = await response.aread()
     if not response.is_success:
         with suppress(ValueError, RecursionError):
@@ -140,6 +142,38 @@ async def _look_at(response: httpx2.Response) -> None:
         raise BadAnswer(one_line(f"the model's answer is none: {json.dumps(answer)}", 300))
     if problem := answers.no_decision(answer):
         raise TerminalError(one_line(problem))
+    asked = response.request
+    if "streamGenerateContent" in asked.url.path or b'"stream":true' in asked.content.replace(b" ", b""):
+        raise BadAnswer("the model's server does not stream: its answer is one document")
+
+
+class _Filtered(httpx2.AsyncByteStream):
+    """The events of a streamed answer, for which the rules of whole ones hold. Raises: as `_look_at`."""
+
+    def __init__(self, response: httpx2.Response) -> None:
+        self._stream = response.stream
+        self._events = httpx2.Response(200, headers=response.headers, stream=response.stream).aiter_bytes()
+        response.headers.pop("content-encoding", None)  # it is decoded here
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        try:
+            async for event in answer_streams.filtered(self._events):
+                yield event
+        except answer_streams.NoDecision as problem:
+            raise TerminalError(one_line(str(problem))) from None
+        except answer_streams.BrokenOff as problem:
+            raise BadAnswer(one_line(str(problem), 300)) from None
+        except answer_streams.ErrorEvent as failed:
+            code = failed.error.get("code")
+            status = code if isinstance(code, int) else 429
+            for_good = 400 <= status < 500 and status not in MAY_PASS
+            if for_good or answers.is_out_of_money(status, {"error": failed.error}):
+                raise _refused(status, _message({"error": failed.error})) from None
+            raise BadAnswer(one_line(f"the model's answer breaks off: {failed}", 300)) from None
+
+    async def aclose(self) -> None:
+        assert isinstance(self._stream, httpx2.AsyncByteStream)
+        await self._stream.aclose()
 
 
 def _message(error: Any) -> str:

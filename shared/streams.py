@@ -5,6 +5,8 @@ uv run shared/streams.py
 
 import os
 
+import httpx
+
 from durable import stream_server
 from shared.serving import serve_app
 from shared.variables import reach_loopback_directly, restate_headers
@@ -13,4 +15,5 @@ if __name__ == "__main__":
     reach_loopback_directly()
     os.environ.setdefault("PORT", "8090")
     ingress = os.environ.get("RESTATE_INGRESS_URL") or "http://127.0.0.1:8080"
-    serve_app(stream_server.app(ingress, restate_headers()), "Streams")
+    client = httpx.AsyncClient(base_url=ingress, headers=restate_headers(), timeout=httpx.Timeout(10, read=None))
+    serve_app(stream_server.app(client), "Streams")

@@ -6,6 +6,7 @@ uv run google_adk/twins/plain_agent.py
 import asyncio
 
 from google.adk.agents import LlmAgent
+from google.adk.agents.run_config import RunConfig, StreamingMode  # type: ignore[attr-defined]
 from google.adk.apps import App
 from google.adk.models import Gemini
 from google.adk.runners import Runner
@@ -13,7 +14,7 @@ from google.adk.sessions import InMemorySessionService
 from google.adk.tools.tool_context import ToolContext
 from google.genai import types
 
-from bench.serving import CHECKS, serve_plain
+from bench.serving import CHECKS, STREAMS, serve_plain
 from google_adk.sdk import refuse_unknown_tool
 from shared import llm
 from shared.claims import InsuranceClaim, SessionClaim
@@ -44,6 +45,7 @@ async def run(claim: SessionClaim) -> str:
         session_id=claim.session_id,
         state_delta={"claim": claim.claim.model_dump(mode="json")},
         new_message=types.Content(role="user", parts=[types.Part(text=prompt)]),
+        run_config=RunConfig(streaming_mode=StreamingMode.SSE if STREAMS else StreamingMode.NONE),
     )
     answer = ""
     async for event in events:

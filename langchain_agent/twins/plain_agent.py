@@ -9,7 +9,7 @@ from langchain.agents import create_agent
 from langchain.tools import ToolRuntime, tool
 from langchain_openai import ChatOpenAI
 
-from bench.serving import CHECKS, serve_plain
+from bench.serving import CHECKS, STREAMS, serve_plain
 from shared import llm
 from shared.claims import InsuranceClaim
 
@@ -24,7 +24,7 @@ async def calculate_metrics(claim: InsuranceClaim, runtime: ToolRuntime[Insuranc
 
 agent = create_agent(
     name="ParallelToolClaimAgent",
-    model=ChatOpenAI(model=llm.openai_model(), timeout=llm.MODEL_TIMEOUT),
+    model=ChatOpenAI(model=llm.openai_model(), timeout=llm.MODEL_TIMEOUT, streaming=STREAMS),
     system_prompt=llm.INSTRUCTIONS,
     tools=[calculate_metrics],
     context_schema=InsuranceClaim,

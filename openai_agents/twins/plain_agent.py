@@ -8,7 +8,7 @@ import asyncio
 from agents import Agent, RunContextWrapper, Runner, function_tool, set_default_openai_client
 from openai import AsyncOpenAI
 
-from bench.serving import CHECKS, serve_plain
+from bench.serving import CHECKS, STREAMS, serve_plain
 from shared import llm
 from shared.claims import InsuranceClaim
 
@@ -32,6 +32,11 @@ set_default_openai_client(AsyncOpenAI(timeout=llm.MODEL_TIMEOUT))
 
 async def run(claim: InsuranceClaim) -> str:
     prompt = f"Claim: {claim.model_dump_json()}"
+    if STREAMS:
+        streamed = Runner.run_streamed(agent, prompt, context=claim, max_turns=llm.MAX_TURNS)
+        async for _ in streamed.stream_events():
+            pass
+        return llm.answer(streamed.final_output)
     result = await Runner.run(agent, prompt, context=claim, max_turns=llm.MAX_TURNS)
     return llm.answer(result.final_output)
 

@@ -4,13 +4,14 @@ uv run pydantic_ai_agent/twins/plain_agent.py
 """
 
 import asyncio
+from collections.abc import AsyncIterable
 
 from openai import AsyncOpenAI
-from pydantic_ai import Agent, RunContext, UsageLimits
+from pydantic_ai import Agent, AgentStreamEvent, RunContext, UsageLimits
 from pydantic_ai.models.openai import OpenAIResponsesModel
 from pydantic_ai.providers.openai import OpenAIProvider
 
-from bench.serving import CHECKS, serve_plain
+from bench.serving import CHECKS, STREAMS, serve_plain
 from shared import llm
 from shared.claims import InsuranceClaim
 
@@ -33,9 +34,15 @@ agent = Agent(
 )
 
 
+async def listen(_: RunContext[InsuranceClaim], events: AsyncIterable[AgentStreamEvent]) -> None:
+    async for _event in events:
+        pass
+
+
 async def run(claim: InsuranceClaim) -> str:
     prompt = f"Claim: {claim.model_dump_json()}"
-    result = await agent.run(prompt, deps=claim, usage_limits=UsageLimits(request_limit=llm.MAX_TURNS))
+    limits = UsageLimits(request_limit=llm.MAX_TURNS)
+    result = await agent.run(prompt, deps=claim, usage_limits=limits, event_stream_handler=listen if STREAMS else None)
     return llm.answer(result.output)
 
 

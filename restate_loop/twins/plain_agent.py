@@ -4,12 +4,14 @@ uv run restate_loop/twins/plain_agent.py
 """
 
 import asyncio
+from functools import partial
 
 from openai import AsyncOpenAI, pydantic_function_tool
-from openai.types.chat import ChatCompletionMessageParam
+from openai.types.chat import ChatCompletion, ChatCompletionMessageParam
 from pydantic import BaseModel
 
-from bench.serving import CHECKS, serve_plain
+from bench.serving import CHECKS, STREAMS, serve_plain
+from restate_loop.agent_loop import streamed_answer
 from shared import llm
 from shared.claims import InsuranceClaim
 
@@ -37,7 +39,8 @@ async def run(claim: InsuranceClaim) -> str:
         {"role": "user", "content": f"Claim: {claim.model_dump_json()}"},
     ]
     for _ in range(llm.MAX_TURNS):
-        completion = await client.chat.completions.create(model=MODEL, messages=messages, tools=[TOOL])
+        asked = partial(client.chat.completions.create, model=MODEL, messages=messages, tools=[TOOL])
+        completion: ChatCompletion = await (streamed_answer(asked) if STREAMS else asked())
         answer = completion.choices[0].message
         if not answer.tool_calls:
             return llm.answer(answer.content)

@@ -65,7 +65,8 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     report = yield
     running = getattr(item, "funcargs", {}).get("running")
     if report.failed and isinstance(report.longrepr, ExceptionRepr) and running:
-        sql = "SELECT id, status, retry_count, last_failure FROM sys_invocation WHERE status NOT IN ('completed', 'scheduled')"
+        sql = "SELECT id, status, retry_count, last_failure FROM sys_invocation"
+        sql += " WHERE status NOT IN ('completed', 'scheduled')"
         with contextlib.suppress(httpx.HTTPError), httpx.Client(base_url=running.restate.admin) as admin:
             found = admin.post("/query", json={"query": sql}, headers={"accept": "application/json"})
             for row in found.raise_for_status().json()["rows"]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import random
 from collections.abc import AsyncIterator
 
@@ -79,7 +80,24 @@ async def test_it_tells_what_the_journal_has(running: Stack, tagged: Tagged) -> 
 
 
 @live
-@pytest.mark.parametrize("kind", ["stall", "cut", "error-event"])
+async def test_it_tells_whoever_submits_the_claim(running: Stack, tagged: Tagged) -> None:
+    async def case(framework: Framework) -> None:
+        claim = tagged()
+        path, body = f"/stream/{framework.path(claim.reason, STREAMING)}", framework.body(claim)
+        async with httpx.AsyncClient(base_url=running.streams[0].url, timeout=60) as client:
+            response = await client.post(path, json=body)
+        seen = [json.loads(line.removeprefix("data: ")) for line in response.text.split("\n") if line[:5] == "data:"]
+        late = listener(running, response.headers["content-location"].removeprefix("/stream/"))
+        await late.listen()
+        assert seen == late.seen
+        await assert_true(running, late.invocation, late)
+
+    await everywhere(running, case)
+
+
+@live
+@pytest.mark.in_turn(3)
+@pytest.mark.parametrize("kind", ["stall", "cut", "truncate", "error-event"])
 async def test_tokens_that_a_crash_made_void_are_taken_back(running: Stack, tagged: Tagged, kind: Kind) -> None:
     async def case(framework: Framework) -> None:
         claim = tagged()
@@ -98,6 +116,7 @@ async def test_tokens_that_a_crash_made_void_are_taken_back(running: Stack, tagg
 
 
 @live
+@pytest.mark.in_turn(3)
 @pytest.mark.parametrize("check", CHECKS)
 async def test_the_agent_is_killed_in_a_check(running: Stack, tagged: Tagged, check: str) -> None:
     async def case(framework: Framework) -> None:
@@ -113,6 +132,7 @@ async def test_the_agent_is_killed_in_a_check(running: Stack, tagged: Tagged, ch
 
 
 @live
+@pytest.mark.in_turn(3)
 @pytest.mark.parametrize("who", ["streams", "restate"])
 async def test_whoever_carries_the_stream_is_killed(running: Stack, tagged: Tagged, who: str) -> None:
     async def case(framework: Framework) -> None:

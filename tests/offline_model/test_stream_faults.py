@@ -40,6 +40,8 @@ from offline_model.server import serve_in_thread
 from tests.offline_model.clients import METRICS, PROMPT, Chat, Gemini, Responses, Script, Wire, faulty
 from tests.offline_model.streamed import STREAMED, STREAMS, Streamed
 
+pytestmark = pytest.mark.long
+
 SAID = "I can only call tools, and this request offers none."
 
 

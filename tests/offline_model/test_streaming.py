@@ -21,6 +21,8 @@ from offline_model.wires.wire import pieces_of
 from tests.offline_model.clients import CHECKS, METRICS, PROMPT, Chat, Gemini, Responses, Script, Wire
 from tests.offline_model.streamed import QUESTION, STREAMED, STREAMS
 
+pytestmark = pytest.mark.long
+
 texts = st.text(max_size=60) | st.lists(st.sampled_from(["Approved:", " ", "\n", "🎉", "é", "x" * 40])).map("".join)
 objects = st.dictionaries(texts, texts | st.integers() | st.lists(texts, max_size=2), max_size=3)
 calls = st.builds(

@@ -1,6 +1,6 @@
 // Model calls of the AI SDK that stream: each is one durable step, and its text is reported piece by piece.
 
-import type { Context } from "@restatedev/restate-sdk";
+import { type Context, TerminalError } from "@restatedev/restate-sdk";
 import type { LanguageModelMiddleware } from "ai";
 import { BadAnswer, writable } from "./answers.ts";
 import * as llm from "./llm.ts";
@@ -37,6 +37,9 @@ export const overAStream = (said: Said): LanguageModelMiddleware => ({
 
 /** The finish reasons of a stream that has broken off: the journal does not get the half of an answer. */
 const BROKEN_OFF = ["interrupted", "error"];
+
+/** Those of an answer that is not whole. */
+const CUT_OFF = ["length", "content-filter"];
 
 /** The answer that a stream brings, as a call without a stream has it. Throws: BadAnswer if the stream breaks off. */
 export async function whole(stream: Stream, said: Said = () => {}): Promise<Result> {
@@ -92,5 +95,12 @@ export async function whole(stream: Stream, said: Said = () => {}): Promise<Resu
     }
   }
   if (!end || BROKEN_OFF.includes(end.finishReason.unified)) throw new BadAnswer("the model's answer breaks off");
+  const { unified, raw } = end.finishReason;
+  if (CUT_OFF.includes(unified) && !content.some((part) => part.type === "tool-call")) {
+    throw new TerminalError(oneLine(`the model's answer is cut off: ${raw ?? unified}`));
+  }
+  for (const part of content) {
+    if ("text" in part) part.text = part.text.toWellFormed(); // half an emoji is not text
+  }
   return { content, ...end, warnings, ...(response && { response }) };
 }

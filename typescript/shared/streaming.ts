@@ -24,7 +24,7 @@ const NOBODY = 5_000;
 /** Milliseconds in which Restate's ingress has to answer. Then the attempt fails, and Restate retries it. */
 const PATIENCE = 10_000;
 
-/** Invocations whose reports are remembered, so that a replay in the same process does not send them again. */
+/** Invocations under way whose reports are remembered, so that a replay in the same process does not repeat them. */
 const MOST = 10_000;
 
 /** A report for the event log, as `durable.event_log` describes it. */
@@ -52,11 +52,14 @@ export const streamed =
     const reporter = reporterOf(ctx.request().id);
     streams.set(ctx, { reporter, modelCalls: 0 });
     reportSteps(ctx, reporter);
+    let answer: Output;
     try {
-      return await run(ctx, input);
+      answer = await run(ctx, input);
     } finally {
       await reporter.delivered();
     }
+    reporters.delete(ctx.request().id);
+    return answer;
   };
 
 /** Report an event of one's own, once for each key. Its name and value (JSON) are those of AG-UI's `CUSTOM`. */

@@ -5,6 +5,7 @@ import { once } from "node:events";
 import * as http from "node:http";
 import type { AddressInfo } from "node:net";
 import { after, test } from "node:test";
+import { setTimeout } from "node:timers/promises";
 import { type Context, RestatePromise, TerminalError } from "@restatedev/restate-sdk";
 import { BadAnswer } from "../shared/answers.ts";
 
@@ -53,7 +54,7 @@ test("steps, tokens and turns are reported in their order, and not again in the 
     const last = modelCall(ctx);
     const heard = last?.attempt();
     for (const unit of said.split("")) heard?.(unit); // half an emoji at a time
-    await new Promise((resolve) => setTimeout(resolve, 100)); // longer than a batch
+    while (taken.get("a")?.at(-1)?.kind !== "tokens") await setTimeout(10);
     heard?.("\ud83d");
     heard?.(".");
     last?.inJournal(decision, []);

@@ -2,9 +2,9 @@
 //
 // node typescript/restate_loop/twins/plain_agent.ts
 
-import { generateText, type ModelMessage, type ToolSet, tool } from "ai";
+import { generateText, type ModelMessage, streamText, type ToolSet, tool } from "ai";
 import { z } from "zod";
-import { servePlain } from "../../bench/serving.ts";
+import { STREAMS, servePlain } from "../../bench/serving.ts";
 import { CHECKS } from "../../shared/checks.ts";
 import { InsuranceClaim, mismatchWith } from "../../shared/claims.ts";
 import * as llm from "../../shared/llm.ts";
@@ -27,10 +27,12 @@ async function run(submitted: InsuranceClaim): Promise<string> {
   const model = llm.openai.chat(llm.MODEL);
   const messages: ModelMessage[] = [{ role: "user", content: `Claim: ${JSON.stringify(submitted)}` }];
   for (let turn = 0; turn < llm.MAX_TURNS; turn++) {
-    const said = await generateText({ model, instructions: llm.INSTRUCTIONS, messages, tools, maxRetries: 0 });
-    if (said.toolCalls.length === 0) return llm.answer(said.text);
-    messages.push(...said.response.messages);
-    for (const { toolCallId, toolName, input, invalid } of said.toolCalls) {
+    const asked = { model, instructions: llm.INSTRUCTIONS, messages, tools, maxRetries: 0 };
+    const said = STREAMS ? streamText(asked) : await generateText(asked);
+    const toolCalls = await said.toolCalls;
+    if (toolCalls.length === 0) return llm.answer(await said.text);
+    messages.push(...(await said.response).messages);
+    for (const { toolCallId, toolName, input, invalid } of toolCalls) {
       if (invalid) continue; // the SDK has told the model
       const value = await calculateMetrics(input.claim, submitted);
       const output = { type: "json" as const, value };

@@ -2,9 +2,9 @@
 //
 // node typescript/vercel_ai/twins/plain_agent.ts
 
-import { generateText, isStepCount, tool } from "ai";
+import { generateText, isStepCount, streamText, tool } from "ai";
 import { z } from "zod";
-import { servePlain } from "../../bench/serving.ts";
+import { STREAMS, servePlain } from "../../bench/serving.ts";
 import { CHECKS } from "../../shared/checks.ts";
 import { InsuranceClaim, mismatchWith } from "../../shared/claims.ts";
 import * as llm from "../../shared/llm.ts";
@@ -21,7 +21,7 @@ const calculateMetrics = (submitted: InsuranceClaim) =>
   });
 
 async function run(claim: InsuranceClaim): Promise<string> {
-  const { text } = await generateText({
+  const { text } = await (STREAMS ? streamText : generateText)({
     model: llm.languageModel(),
     instructions: llm.INSTRUCTIONS,
     prompt: `Claim: ${JSON.stringify(claim)}`,
@@ -29,7 +29,7 @@ async function run(claim: InsuranceClaim): Promise<string> {
     stopWhen: isStepCount(llm.MAX_TURNS),
     providerOptions: llm.OPTIONS,
   });
-  return llm.answer(text);
+  return llm.answer(await text);
 }
 
 servePlain(run);
