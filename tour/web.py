@@ -11,9 +11,8 @@ import secrets
 import socket
 import time
 import webbrowser
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import httpx
@@ -31,15 +30,15 @@ from shared.claims import InsuranceClaim, sample_claims
 from tour import code, report
 from tour.approval_list import ApprovalList
 from tour.boot import booted
+from tour.lanes import Lane, Sent, views
 from tour.report import TEMPLATES
 from tour.runtime import journal
 from tour.runtime.approvals import waiting
 from tour.runtime.errors import TourError
-from tour.runtime.frameworks import APPROVAL, FRAMEWORKS, PATTERNS, STREAMING, Framework, Pattern
+from tour.runtime.frameworks import APPROVAL, FRAMEWORKS, STREAMING
 from tour.runtime.journal import Invocation
 from tour.runtime.processes import who_listens
 from tour.runtime.stack import CHECKS, Stack
-from tour.runtime.streams import events, put_together
 
 MOST_BELOW = 5
 """With more lanes than these, the words of each are beside its timeline rather than above it."""
@@ -130,50 +129,6 @@ def port_of_page(port: int) -> socket.socket:
             f"The page cannot listen on port {port}: {error} ({who_listens(port)})",
             "Stop that program, or choose another port: uv run tour web --port 8071",
         ) from error
-
-
-@dataclass(frozen=True)
-class Lane:
-    """One of the timelines on the page: a framework, and the pattern in which it runs the checks."""
-
-    framework: Framework
-    pattern: Pattern
-    title: str
-
-
-def views(frameworks: Sequence[Framework]) -> dict[str, list[Lane]]:
-    """The lanes of each view, by its title: all frameworks in one pattern, or one framework in all of them."""
-    return {
-        f"All agents: {pattern.title}": [
-            Lane(framework, pattern, framework.title) for framework in frameworks if framework.script(pattern).exists()
-        ]
-        for pattern in PATTERNS
-    } | {
-        f"{framework.title}, every way": [
-            Lane(framework, pattern, pattern.title) for pattern in PATTERNS if framework.script(pattern).exists()
-        ]
-        for framework in frameworks
-    }
-
-
-@dataclass
-class Sent:
-    """A claim that was sent: its view, the invocation id of each lane, and the answers so far."""
-
-    view: str
-    invocations: dict[Lane, str]
-    answers: dict[Lane, str] = field(default_factory=dict)
-    texts: defaultdict[Lane, dict[str, str]] = field(default_factory=lambda: defaultdict(dict))
-    """What the models have written so far, by lane and message; of streaming agents."""
-
-    @property
-    def done(self) -> bool:
-        return len(self.answers) == len(self.invocations)
-
-    async def follow(self, lane: Lane, streams: str) -> None:
-        """Collect the texts of a lane, from the server of the streams at this address, whoever looks at them."""
-        async for _, event in events(streams, self.invocations[lane]):
-            put_together(self.texts[lane], event)
 
 
 @dataclass

@@ -8,11 +8,11 @@ import pytest
 from lab.ledger import Fault
 from shared.claims import sample_claims
 from tour import code, compare, report
+from tour.lanes import Lane, views
 from tour.report import Report
 from tour.runtime.errors import TourError
 from tour.runtime.frameworks import FAN_OUT, FRAMEWORKS, ROOT, Framework
 from tour.runtime.journal import Failure, Invocation, Step
-from tour.web import Lane, views
 
 
 def test_options_become_faults() -> None:
