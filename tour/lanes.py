@@ -1,4 +1,4 @@
-"""What the live page shows: its timelines, and a claim that was sent to some of them."""
+"""The lanes of the live page, and a claim that is on its way in them."""
 
 from collections import defaultdict
 from collections.abc import Sequence
