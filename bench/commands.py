@@ -32,7 +32,7 @@ def bench(
         Path | None, typer.Option(help="Put what is measured into this file, too, which keeps its other parts.")
     ] = None,
 ) -> None:
-    """Measure the cost of durability, other durable runtimes, growth and starts: about 45 minutes."""
+    """Measure the cost of durability, other durable runtimes, growth, starts and streaming: about an hour."""
     chosen = tuple(part.strip() for part in parts.split(","))
     if unknown := [part for part in chosen if part not in PARTS]:
         raise TourError(f"There is no part {', '.join(unknown)}.", f"Choose from: {', '.join(PARTS)}")

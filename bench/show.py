@@ -14,6 +14,7 @@ from bench.pieces import Piece
 from bench.run import Bench
 from bench.starting import Start
 from bench.steps import Kind
+from bench.streaming_cost import Streaming
 from bench.tracing_cost import Traced
 from tour.tables import FittedTable
 
@@ -36,6 +37,8 @@ def tables(bench: Bench) -> Iterator[FittedTable]:
         yield start(bench.start)
     if bench.tracing:
         yield tracing(bench.tracing)
+    if bench.streaming:
+        yield from streaming(bench.streaming)
 
 
 def durability(costs: Sequence[Cost]) -> Iterator[FittedTable]:
@@ -278,6 +281,32 @@ def tracing(costs: Sequence[Traced]) -> FittedTable:
                 f"{median(cost.on, p50):.1f}",
                 spread(cost.ratios(p50)),
                 spread(cost.ratios(cpu)),
+            ]
+            for cost in costs
+        },
+    )
+
+
+def streaming(costs: Sequence[Streaming]) -> Iterator[FittedTable]:
+    """A claim that is streamed against one that is not, one claim at a time, and the first token of its decision."""
+    yield _table(
+        "streaming: CPU in ms of agent, server of the streams and Restate",
+        ("plain", "plain, streamed", "usual", "streaming", "with a listener"),
+        {
+            cost.title: [
+                f"{median(side, cpu):.1f}"
+                for side in (cost.plain, cost.plain_streams, cost.usual, cost.unheard, cost.heard)
+            ]
+            for cost in costs
+        },
+    )
+    yield _table(
+        "streaming over the usual agent: CPU, and over the model: the first token",
+        ("the SDK alone", "streaming", "with a listener", "first token"),
+        {
+            cost.title: [
+                *(spread(of(cpu)) for of in (cost.of_sdk, cost.of_unheard, cost.of_heard)),
+                spread(cost.first_token_ratios()),
             ]
             for cost in costs
         },

@@ -14,6 +14,7 @@ from bench.measuring import PARTS, Block, Extent
 from bench.run import Bench, measure, put
 from bench.starting import Start
 from bench.steps import KINDS
+from bench.streaming_cost import LATENCY
 from tour.runtime.errors import TourError
 from tour.runtime.frameworks import FRAMEWORKS, ROOT
 
@@ -26,7 +27,7 @@ SMALL = Extent(
 
 @pytest.mark.nightly
 @pytest.mark.server
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(600)
 async def test_every_part_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(against_peers, "PEERS", AGAINST)
     monkeypatch.setattr(crashes, "POINTS", (crashes.AS_THEY_START, crashes.WINDOWS[0]))
@@ -75,6 +76,12 @@ async def test_every_part_is_measured(tmp_path: Path, monkeypatch: pytest.Monkey
 
     traced = [framework.name for framework in CHOSEN if not framework.on_node] if "tracing" in parts else []
     assert [cost.framework for cost in measured.tracing] == traced
+
+    assert [cost.framework for cost in measured.streaming] == [framework.name for framework in CHOSEN]
+    for streamed in measured.streaming:
+        assert streamed.journal.entries == streamed.usual_journal.entries, "no entry for a token"
+        assert streamed.log.invocations == streamed.recorded + 1, "and the end"
+        assert min(streamed.first_token) > 1.5 * LATENCY, "after the first call, and half of the second"
     kept = tmp_path / "bench.json"
     kept.write_text(measured.model_dump_json())
     plot.plot(Bench.model_validate_json(kept.read_bytes()), tmp_path / "bench.svg")

@@ -17,6 +17,7 @@ from bench.crashes import DELAY, MIDDLE
 from bench.growth import STEP, around
 from bench.measuring import agent_cpu_of, cpu, median, p50, p95, rate, server_cpu_of, spread
 from bench.run import Bench
+from bench.streaming_cost import LATENCY
 from deploy.cluster import NODES
 from deploy.cost import Cost
 from tests.conformance import documented
@@ -232,6 +233,41 @@ def _tracing(bench: Bench) -> str:
     return _table("framework", ("latency, with traces over without", "CPU"), rows)
 
 
+def _streaming(bench: Bench) -> str:
+    columns = (
+        "plain: whole, streamed",
+        "on Restate: usual, streaming, with a listener",
+        "streaming over usual",
+        "with a listener",
+        "first token over the model's",
+    )
+    rows = []
+    for cost in bench.streaming:
+        plain, durable = (cost.plain, cost.plain_streams), (cost.usual, cost.unheard, cost.heard)
+        cpus = [", ".join(f"{median(side, cpu):.0f}" for side in sides) for sides in (plain, durable)]
+        ratios = (cost.of_unheard(cpu), cost.of_heard(cpu), cost.first_token_ratios())
+        rows.append([cost.title, *cpus, *map(spread, ratios)])
+    added = [median(cost.plain_streams, cpu) - median(cost.plain, cpu) for cost in bench.streaming]
+    reports = [
+        median(cost.unheard, cpu) - median(cost.usual, cpu) - of_sdk
+        for cost, of_sdk in zip(bench.streaming, added, strict=True)
+    ]
+    listener = [median(cost.heard, cpu) - median(cost.unheard, cpu) for cost in bench.streaming]
+    more = [cost.journal.entries - cost.usual_journal.entries for cost in bench.streaming]
+    bytes = [(cost.usual_journal.bytes, cost.journal.bytes) for cost in bench.streaming]
+    lines = [
+        f"The SDK's own streaming, without Restate, adds {_span(added)} ms. Reports add {_span(reports)} ms to the "
+        f"durable agent beyond that, and a listener {_span(listener)} ms.",
+        f"The agent's journal has {_span(more)} more entries than the usual agent's, and "
+        f"{_span([now / usual for usual, now in bytes], '{:.2f}')} times its bytes.",
+        f"The log gets {_span([cost.recorded for cost in bench.streaming])} batches of a claim whose two model calls "
+        f"take {LATENCY:g} s each. Its invocations have {_span([cost.log.entries for cost in bench.streaming])} "
+        f"journal entries of {_span([cost.log.bytes / 1000 for cost in bench.streaming], '{:.1f}')} kB in all, which "
+        "Restate drops as each ends.",
+    ]
+    return f"{_table('framework', columns, rows)}\n\n{_bullets(lines)}"
+
+
 def _documented(_: Bench) -> str:
     titles = [BY_NAME[name].title for name in documented.grades()["agents"]]
     kept = documented.promises_kept()
@@ -328,6 +364,7 @@ FIGURES: dict[str, Callable[[Bench], str]] = {
     "growth": _growth,
     "start": _start,
     "tracing": _tracing,
+    "streaming": _streaming,
     "cost": _cost,
     "cores": _cores,
     "documented": _documented,
