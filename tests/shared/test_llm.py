@@ -26,8 +26,8 @@ def test_a_date_without_a_zone_is_in_utc() -> None:
     assert llm._retry_after(httpx2.Response(429, headers={"retry-after": "Wed, 21 Oct 2015 07:28:00"})) == 0
 
 
-async def looked_at(body: bytes, status: int = 200) -> httpx2.Response:
-    response = httpx2.Response(status, content=body)
+async def looked_at(body: bytes, status: int = 200, asked: bytes = b"{}") -> httpx2.Response:
+    response = httpx2.Response(status, content=body, request=httpx2.Request("POST", "http://model", content=asked))
     await llm._look_at(response)
     return response
 
@@ -51,6 +51,11 @@ async def test_an_answer_that_is_none_is_told(body: bytes) -> None:
 @pytest.mark.parametrize("body", [b'{"output": []}', b'{"candidates": [1]}', b'{"promptFeedback": {"x": 1}}'])
 async def test_an_answer_is_left_as_it_is(body: bytes) -> None:
     assert (await looked_at(body)).content == body
+
+
+async def test_a_server_that_does_not_stream_is_told() -> None:
+    with pytest.raises(llm.BadAnswer, match="does not stream"):
+        await looked_at(b'{"output": []}', asked=b'{"input": "x", "stream": true}')
 
 
 def test_an_answer_is_what_the_model_said() -> None:
