@@ -9,6 +9,7 @@ import json
 import os
 import re
 import sys
+from collections.abc import AsyncIterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -18,6 +19,7 @@ import httpx2
 from restate import RunOptions, TerminalError
 
 from durable import answers
+from durable.answer_streams import AnswerStream, BadStream, ErrorEvent, Undecided
 from durable.held_steps import causes, mended
 from shared.variables import google_at, number, openai_at, reach_loopback_directly, trim
 
@@ -119,8 +121,10 @@ async def _look_at(response: httpx2.Response) -> None:
     of a gateway or a proxy that has status 2xx, and is not an answer of a model; TerminalError for one that is not to
     be asked for again: it is cut off, or a refusal, or the provider wants to be paid first.
     """
-    if response.is_success and "event-stream" in response.headers.get("content-type", ""):
-        return  # TODO
+    if response.is_success and response.headers.get("content-type", "").startswith("text/event-stream"):
+        response.stream = _LookedAt(response)
+        response.headers.pop("content-encoding", None)
+        return
     body = await response.aread()
     if not response.is_success:
         with suppress(ValueError, RecursionError):
@@ -140,6 +144,41 @@ async def _look_at(response: httpx2.Response) -> None:
         raise BadAnswer(one_line(f"the model's answer is none: {json.dumps(answer)}", 300))
     if problem := answers.no_decision(answer):
         raise TerminalError(one_line(problem))
+
+
+class _LookedAt(httpx2.AsyncByteStream):
+    """The events of an answer that is streamed, looked at as whole answers are, while they come."""
+
+    def __init__(self, response: httpx2.Response) -> None:
+        self._source = httpx2.Response(
+            response.status_code, headers=response.headers, stream=response.stream, request=response.request
+        )
+        self._events = self._look_at()
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self._events  # OpenAI's client reads on, after the last event, what is left
+
+    async def aclose(self) -> None:
+        await self._source.aclose()
+
+    async def _look_at(self) -> AsyncIterator[bytes]:
+        stream = AnswerStream()
+        try:
+            async for data in self._source.aiter_bytes():
+                for event in stream.feed(data):
+                    yield event
+            for event in stream.end():
+                yield event
+        except BadStream as error:
+            raise BadAnswer(one_line(f"the model's answer is no stream of events: {error}", 300)) from None
+        except Undecided as error:
+            raise TerminalError(one_line(str(error))) from None
+        except ErrorEvent as error:
+            problem = f"{error.status}: {_message(error.body)}"
+            is_for_good = error.status < 500 and error.status not in MAY_PASS
+            if is_for_good or answers.is_out_of_money(error.status, error.body):
+                raise _refused(error.status, problem) from None
+            raise BadAnswer(one_line(f"the model's answer breaks off with an error: {problem}", 300)) from None
 
 
 def _message(error: Any) -> str:
