@@ -10,7 +10,7 @@ import os
 import re
 import sys
 from collections.abc import AsyncIterator
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any, Literal
@@ -164,9 +164,10 @@ class _LookedAt(httpx2.AsyncByteStream):
     async def _look_at(self) -> AsyncIterator[bytes]:
         stream = AnswerStream()
         try:
-            async for data in self._source.aiter_bytes():
-                for event in stream.feed(data):
-                    yield event
+            async with aclosing(self._source.aiter_bytes()) as read:
+                async for data in read:
+                    for event in stream.feed(data):
+                        yield event
             for event in stream.end():
                 yield event
         except BadStream as error:
