@@ -1,175 +1,345 @@
-"""The rules of `durable.answers` for an answer that a model's server streams.
+"""The rules of `durable.answers` for an answer that comes as a stream of server-sent events, while it comes.
 
-A filter of the bytes of server-sent events, on OpenAI Chat, OpenAI Responses and Gemini: each event is passed on as it
-comes, changed where a rule needs it. A stream that ends before its answer does, or has an error, raises: half of an
-answer would be taken for a decision.
+    stream = AnswerStream()
+    async for data in response.aiter_bytes():
+        for event in stream.feed(data):
+            yield event
+    for event in stream.end():
+        yield event
+
+An event passes as soon as it is there: byte for byte, unless a rule changes its data. Comments and unknown events pass.
+Half of a surrogate pair that ends a piece of a text waits for the next piece, and becomes U+FFFD where no other half
+comes. OpenAI Chat, OpenAI Responses and Gemini are told apart by their events.
 """
 
+import codecs
 import json
 import re
-from collections.abc import AsyncIterable, AsyncIterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
-from uuid import uuid4
 
-from durable.answers import no_decision
+from durable import answers
+from durable.answers import fields, objects
 from durable.held_steps import mended
 
-BOUNDARY = re.compile(rb"\r\n\r\n|\n\n|\r\r")
-LINE = re.compile(r"\r\n|\n|\r")
-CALLS = ("function_call", "custom_tool_call")
+Event = dict[str, Any]
+"""The parsed data of an event."""
 
 
-class BrokenOff(Exception):
-    """A stream that is no answer, or not a whole one."""
+class BadStream(Exception):
+    """The stream is no answer, or not a whole one. To ask again may help."""
 
 
-class NoDecision(Exception):
-    """A streamed answer that is cut off, or a refusal."""
+class Undecided(Exception):
+    """The answer is no decision: it is cut off, or a refusal."""
 
 
 class ErrorEvent(Exception):
-    """An error in the middle of a stream: what the provider says of it, as `error` of a response would have it."""
+    """The server says, in an event, that it has failed."""
 
-    def __init__(self, error: dict[str, Any]) -> None:
-        super().__init__(json.dumps(error))
-        self.error = error
-
-
-async def filtered(chunks: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
-    """The stream's bytes, changed where a rule needs it. Raises: BrokenOff, NoDecision, ErrorEvent."""
-    answer, rest = _Answer(), b""
-    async for chunk in chunks:
-        rest += chunk
-        while boundary := BOUNDARY.search(rest):
-            event, rest = rest[: boundary.end()], rest[boundary.end() :]
-            yield answer.event(event)
-    if rest.strip():
-        yield answer.event(rest)
-    if not answer.ended:
-        raise BrokenOff("the model's answer breaks off")
+    def __init__(self, status: int, error: Any) -> None:
+        super().__init__(f"{status}: {json.dumps(error)}")
+        self.status = status
+        """The HTTP status that the error would have had."""
+        self.body = {"error": error}
+        """What would have been the JSON of its body."""
 
 
-class _Answer:
-    """What has come of an answer."""
+class AnswerStream:
+    """A filter for the bytes of one stream. Raises, at the event which says so: BadStream, Undecided, ErrorEvent."""
 
     def __init__(self) -> None:
-        self.ended = False
-        self._said: dict[str, Any] = {}
-        """Chat: the message. Gemini: the candidate."""
-        self._ids: dict[object, str] = {}
-        """By place, the ids of the tool calls."""
-        self._halves: dict[object, str] = {}
-        """By text, half of a surrogate pair whose other half is to come."""
+        self._rest = b""
+        self._halves = _Halves()
+        self._wires = (_Chat(self._halves), _Responses(self._halves), _Gemini(self._halves))
 
-    def event(self, raw: bytes) -> bytes:
-        """The event, changed where a rule needs it."""
-        lines = LINE.split(raw.decode("utf-8", "surrogatepass").removeprefix("\ufeff"))
-        data = "\n".join(line[5:].removeprefix(" ") for line in lines if line.startswith("data:"))
-        if not data or data == "[DONE]":
-            return raw
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """The events that these bytes complete."""
+        self._rest += data
+        while end := _END.search(self._rest):
+            event, self._rest = self._rest[: end.end()], self._rest[end.end() :]
+            yield self._passed(event)
+
+    def end(self) -> Iterator[bytes]:
+        """What is left when the server has sent all. Raises: BadStream where the answer has no end."""
+        if self._rest:
+            yield self._passed(self._rest)
+        self._assert_ended()
+
+    def _passed(self, event: bytes) -> bytes:
+        """The event as it goes to the client, after those that have to come before it."""
+        data = _data(event)
+        if not data:
+            return event
+        if data == b"[DONE]":
+            self._assert_ended()
+            return event
         try:
-            event = json.loads(data)
-        except (ValueError, RecursionError) as error:
-            raise BrokenOff(f"an event of the model's answer is not JSON ({error}): {data[:300]}") from None
-        changed = isinstance(event, dict) and self._changed(event)
-        if not changed and "\\u" not in data and b"\xed" not in raw:
-            return raw
-        others = [line for line in lines if line and not line.startswith("data:")]
-        return ("\n".join([*others, f"data: {mended(json.dumps(event, ensure_ascii=False))}"]) + "\n\n").encode()
+            parsed = json.loads(data)
+            if not isinstance(parsed, dict):
+                return event
+            if b"event: error" in event.splitlines():
+                parsed.setdefault("type", "error")
+            if error := _error(parsed):
+                raise ErrorEvent(_status(error), error)
+            changed = any([wire.mend(parsed) for wire in self._wires])
+            before = [_event(piece) for piece in self._halves.left]
+            self._halves.left.clear()
+            if changed or _has_half(data, parsed):
+                event = _event(parsed, event)
+        except (ValueError, RecursionError) as problem:
+            raise BadStream(f"an event is not JSON ({problem}): {data.decode(errors='replace')}") from None
+        for wire in self._wires:
+            if (answer := wire.ended) and (undecided := answers.no_decision(answer)):
+                raise Undecided(mended(undecided))
+        return b"".join([*before, event])
 
-    def _changed(self, event: dict[str, Any]) -> bool:
-        if event.get("type") == "error" or isinstance(event.get("error"), dict):
-            raise ErrorEvent(event["error"] if isinstance(event.get("error"), dict) else event)
-        if isinstance(event.get("type"), str):
-            return self._responses(event)
-        if "candidates" in event or "promptFeedback" in event:
-            return self._gemini(event)
-        return any([self._chat(choice) for choice in _objects(event.get("choices")) if not choice.get("index")])
+    def _assert_ended(self) -> None:
+        if not any(wire.ended for wire in self._wires):
+            raise BadStream("it ends in the middle")
 
-    def _chat(self, choice: dict[str, Any]) -> bool:
-        delta = _object(choice.get("delta"))
-        changed = [self._whole(delta, name) for name in ("content", "refusal")]
-        for name in ("content", "refusal"):
-            if isinstance(delta.get(name), str):
-                self._said[name] = self._said.get(name, "") + delta[name]
-        for place, call in enumerate(_objects(delta.get("tool_calls"))):
-            self._said["tool_calls"] = [{}]
-            place = call.get("index", place)
-            if "id" in call or place not in self._ids:
-                changed.append(self._named(call, "id", place))
-            function = _object(call.get("function"))
-            if isinstance(function.get("arguments"), dict):
-                function["arguments"] = json.dumps(function["arguments"], separators=(",", ":"), ensure_ascii=False)
-                changed.append(True)
-        if reason := choice.get("finish_reason"):
-            self._end({"choices": [{"finish_reason": reason, "message": self._said}]})
-        return any(changed)
 
-    def _responses(self, event: dict[str, Any]) -> bool:
-        match event:
-            case {"type": "response.failed", "response": {"error": dict(error)}}:
-                raise ErrorEvent(error)
-            case {"type": "response.completed" | "response.incomplete", "response": dict(response)}:
-                output = response.get("output")
-                items = enumerate(output) if isinstance(output, list) else ()
-                changed = [self._called(item, place) for place, item in items]
-                self._end(response)
-                return any(changed)
-            case {"type": "response.output_item.added" | "response.output_item.done", "item": dict(item)}:
-                return self._called(item, event.get("output_index", item.get("id")))
-            case {"type": "response.output_text.delta" | "response.refusal.delta"}:
-                return self._whole(event, "delta", event.get("item_id"))
-        return False
+_END = re.compile(rb"\n\n|\n\r\n?|\r\r\n?")
+"""The end of a line, and an empty one. Lines end with CRLF, LF or CR."""
 
-    def _called(self, item: Any, place: object) -> bool:
-        return isinstance(item, dict) and item.get("type") in CALLS and self._named(item, "call_id", place)
 
-    def _gemini(self, event: dict[str, Any]) -> bool:
+def _data(event: bytes) -> bytes:
+    lines = event.removeprefix(codecs.BOM_UTF8).splitlines()
+    data = [line[5:].removeprefix(b" ") for line in lines if line.startswith(b"data:")]
+    # Google sends an error in the middle of a stream as it is, without `data:`.
+    return b"\n".join(data or (lines if event.startswith(b"{") else [])).strip()
+
+
+def _event(data: Event, like: bytes = b"") -> bytes:
+    """The event with this data, and the other lines of the event that it replaces.
+
+    Some clients end a line at each end that Unicode knows, so that the JSON is ASCII.
+    """
+    whole = json.loads(mended(json.dumps(data, ensure_ascii=False)))
+    others = [line for line in like.splitlines() if line and not line.startswith(b"data:")]
+    return b"\n".join([*others, b"data: " + json.dumps(whole).encode(), b"", b""])
+
+
+def _has_half(data: bytes, parsed: Event) -> bool:
+    might = re.search(rb"\\u[dD][89a-fA-F]|\xed", data)
+    return bool(might and re.search("[\ud800-\udfff]", json.dumps(parsed, ensure_ascii=False)))
+
+
+def _error(event: Event) -> Any:
+    """The error that the event tells of, if it does."""
+    if event.get("type") == "response.failed":
+        return fields(event.get("response")).get("error") or event
+    return event.get("error") or (event if event.get("type") == "error" else None)
+
+
+_REFUSALS = {
+    "authentication_error": 401,
+    "permission_error": 403,
+    "not_found_error": 404,
+    "model_not_found": 404,
+    "context_length_exceeded": 400,
+    "content_filter": 400,
+    "rate_limit_exceeded": 429,
+    "rate_limit_error": 429,
+    **dict.fromkeys(answers.OUT_OF_MONEY, 429),
+}
+"""The HTTP statuses of errors that have a name alone. Those whose names begin with `invalid_` have 400, others 500."""
+
+
+def _status(error: Any) -> int:
+    told = fields(error)
+    names = [str(told.get(key)) for key in ("code", "status", "type")]
+    for name in names:
+        if re.fullmatch("[45][0-9][0-9]", name):
+            return int(name)
+    for name in names:
+        if status := _REFUSALS.get(name, 400 if name.startswith("invalid_") else None):
+            return status
+    return 500
+
+
+class _Halves:
+    """First halves of surrogate pairs, each held back until the next piece of its text comes."""
+
+    def __init__(self) -> None:
+        self._held: dict[str, tuple[str, Callable[[str], Event]]] = {}
+        self.left: list[Event] = []
+        """Events with the halves of texts that are over."""
+
+    def join(self, text: str, holder: Event, key: str, alone: Callable[[str], Event]) -> bool:
+        """Begin this piece of the text with the half that is held, and hold the half that ends it.
+
+        `alone` makes an event with a piece of this text, and with nothing else. Returns whether the piece has changed.
+        """
+        piece = holder.get(key)
+        if not isinstance(piece, str) or not piece:
+            return False
+        half, _ = self._held.pop(text, ("", alone))
+        joined = half + piece
+        if "\ud800" <= joined[-1] <= "\udbff":
+            self._held[text] = joined[-1], alone
+            joined = joined[:-1]
+        holder[key] = joined
+        return joined != piece
+
+    def over(self) -> None:
+        """The texts are over."""
+        self.left += [alone(half) for half, alone in self._held.values()]
+        self._held.clear()
+
+
+class _Wire:
+    """The rules for the events of one API; those of other APIs are left as they are."""
+
+    def __init__(self, halves: _Halves) -> None:
+        self.halves = halves
+
+    def mend(self, event: Event) -> bool:
+        """Mend the event, and remember what it says; returns whether it was changed."""
+        raise NotImplementedError
+
+    ended: Event | None = None
+    """The whole answer, as far as `answers.no_decision` looks at it; None before its end."""
+
+
+class _Chat(_Wire):
+    def __init__(self, halves: _Halves) -> None:
+        super().__init__(halves)
+        self._choices: dict[int, Event] = {}
+
+    def mend(self, event: Event) -> bool:
         changed = False
-        for candidate in _objects(event.get("candidates"))[:1]:
-            parts = _objects(_object(candidate.get("content")).get("parts"))
-            self._said["content"] = {"parts": [*_object(self._said.get("content")).get("parts", []), *parts]}
-            for part in parts:
-                changed |= self._whole(part, "text", bool(part.get("thought")))
-                call = _object(part.get("functionCall"))
-                if call.get("id") is not None:
-                    changed |= self._named(call, "id", len(self._ids))
-            self._said |= {name: value for name, value in candidate.items() if name.startswith("finish") and value}
-        blocked = _object(event.get("promptFeedback")).get("blockReason")
-        if blocked or self._said.get("finishReason"):
-            said = {"candidates": [self._said]} if self._said else {}
-            self._end(said | {"promptFeedback": event.get("promptFeedback")})
+        for choice in objects(event.get("choices")):
+            delta, index = fields(choice.get("delta")), _index(choice, 0)
+            begun = {"message": {"content": "", "refusal": "", "tool_calls": []}, "finish_reason": None}
+            so_far = self._choices.setdefault(index, begun)
+            message = so_far["message"]
+            alone = partial(_chat_piece, event, index)
+            changed |= answers.join_parts({"choices": [{"message": delta}]})
+            for key in [key for key in delta if key != "role"]:
+                changed |= self.halves.join(f"{index} {key}", delta, key, partial(alone, key))
+            for position, call in enumerate(objects(delta.get("tool_calls"))):
+                at = _index(call, position)
+                changed |= self._mend_call(at, call, message["tool_calls"])
+                text, function = f"{index} call {at}", fields(call.get("function"))
+                changed |= self.halves.join(text, function, "arguments", partial(alone, at))
+            for key in ("content", "refusal"):
+                if isinstance(piece := delta.get(key), str):
+                    message[key] += piece
+            if reason := choice.get("finish_reason"):
+                so_far["finish_reason"] = reason
+                self.halves.over()
+            if index == 0 and so_far["finish_reason"]:
+                self.ended = {"choices": [so_far]}
         return changed
 
-    def _named(self, call: dict[str, Any], key: str, place: object) -> bool:
-        """Let the call of this place have an id of its own; returns whether that changes the event."""
-        id = call.get(key)
-        if place not in self._ids:
-            free = isinstance(id, str) and id and id not in self._ids.values()
-            self._ids[place] = str(id) if free else f"call_{uuid4().hex}"
-        call[key] = self._ids[place]
-        return bool(id != call[key])
+    def _mend_call(self, at: int, call: Event, known: list[Event]) -> bool:
+        """Only the first piece of a call needs an id; the calls before are `known`."""
+        for first in known:
+            if first["index"] == at:
+                return call.get("id") not in (None, first["id"]) and bool(call.pop("id"))
+        changed = answers.mend_calls({"choices": [{"message": {"tool_calls": [*known, call]}}]})
+        known.append({"index": at, "id": call["id"]})
+        return changed
 
-    def _whole(self, holder: dict[str, Any], key: str, text: object = None) -> bool:
-        """Hold half of a surrogate pair back until the other half comes; returns whether that changes the event."""
-        said = holder.get(key)
-        if not isinstance(said, str):
+
+def _chat_piece(event: Event, choice: int, where: str | int, piece: str) -> Event:
+    """An event like this one with nothing but a piece of a text, or of the arguments of a call."""
+    delta: Event = {where: piece} if isinstance(where, str) else {}
+    if isinstance(where, int):
+        delta = {"tool_calls": [{"index": where, "function": {"arguments": piece}}]}
+    choices = [{"index": choice, "delta": delta, "finish_reason": None}]
+    return {**event, "choices": choices, "usage": None}
+
+
+class _Responses(_Wire):
+    ENDS = ("response.completed", "response.incomplete")
+
+    def __init__(self, halves: _Halves) -> None:
+        super().__init__(halves)
+        self._calls: list[tuple[Any, Any, str]] = []
+        """Of each call so far: its position in the output, the id that the server gave it, and the id that it has."""
+
+    def mend(self, event: Event) -> bool:
+        kind, response = str(event.get("type")), fields(event.get("response"))
+        if not kind.startswith("response."):
             return False
-        whole = self._halves.pop((key, text), "") + said
-        if "\ud800" <= whole[-1:] <= "\udbff":
-            self._halves[key, text], whole = whole[-1], whole[:-1]
-        holder[key] = whole
-        return whole != said
+        changed = self._mend_call(event.get("output_index"), fields(event.get("item")))
+        met: list[str] = []
+        for at, item in enumerate(objects(response.get("output"))):
+            changed |= self._mend_call(at, item, met)
+        if kind.endswith(".delta"):
+            text = [kind, *(event.get(key) for key in ("item_id", "output_index", "content_index", "summary_index"))]
+            changed |= self.halves.join(str(text), event, "delta", lambda half: {**event, "delta": half})
+        if kind.endswith(".done") or kind in self.ENDS:
+            self.halves.over()
+        if kind in self.ENDS:
+            if "output" not in response:
+                raise BadStream(f"its end is none: {json.dumps(event)}")
+            self.ended = response
+        return changed
 
-    def _end(self, answer: dict[str, Any]) -> None:
-        self.ended = True
-        if problem := no_decision(answer):
-            raise NoDecision(problem)
+    def _mend_call(self, at: Any, item: Event, met: list[str] | None = None) -> bool:
+        """A call has one id, in all events. `met` are the ids so far in a whole response.
+
+        Some servers count the items of a stream otherwise than those of the response at its end.
+        """
+        if item.get("type") not in answers.CALLS:
+            return False
+        given = item.get("call_id")
+        own = [id for position, told, id in self._calls if told == given and position == at]
+        if met is not None:
+            own = [id for id in [*own, *(id for _, told, id in self._calls if told == given)] if id not in met]
+        if own:
+            item["call_id"] = own[0]
+            changed = answers.mend_calls({"output": [item]}) or own[0] != given
+        else:
+            others = [{"type": "function_call", "call_id": id} for _, _, id in self._calls]
+            changed = answers.mend_calls({"output": [*others, item]})
+            self._calls.append((at, given, item["call_id"]))
+        if met is not None:
+            met.append(item["call_id"])
+        return changed
 
 
-def _objects(value: Any) -> list[dict[str, Any]]:
-    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
+class _Gemini(_Wire):
+    def __init__(self, halves: _Halves) -> None:
+        super().__init__(halves)
+        self._candidates: dict[int, Event] = {}
+
+    def mend(self, event: Event) -> bool:
+        changed = False
+        for candidate in objects(event.get("candidates")):
+            index = _index(candidate, 0)
+            so_far = self._candidates.setdefault(index, {"content": {"parts": []}})
+            parts = so_far["content"]["parts"]
+            for part in objects(fields(candidate.get("content")).get("parts")):
+                thought = {"thought": True} if part.get("thought") else {}
+                alone = partial(_gemini_piece, event, index, thought)
+                changed |= self.halves.join(f"{index} {thought}", part, "text", alone)
+                calls = [other for other in parts if "functionCall" in other]
+                changed |= answers.mend_calls({"candidates": [{"content": {"parts": [*calls, part]}}]})
+                parts.append(part)
+            for key in ("finishReason", "finishMessage"):
+                if candidate.get(key):
+                    so_far[key] = candidate[key]
+            if candidate.get("finishReason"):
+                self.halves.over()
+            if index == 0 and "finishReason" in so_far:
+                self.ended = {"candidates": [so_far]}
+        if not self.ended and fields(event.get("promptFeedback")).get("blockReason"):
+            self.ended = {"promptFeedback": event["promptFeedback"]}
+        return changed
 
 
-def _object(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
+def _gemini_piece(event: Event, candidate: int, thought: Event, piece: str) -> Event:
+    """An event like this one with nothing but a piece of a text."""
+    content = {"role": "model", "parts": [{"text": piece, **thought}]}
+    also: Event = {key: event[key] for key in ("responseId", "modelVersion") if key in event}
+    return {**also, "candidates": [{"index": candidate, "content": content}]}
+
+
+def _index(value: Event, default: int) -> int:
+    index = value.get("index")
+    return index if isinstance(index, int) else default

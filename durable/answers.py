@@ -17,6 +17,9 @@ COMPLETE = (None, "STOP", "FINISH_REASON_UNSPECIFIED")
 REFUSED = ("SAFETY", "RECITATION", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII")
 """Gemini's finish reasons of an answer that it does not give."""
 
+CALLS = ("function_call", "custom_tool_call")
+"""The items of OpenAI Responses that ask for a tool."""
+
 OUT_OF_MONEY = ("insufficient_quota", "billing_hard_limit_reached", "billing_not_active")
 """Codes of OpenAI's errors with status 429 that no pause helps with."""
 
@@ -51,10 +54,10 @@ def join_parts(answer: Any) -> bool:
     Two clients refuse such a list. Of the parts, those with text are kept: thoughts are no answer.
     """
     changed = False
-    for choice in _objects(_object(answer).get("choices")):
-        message = _object(choice.get("message"))
+    for choice in objects(fields(answer).get("choices")):
+        message = fields(choice.get("message"))
         if isinstance(parts := message.get("content"), list):
-            message["content"] = "".join(str(part.get("text") or "") for part in _objects(parts)) or None
+            message["content"] = "".join(str(part.get("text") or "") for part in objects(parts)) or None
             changed = True
     return changed
 
@@ -79,11 +82,11 @@ def is_out_of_money(status: int, error: Any) -> bool:
     """
     if status == 402:
         return True
-    told = _object(_object(error).get("error"))
+    told = fields(fields(error).get("error"))
     quotas = [
         violation.get("quotaId")
-        for detail in _objects(told.get("details"))
-        for violation in _objects(detail.get("violations"))
+        for detail in objects(told.get("details"))
+        for violation in objects(detail.get("violations"))
     ]
     return status == 429 and (
         told.get("code") in OUT_OF_MONEY
@@ -94,40 +97,41 @@ def is_out_of_money(status: int, error: Any) -> bool:
 
 def _ends(answer: dict[str, Any]) -> tuple[Any, Any]:
     """Why the answer is cut off, and the text or the reason of a refusal; None where it is not."""
-    for choice in _objects(answer.get("choices"))[:1]:
-        message, reason = _object(choice.get("message")), choice.get("finish_reason")
+    for choice in objects(answer.get("choices"))[:1]:
+        message, reason = fields(choice.get("message")), choice.get("finish_reason")
         return reason if reason in CUT_OFF else None, None if message.get("content") else message.get("refusal")
-    for candidate in _objects(answer.get("candidates"))[:1]:
-        parts = _objects(_object(candidate.get("content")).get("parts"))
+    for candidate in objects(answer.get("candidates"))[:1]:
+        parts = objects(fields(candidate.get("content")).get("parts"))
         said = any(part.get("text") and not part.get("thought") for part in parts)
         reason = candidate.get("finishReason")
         cut_off = (reason not in COMPLETE and said) or reason == "MAX_TOKENS"
         return reason if cut_off else None, candidate.get("finishMessage") or reason if reason in REFUSED else None
     if "output" not in answer:
-        return None, _object(answer.get("promptFeedback")).get("blockReason")
-    parts = [part for item in _objects(answer.get("output")) for part in _objects(item.get("content"))]
+        return None, fields(answer.get("promptFeedback")).get("blockReason")
+    parts = [part for item in objects(answer.get("output")) for part in objects(item.get("content"))]
     said = any(part.get("text") for part in parts if part.get("type") == "output_text")
     refusals = [part.get("refusal") for part in parts if part.get("type") == "refusal"]
     incomplete = answer.get("status") == "incomplete"
-    reason = _object(answer.get("incomplete_details")).get("reason") or "incomplete"
+    reason = fields(answer.get("incomplete_details")).get("reason") or "incomplete"
     return reason if incomplete else None, refusals[0] if refusals and not said else None
 
 
 def _turns(answer: Any) -> Iterator[tuple[list[dict[str, Any]], str, bool]]:
     """The tool calls of each turn in the answer, the key of their ids, and whether the wire needs one."""
-    answer = _object(answer)
-    for choice in _objects(answer.get("choices")):
-        yield _objects(_object(choice.get("message")).get("tool_calls")), "id", True
-    kinds = ("function_call", "custom_tool_call")
-    yield [item for item in _objects(answer.get("output")) if item.get("type") in kinds], "call_id", True
-    for candidate in _objects(answer.get("candidates")):
-        parts = _objects(_object(candidate.get("content")).get("parts"))
+    answer = fields(answer)
+    for choice in objects(answer.get("choices")):
+        yield objects(fields(choice.get("message")).get("tool_calls")), "id", True
+    yield [item for item in objects(answer.get("output")) if item.get("type") in CALLS], "call_id", True
+    for candidate in objects(answer.get("candidates")):
+        parts = objects(fields(candidate.get("content")).get("parts"))
         yield [part["functionCall"] for part in parts if isinstance(part.get("functionCall"), dict)], "id", False
 
 
-def _objects(value: Any) -> list[dict[str, Any]]:
+def objects(value: Any) -> list[dict[str, Any]]:
+    """The JSON objects of a list; none of what is no list."""
     return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
 
 
-def _object(value: Any) -> dict[str, Any]:
+def fields(value: Any) -> dict[str, Any]:
+    """The JSON object; an empty one in place of what is none."""
     return value if isinstance(value, dict) else {}

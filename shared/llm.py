@@ -10,7 +10,7 @@ import os
 import re
 import sys
 from collections.abc import AsyncIterator
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any, Literal
@@ -18,7 +18,8 @@ from typing import Any, Literal
 import httpx2
 from restate import RunOptions, TerminalError
 
-from durable import answer_streams, answers
+from durable import answers
+from durable.answer_streams import AnswerStream, BadStream, ErrorEvent, Undecided
 from durable.held_steps import causes, mended
 from shared.variables import google_at, number, openai_at, reach_loopback_directly, trim
 
@@ -120,8 +121,9 @@ async def _look_at(response: httpx2.Response) -> None:
     of a gateway or a proxy that has status 2xx, and is not an answer of a model; TerminalError for one that is not to
     be asked for again: it is cut off, or a refusal, or the provider wants to be paid first.
     """
-    if response.is_success and "event-stream" in response.headers.get("content-type", ""):
-        response.stream = _Filtered(response)
+    if response.is_success and response.headers.get("content-type", "").startswith("text/event-stream"):
+        response.stream = _LookedAt(response)
+        response.headers.pop("content-encoding", None)
         return
     body = await response.aread()
     if not response.is_success:
@@ -147,33 +149,40 @@ async def _look_at(response: httpx2.Response) -> None:
         raise BadAnswer("the model's server does not stream: its answer is one document")
 
 
-class _Filtered(httpx2.AsyncByteStream):
-    """The events of a streamed answer, for which the rules of whole ones hold. Raises: as `_look_at`."""
+class _LookedAt(httpx2.AsyncByteStream):
+    """The events of an answer that is streamed, looked at as whole answers are, while they come."""
 
     def __init__(self, response: httpx2.Response) -> None:
-        self._stream = response.stream
-        self._events = httpx2.Response(200, headers=response.headers, stream=response.stream).aiter_bytes()
-        response.headers.pop("content-encoding", None)  # it is decoded here
+        self._source = httpx2.Response(
+            response.status_code, headers=response.headers, stream=response.stream, request=response.request
+        )
+        self._events = self._look_at()
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        try:
-            async for event in answer_streams.filtered(self._events):
-                yield event
-        except answer_streams.NoDecision as problem:
-            raise TerminalError(one_line(str(problem))) from None
-        except answer_streams.BrokenOff as problem:
-            raise BadAnswer(one_line(str(problem), 300)) from None
-        except answer_streams.ErrorEvent as failed:
-            code = failed.error.get("code")
-            status = code if isinstance(code, int) else 429
-            for_good = 400 <= status < 500 and status not in MAY_PASS
-            if for_good or answers.is_out_of_money(status, {"error": failed.error}):
-                raise _refused(status, _message({"error": failed.error})) from None
-            raise BadAnswer(one_line(f"the model's answer breaks off: {failed}", 300)) from None
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self._events  # OpenAI's client reads on, after the last event, what is left
 
     async def aclose(self) -> None:
-        assert isinstance(self._stream, httpx2.AsyncByteStream)
-        await self._stream.aclose()
+        await self._source.aclose()
+
+    async def _look_at(self) -> AsyncIterator[bytes]:
+        stream = AnswerStream()
+        try:
+            async with aclosing(self._source.aiter_bytes()) as read:
+                async for data in read:
+                    for event in stream.feed(data):
+                        yield event
+            for event in stream.end():
+                yield event
+        except BadStream as error:
+            raise BadAnswer(one_line(f"the model's answer is no stream of events: {error}", 300)) from None
+        except Undecided as error:
+            raise TerminalError(one_line(str(error))) from None
+        except ErrorEvent as error:
+            problem = f"{error.status}: {_message(error.body)}"
+            is_for_good = error.status < 500 and error.status not in MAY_PASS
+            if is_for_good or answers.is_out_of_money(error.status, error.body):
+                raise _refused(error.status, problem) from None
+            raise BadAnswer(one_line(f"the model's answer breaks off with an error: {problem}", 300)) from None
 
 
 def _message(error: Any) -> str:
