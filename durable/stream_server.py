@@ -25,6 +25,9 @@ from durable.event_log import LISTENERS, End, Events, as_json, begin, event_log
 POLL = 1.0
 """Seconds without an event after which the log is read: another server may have recorded some."""
 
+PATIENCE = 25
+"""Times that Restate is asked for an invocation, 0.2 s apart, before it counts as unknown."""
+
 KEEP_ALIVE = 15.0
 """Seconds without an event after which a comment is sent: proxies cut off silent connections."""
 
@@ -133,7 +136,12 @@ async def _read(client: httpx.AsyncClient, invocation: str, first: int) -> Event
 
 
 async def _unknown(client: httpx.AsyncClient, invocation: str) -> bool:
-    return (await client.get(f"/restate/invocation/{invocation}/output")).status_code in (400, 404)
+    """Whether Restate does not know an invocation: it may need a moment after a restart."""
+    for _ in range(PATIENCE):
+        if (await client.get(f"/restate/invocation/{invocation}/output")).status_code not in (400, 404):
+            return False
+        await asyncio.sleep(0.2)
+    return True
 
 
 async def _record_end(client: httpx.AsyncClient, invocation: str) -> None:
