@@ -6,13 +6,13 @@
 import { randomUUID } from "node:crypto";
 import type { Serde } from "@restatedev/restate-sdk";
 
-type Fields = Record<string, unknown>;
+export type Fields = Record<string, unknown>;
 
 /** The finish reasons with which OpenAI Chat marks an incomplete answer. */
 const CUT_OFF: unknown[] = ["length", "content_filter"];
 
 /** The output items of OpenAI Responses that ask for a tool. */
-const CALLS: unknown[] = ["function_call", "custom_tool_call"];
+export const CALLS: unknown[] = ["function_call", "custom_tool_call"];
 
 /** The codes of OpenAI's errors with status 429 that outlast every pause. */
 const OUT_OF_MONEY: unknown[] = ["insufficient_quota", "billing_hard_limit_reached", "billing_not_active"];
@@ -148,7 +148,10 @@ function* turns(answer: unknown): Generator<{ calls: Fields[]; key: string; end:
   yield { calls, key: "call_id", end: () => delete said.incomplete_details };
 }
 
-const fields = (value: unknown): Fields => (typeof value === "object" && value !== null ? (value as Fields) : {});
+/** The object; an empty one in place of anything else. */
+export const fields = (value: unknown): Fields =>
+  typeof value === "object" && value !== null ? (value as Fields) : {};
 
-const objects = (value: unknown): Fields[] =>
+/** The objects of a list; none of anything else. */
+export const objects = (value: unknown): Fields[] =>
   Array.isArray(value) ? value.filter((each) => typeof each === "object" && each !== null && !Array.isArray(each)) : [];

@@ -5,6 +5,7 @@ import { AsyncLocalStorage } from "node:async_hooks";
 import { setTimeout } from "node:timers/promises";
 import { type HooksProvider, TerminalError } from "@restatedev/restate-sdk";
 import { AISDKError, APICallError } from "ai";
+import { AnswerStream, BadStream, ErrorEvent, Undecided } from "./answer_streams.ts";
 import { BadAnswer, isOutOfMoney, joinParts, letCallsRun, mendCalls, messageOf, noDecision } from "./answers.ts";
 import { number } from "./environment.ts";
 
@@ -48,7 +49,8 @@ export const modelCalls: HooksProvider = ({ request }) => ({
       try {
         await steps.run(step, next);
         if (isModelCall(name)) failedAttempts.delete(request.id);
-      } catch (error) {
+      } catch (caught) {
+        const error = ownError(caught);
         if (!isModelCall(name) || error instanceof TerminalError || step.attemptEnds.aborted) throw error;
         throw lastAttempt(request.id, step.attemptEnds, error) ?? error;
       } finally {
@@ -58,6 +60,12 @@ export const modelCalls: HooksProvider = ({ request }) => ({
     },
   },
 });
+
+/** The error with which `patientFetch` ended a stream: the AI SDK wraps it. Any other error as it is. */
+function ownError(error: unknown): unknown {
+  const cause = AISDKError.isInstance(error) ? error.cause : undefined;
+  return cause instanceof TerminalError || cause instanceof BadAnswer ? cause : error;
+}
 
 /** The end of a model call whose attempts have all failed; undefined while there are more.
  *
@@ -157,14 +165,43 @@ async function mustBePaid(response: Response): Promise<void> {
   throw refused(response.status, `${response.status}: ${messageOf(error)}`);
 }
 
-/** The response with an answer that the AI SDK can use. A stream of events is left alone.
+/** A filter for the events of an answer. Fails with the errors that `mended` throws for a whole one. */
+function mendedStream(): TransformStream<Uint8Array, Uint8Array> {
+  const stream = new AnswerStream();
+  const pass = (controller: TransformStreamDefaultController<Uint8Array>, bytes?: Uint8Array) => {
+    try {
+      for (const event of stream.feed(bytes)) controller.enqueue(event);
+    } catch (error) {
+      throw streamError(error);
+    }
+  };
+  return new TransformStream({ transform: (bytes, controller) => pass(controller, bytes), flush: (end) => pass(end) });
+}
+
+function streamError(error: unknown): unknown {
+  if (error instanceof Undecided) return new TerminalError(oneLine(error.message));
+  if (error instanceof BadStream) {
+    return new BadAnswer(oneLine(`the model's answer is no stream of events: ${error.message}`, 300));
+  }
+  if (!(error instanceof ErrorEvent)) return error;
+  const { status, body } = error;
+  const problem = `${status}: ${messageOf(body)}`;
+  const isForGood = status < 500 && !MAY_PASS.includes(status);
+  if (isForGood || isOutOfMoney(status, body)) return refused(status, problem);
+  return new BadAnswer(oneLine(`the model's answer breaks off with an error: ${problem}`, 300));
+}
+
+/** The response with an answer that the AI SDK can use. A stream of events is mended while it comes.
  *
  * An answer that is cut inside an emoji has half a surrogate pair, which is not text: it becomes U+FFFD. Throws:
  * BadAnswer for a response of a gateway or a proxy that has status 2xx and is not a model's answer; TerminalError for an
  * answer that is cut off, and for a refusal.
  */
 async function mended(response: Response): Promise<Response> {
-  if (!response.ok || response.headers.get("content-type")?.startsWith("text/event-stream")) return response;
+  if (!response.ok) return response;
+  if (response.body && response.headers.get("content-type")?.startsWith("text/event-stream")) {
+    return new Response(response.body.pipeThrough(mendedStream()), { headers: response.headers });
+  }
   let text = "";
   let answer: { choices?: unknown[]; output?: unknown } | null;
   try {
