@@ -14,8 +14,8 @@ from shared.claims import InsuranceClaim
 from tests.conformance.cases import Tagged, live, send, tagged
 from tests.conformance.conftest import SERVERS
 from tests.conformance.storms import CLAIMS, SECONDS, SEEDS, patiently, storm
-from tests.conformance.test_promise import everywhere, kept
-from tests.nightly import by_night
+from tests.conformance.test_promise import ENTRIES, everywhere, kept, reached
+from tests.nightly import by_night, some
 from tests.streams import Listener, Story, told
 from tour.runtime import journal, stack
 from tour.runtime.approvals import approving_all
@@ -72,6 +72,10 @@ async def test_it_tells_what_the_journal_has(running: Stack, tagged: Tagged) -> 
                 await comes_back.listen(most=random.randrange(4))
         await late.listen()
         assert first.seen == comes_back.seen == late.seen
+        for missed in range(1, len(first.seen)):
+            rejoins = Listener(late.url, id, seen=first.seen[:missed])
+            await rejoins.listen()
+            assert rejoins.seen == first.seen
         story = await assert_true(running, id, first)
         assert story.restarts == 0
 
@@ -126,6 +130,27 @@ async def test_the_agent_is_killed_in_a_check(running: Stack, tagged: Tagged, ch
             heard = listener(running, id)
             await heard.listen()
         assert (await assert_true(running, id, heard)).restarts == 0
+
+    await everywhere(running, case)
+
+
+@live
+@pytest.mark.parametrize("entries", some(range(1, ENTRIES)))
+async def test_the_agent_is_killed_at_every_point_of_the_journal(running: Stack, tagged: Tagged, entries: int) -> None:
+    async def case(framework: Framework) -> None:
+        claim = tagged()
+        running.lab.plan(
+            Fault("model", "delay", 0.15, about=claim.reason),
+            *(Fault(check, "delay", 0.1 + 0.15 * at, about=claim.reason) for at, check in enumerate(CHECKS)),
+        )
+        async with kept(running, framework):
+            id = await send(running, framework, claim)
+            heard = listener(running, id)
+            async with asyncio.TaskGroup() as group:
+                group.create_task(heard.listen())
+                await reached(running, id, entries)
+                await running.agents[framework.name].process.kill()
+        await assert_true(running, id, heard)
 
     await everywhere(running, case)
 
