@@ -165,17 +165,15 @@ async function mustBePaid(response: Response): Promise<void> {
   throw refused(response.status, `${response.status}: ${messageOf(error)}`);
 }
 
-/** A filter for the events of an answer. Fails with the errors that `mended` throws for a whole one. */
-function mendedStream(): TransformStream<Uint8Array, Uint8Array> {
+/** The events of an answer, mended. A reader gets all of them before the error, which `mended` throws for a whole one. */
+async function* mendedEvents(body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
   const stream = new AnswerStream();
-  const pass = (controller: TransformStreamDefaultController<Uint8Array>, bytes?: Uint8Array) => {
-    try {
-      for (const event of stream.feed(bytes)) controller.enqueue(event);
-    } catch (error) {
-      throw streamError(error);
-    }
-  };
-  return new TransformStream({ transform: (bytes, controller) => pass(controller, bytes), flush: (end) => pass(end) });
+  try {
+    for await (const bytes of body) yield* stream.feed(bytes);
+    yield* stream.feed();
+  } catch (error) {
+    throw streamError(error);
+  }
 }
 
 function streamError(error: unknown): unknown {
@@ -200,7 +198,7 @@ function streamError(error: unknown): unknown {
 async function mended(response: Response): Promise<Response> {
   if (!response.ok) return response;
   if (response.body && response.headers.get("content-type")?.startsWith("text/event-stream")) {
-    return new Response(response.body.pipeThrough(mendedStream()), { headers: response.headers });
+    return new Response(ReadableStream.from(mendedEvents(response.body)), { headers: response.headers });
   }
   let text = "";
   let answer: { choices?: unknown[]; output?: unknown } | null;
