@@ -13,6 +13,7 @@ an answer is given after they were accepted. A crash loses reports that were not
 import asyncio
 import contextvars
 import os
+import sys
 import uuid
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Hashable, Iterable
@@ -37,6 +38,10 @@ PATIENCE = 10.0
 
 NOBODY = 5.0
 """Seconds without reports after Restate has said that it knows no event log."""
+
+UNREACHED = 2.0
+"""Seconds after which an ingress that has never answered this process counts as none: then there are no reports for a
+minute, and the agent goes on."""
 
 MOST = 10_000
 """Invocations under way whose reports are remembered, so that a replay in the same process does not repeat them."""
@@ -212,6 +217,7 @@ _CURRENT = contextvars.ContextVar[Stream | None]("stream", default=None)
 _CALL = contextvars.ContextVar[ModelCall | None]("model call", default=None)
 _REPORTERS = OrderedDict[str, Reporter]()
 _nobody_until = 0.0
+_reached = False
 _CLIENTS: dict[asyncio.AbstractEventLoop, httpx.AsyncClient] = {}
 
 
@@ -235,14 +241,15 @@ def _client() -> httpx.AsyncClient:
 
 async def _sent(path: str, reports: list[dict[str, Any]]) -> None:
     """Hand reports to Restate. Without an event log, they are for nobody. Raises: RetryableError."""
-    global _nobody_until
+    global _nobody_until, _reached
     pause, loop = 0.05, asyncio.get_running_loop()
-    if loop.time() < _nobody_until:
+    began = loop.time()
+    if began < _nobody_until:
         return
-    deadline = loop.time() + PATIENCE
     while True:
         try:
             response = await _client().post(path, json={"reports": reports})
+            _reached = True
             if response.status_code == 404:
                 _nobody_until = loop.time() + NOBODY
                 return
@@ -251,7 +258,12 @@ async def _sent(path: str, reports: list[dict[str, Any]]) -> None:
             problem = f"{response.status_code}: {response.text}"
         except httpx.TransportError as error:
             problem = repr(error)
-        if loop.time() + pause > deadline:
+            if not _reached and loop.time() - began > UNREACHED:
+                _nobody_until = loop.time() + 60
+                told = f"Restate's ingress does not answer on {_client().base_url}: nobody sees the events of claims."
+                print(f"{told}\nSet RESTATE_INGRESS_URL to its address.", file=sys.stderr, flush=True)
+                return
+        if loop.time() + pause - began > PATIENCE:
             raise RetryableError(f"The events of the agent were not recorded: {problem}")
         await asyncio.sleep(pause)
         pause = min(2 * pause, 1.0)

@@ -80,7 +80,6 @@ async def test_a_stream_stalls_and_goes_on(wire: Wire) -> None:
     assert (await client.say("Hello")).text == SAID
     pauses = [later - earlier for earlier, later in itertools.pairwise(times)]
     assert max(pauses) > 0.25
-    assert sum(pauses) - max(pauses) < 0.25
     assert (await faulty(wire, Stall(0.01)).say("Hello")).text == SAID
 
 

@@ -21,6 +21,9 @@ const APART = 200;
 /** Milliseconds without reports after Restate has said that it knows no event log. */
 const NOBODY = 5_000;
 
+/** Milliseconds after which an ingress that has never answered this process counts as none: the agent goes on. */
+const UNREACHED = 2_000;
+
 /** Milliseconds in which Restate's ingress has to answer. Then the attempt fails, and Restate retries it. */
 const PATIENCE = 10_000;
 
@@ -203,18 +206,24 @@ const token = secret("RESTATE_AUTH_TOKEN");
 const headers = { "content-type": "application/json", ...(token && { authorization: `Bearer ${token}` }) };
 
 let nobodyUntil = 0;
+let reached = false;
 
 /** Hand reports to Restate. Without an event log, they are for nobody. Throws: RetryableError. */
 async function send(path: string, reports: Report[]): Promise<void> {
   if (performance.now() < nobodyUntil) return;
   const body = JSON.stringify({ reports }, (_, value) => (typeof value === "string" ? value.toWellFormed() : value));
-  const deadline = performance.now() + PATIENCE;
+  const began = performance.now();
   for (let pause = 50; ; pause = Math.min(2 * pause, 1_000)) {
     const problem = await refusal(path, body).catch(String);
     if (!problem) return;
-    if (performance.now() + pause > deadline) {
-      throw new RetryableError(`The events of the agent were not recorded: ${problem}`);
+    const passed = performance.now() - began;
+    if (!reached && passed > UNREACHED) {
+      nobodyUntil = performance.now() + 60_000;
+      console.error(`Restate's ingress does not answer on ${ingress}: nobody sees the events of claims.`);
+      console.error("Set RESTATE_INGRESS_URL to its address.");
+      return;
     }
+    if (passed + pause > PATIENCE) throw new RetryableError(`The events of the agent were not recorded: ${problem}`);
     await setTimeout(pause);
   }
 }
@@ -224,6 +233,7 @@ async function refusal(path: string, body: string): Promise<string | undefined> 
   const signal = AbortSignal.timeout(PATIENCE);
   const response = await fetch(`${ingress}${path}`, { method: "POST", headers, body, signal });
   const answer = await response.text();
+  reached = true;
   if (response.status === 404) nobodyUntil = performance.now() + NOBODY;
   return response.ok || response.status === 404 ? undefined : `${response.status}: ${answer}`;
 }
