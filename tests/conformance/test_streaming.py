@@ -135,7 +135,7 @@ async def test_the_agent_is_killed_in_a_check(running: Stack, tagged: Tagged, ch
 
 
 @live
-@pytest.mark.parametrize("entries", some(range(1, ENTRIES)))
+@pytest.mark.parametrize("entries", some(range(1, ENTRIES - 3)))  # behind these, it may have ended
 async def test_the_agent_is_killed_at_every_point_of_the_journal(running: Stack, tagged: Tagged, entries: int) -> None:
     async def case(framework: Framework) -> None:
         claim = tagged()
