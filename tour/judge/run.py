@@ -29,6 +29,9 @@ ENOUGH = 3
 
 NOTHING = Plan()
 
+APART = 0.05
+"""Seconds between the answers of requests that are made at once, in the first run."""
+
 
 async def run(
     command: Sequence[str | Path], url: str, port: int, path: str, body: bytes, files: Files, console: Console
@@ -61,7 +64,7 @@ async def _judged(held: Court, console: Console) -> Verdict:
         console.print(f"  {trial.title}: {trial.seconds:.1f} s", style="dim", highlight=False, soft_wrap=True)
         return trial
 
-    first = [await tried("undisturbed"), await tried("undisturbed, again")]
+    first = [await tried("undisturbed", Plan(apart=APART)), await tried("undisturbed, again")]
     usual = first[0]
     if not all(trial.answer for trial in first):
         return judge(held.target.path, first, [], await _refusals(held, console), held.with_calls)

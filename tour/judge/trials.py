@@ -137,7 +137,7 @@ class Court:
         invocation = await self._invocation(id)
         trial.entries, trial.size, trial.failures = invocation.entries, invocation.size, invocation.failures
         trial.steps, trial.runs, trial.calls = await self._commands(id), invocation.steps, self.world.calls
-        if plan == Plan() and not trial.kills:
+        if plan.apart:
             self.with_calls |= steps_with_calls(trial.calls, invocation.steps)
         return trial
 

@@ -71,12 +71,14 @@ class Plan:
     """What is done to one outgoing request: nothing, by default.
 
     `hold`: its answer is held back until it is released. `fail`: it gets 503, once. `slow`: all others take so many
-    seconds.
+    seconds. `apart`: each takes so many seconds more than the one before, so that the steps that wait for them end one
+    after the other, and the journal tells which made which.
     """
 
     hold: Numbered | None = None
     fail: Numbered | None = None
     slow: float = 0.0
+    apart: float = 0.0
 
 
 @dataclass
@@ -133,7 +135,7 @@ class World:
         if number == self.plan.fail:
             call.failed = time.time()
             return Response('{"error": {"message": "planned by the judge"}}', 503, {"content-type": "application/json"})
-        await asyncio.sleep(self.plan.slow)
+        await asyncio.sleep(self.plan.slow + self.plan.apart * len(self.calls))
         status, headers, content = await self._asked(request, body, digest, ours, host, path)
         if number == self.plan.hold:
             self.held.set()
