@@ -1,6 +1,5 @@
 """The cost of streaming: the same agent without and with it, in turns, and the time to the first token."""
 
-import json
 import time
 import uuid
 from collections.abc import Callable, Sequence
@@ -24,6 +23,7 @@ from tour.runtime import journal, stack
 from tour.runtime.errors import TourError
 from tour.runtime.frameworks import FAN_OUT, STREAMING, Framework
 from tour.runtime.stack import Stack
+from tour.runtime.streams import sent
 
 LATENCY = 0.5
 """Seconds of a model call, where first tokens and journals are measured; its tokens come in the second half."""
@@ -165,8 +165,8 @@ class Caller:
         body = self._framework.body(sample_claims()["broken-leg"], session=key)
         path = f"/stream/{self._framework.path(key, STREAMING)}"
         async with self._client.stream("POST", path, json=body) as response:
-            async for line in response.aiter_lines():
-                match json.loads(line.removeprefix("data: ")) if line.startswith("data: ") else None:
+            async for _, event in sent(response):
+                match event:
                     case {"type": "TEXT_MESSAGE_CONTENT"}:
                         first = first or time.perf_counter() - began
                     case {"type": "RUN_FINISHED", "result": str(decision)} if decision.startswith("Approved:"):

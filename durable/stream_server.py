@@ -8,7 +8,8 @@ The server keeps nothing: it can be killed, and there may be several, each regis
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
@@ -38,10 +39,12 @@ def app(client: httpx.AsyncClient) -> Starlette:
     known = False
 
     async def recorded(request: Request, invocation: str, first: int) -> Events:
-        answer = await client.post(f"/restate/call/AgentEvents/{invocation}/read", json=first)
-        if answer.status_code == 404:
-            raise HTTPException(503, f"Restate does not know this server: uv run tour register {request.base_url}")
-        return Events.model_validate_json(answer.raise_for_status().content)
+        try:
+            return await _read(client.request, invocation, first)
+        except httpx.HTTPStatusError as error:
+            if error.response.status_code != 404:
+                raise
+        raise HTTPException(503, f"Restate does not know this server: uv run tour register {request.base_url}")
 
     async def invoke(request: Request) -> Response:
         nonlocal known
@@ -104,14 +107,15 @@ async def _events(
     if first == 0:  # known before the agent has reported anything
         yield [(0, as_json(begin(invocation)))]
         first = 1
+    ask = partial(_until_answered, client)
     listener = asyncio.Queue[Events]()
     LISTENERS[invocation].add(listener)
     try:
         nothing = Events(first=first, events=[], ended=False)
-        found, silent = nothing if fresh else await _read(client, invocation, first), 0.0
+        found, silent = nothing if fresh else await _read(ask, invocation, first), 0.0
         while True:
             if found.first > first:  # some were recorded by another server
-                found = await _read(client, invocation, first)
+                found = await _read(ask, invocation, first)
             if new := found.events[first - found.first :]:
                 yield [*enumerate(new, first)]
                 first, silent = first + len(new), 0.0
@@ -120,7 +124,7 @@ async def _events(
             try:
                 found = await asyncio.wait_for(listener.get(), POLL)
             except TimeoutError:
-                found = await _read(client, invocation, first)
+                found = await _read(ask, invocation, first)
                 if (silent := silent + POLL) >= KEEP_ALIVE:
                     yield []
                     silent = 0.0
@@ -130,8 +134,8 @@ async def _events(
             del LISTENERS[invocation]
 
 
-async def _read(client: httpx.AsyncClient, invocation: str, first: int) -> Events:
-    response = await _until_answered(client, "POST", f"/restate/call/AgentEvents/{invocation}/read", json=first)
+async def _read(ask: Callable[..., Awaitable[httpx.Response]], invocation: str, first: int) -> Events:
+    response = await ask("POST", f"/restate/call/AgentEvents/{invocation}/read", json=first)
     return Events.model_validate_json(response.raise_for_status().content)
 
 

@@ -66,6 +66,14 @@ async def streamed() -> AsyncIterator[None]:
     _REPORTERS.pop(invocation, None)
 
 
+def ingress_client(timeout: httpx.Timeout) -> httpx.AsyncClient:
+    """A client of the ingress of `RESTATE_INGRESS_URL`, with the token `RESTATE_AUTH_TOKEN` if that is set."""
+    ingress = os.environ.get("RESTATE_INGRESS_URL") or "http://127.0.0.1:8080"
+    token = os.environ.get("RESTATE_AUTH_TOKEN")
+    headers = {"authorization": f"Bearer {token}"} if token else {}
+    return httpx.AsyncClient(base_url=ingress, headers=headers, timeout=timeout)
+
+
 def report(key: str, name: str, value: Any = None) -> None:
     """Report an event of one's own, once for each key. Its name and value (JSON) are those of AG-UI's `CUSTOM`."""
     if stream := _CURRENT.get():
@@ -232,10 +240,7 @@ def _reporter(invocation: str) -> Reporter:
 def _client() -> httpx.AsyncClient:
     loop = asyncio.get_running_loop()
     if loop not in _CLIENTS:
-        ingress = os.environ.get("RESTATE_INGRESS_URL") or "http://127.0.0.1:8080"
-        token = os.environ.get("RESTATE_AUTH_TOKEN")
-        headers = {"authorization": f"Bearer {token}"} if token else {}
-        _CLIENTS[loop] = httpx.AsyncClient(base_url=ingress, headers=headers, timeout=PATIENCE)
+        _CLIENTS[loop] = ingress_client(httpx.Timeout(PATIENCE))
     return _CLIENTS[loop]
 
 

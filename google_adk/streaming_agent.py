@@ -5,16 +5,12 @@ uv run google_adk/streaming_agent.py
 
 import restate
 from google.adk.agents import LlmAgent
-from google.adk.apps import App
-from google.adk.runners import Runner
 from google.adk.tools.tool_context import ToolContext
-from google.genai import types
 from restate.ext.adk import restate_context
 
 from durable.adapters.google_adk import Streamed, StreamedRestatePlugin
 from durable.streaming import streamed
-from google_adk.sdk import answer_of, gemini, refuse_unknown_tool, submitted
-from google_adk.sessions import CompactedSessionService, compaction
+from google_adk.sdk import claim_runner, decide, gemini, refuse_unknown_tool, submitted
 from shared import llm
 from shared.checks import check_eligibility, check_fraud, compare_to_standard_rates
 from shared.claims import InsuranceClaim, SessionClaim
@@ -42,13 +38,7 @@ agent = LlmAgent(
     tools=[calculate_metrics],
     before_tool_callback=refuse_unknown_tool,
 )
-app = App(
-    name="claims",
-    root_agent=agent,
-    plugins=[StreamedRestatePlugin(run_options=llm.RETRIES)],
-    events_compaction_config=compaction(model),
-)
-runner = Runner(app=app, session_service=CompactedSessionService())
+runner = claim_runner(agent, model, StreamedRestatePlugin(run_options=llm.RETRIES))
 
 claim_service = restate.VirtualObject(
     service_name("StreamingClaimAgent"),
@@ -59,14 +49,7 @@ claim_service = restate.VirtualObject(
 
 @claim_service.handler()
 async def run(ctx: restate.ObjectContext, claim: SessionClaim) -> str:
-    prompt = f"Claim: {claim.claim.model_dump_json()}"
-    events = runner.run_async(
-        user_id=ctx.key(),
-        session_id=claim.session_id,
-        state_delta={"claim": claim.claim.model_dump(mode="json")},
-        new_message=types.Content(role="user", parts=[types.Part(text=prompt)]),
-    )
-    return await answer_of(events)
+    return await decide(runner, ctx, claim)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from google.adk.models.llm_request import LlmRequest
 from google.adk.models.llm_response import LlmResponse
 from google.adk.tools.base_tool import BaseTool
 from google.adk.tools.tool_context import ToolContext
+from google.genai import types
 from restate.ext.adk import RestatePlugin, restate_context
 
 from durable import parts
@@ -26,8 +27,7 @@ class ParallelRestatePlugin(RestatePlugin):
         self, *, callback_context: CallbackContext, llm_request: LlmRequest
     ) -> LlmResponse | None:
         response = await super().before_model_callback(callback_context=callback_context, llm_request=llm_request)
-        parts = (response.content.parts if response and response.content else None) or []
-        if ids := [part.function_call.id or "" for part in parts if part.function_call]:
+        if ids := [part.function_call.id or "" for part in _parts(response) if part.function_call]:
             ToolCalls(restate_context(), ids)
         return response
 
@@ -61,8 +61,7 @@ class StreamedRestatePlugin(RestatePlugin):
     ) -> LlmResponse | None:
         call = model_call()
         response = await super().before_model_callback(callback_context=callback_context, llm_request=llm_request)
-        parts = (response.content.parts if response and response.content else None) or []
-        calls = [part.function_call for part in parts if part.function_call]
+        calls = [part.function_call for part in _parts(response) if part.function_call]
         call.in_journal(_text(response), [(each.id, each.name or "", json.dumps(each.args or {})) for each in calls])
         return response
 
@@ -87,5 +86,8 @@ class Streamed(BaseLlm):
 
 
 def _text(response: LlmResponse | None) -> str:
-    parts = (response.content.parts if response and response.content else None) or []
-    return "".join(part.text or "" for part in parts if not part.thought)
+    return "".join(part.text or "" for part in _parts(response) if not part.thought)
+
+
+def _parts(response: LlmResponse | None) -> list[types.Part]:
+    return (response.content.parts if response and response.content else None) or []

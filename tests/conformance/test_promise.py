@@ -162,10 +162,7 @@ ENTRIES = 12
 async def test_killed_at_every_point_of_the_journal(running: Stack, tagged: Tagged, entries: int) -> None:
     async def case(framework: Framework) -> None:
         claim = tagged()
-        running.lab.plan(
-            Fault("model", "delay", 0.15, about=claim.reason),
-            *(Fault(check, "delay", 0.1 + 0.15 * at, about=claim.reason) for at, check in enumerate(CHECKS)),
-        )
+        running.lab.plan(*entry_by_entry(claim))
         async with kept(running, framework):
             id = await send(running, framework, claim)
             before = await reached(running, id, entries)
@@ -180,6 +177,12 @@ async def test_killed_at_every_point_of_the_journal(running: Stack, tagged: Tagg
             assert all(asked[turn] == 1 for turn in range(done)), "a finished model call is not made again"
 
     await everywhere(running, case)
+
+
+def entry_by_entry(claim: InsuranceClaim) -> list[Fault]:
+    """Delays with which no two entries of this claim's journal come together."""
+    checks = (Fault(check, "delay", 0.1 + 0.15 * at, about=claim.reason) for at, check in enumerate(CHECKS))
+    return [Fault("model", "delay", 0.15, about=claim.reason), *checks]
 
 
 async def reached(running: Stack, id: str, entries: int) -> Invocation:

@@ -1,7 +1,6 @@
 """The stream of a claim, the same in all frameworks: as it happens, in order, each event once, through every crash."""
 
 import asyncio
-import json
 import random
 from collections.abc import AsyncIterator
 
@@ -14,13 +13,14 @@ from shared.claims import InsuranceClaim
 from tests.conformance.cases import Tagged, live, send, tagged
 from tests.conformance.conftest import SERVERS
 from tests.conformance.storms import CLAIMS, SECONDS, SEEDS, patiently, storm
-from tests.conformance.test_promise import ENTRIES, everywhere, kept, reached
+from tests.conformance.test_promise import ENTRIES, entry_by_entry, everywhere, kept, reached
 from tests.nightly import by_night, some
 from tests.streams import Listener, Story, told
 from tour.runtime import journal, stack
 from tour.runtime.approvals import approving_all
 from tour.runtime.frameworks import APPROVAL, FRAMEWORKS, STREAMING, Framework
 from tour.runtime.stack import CHECKS, Stack
+from tour.runtime.streams import sent
 
 pytestmark = pytest.mark.costly
 
@@ -89,7 +89,7 @@ async def test_it_tells_whoever_submits_the_claim(running: Stack, tagged: Tagged
         path, body = f"/stream/{framework.path(claim.reason, STREAMING)}", framework.body(claim)
         async with httpx.AsyncClient(base_url=running.streams[0].url, timeout=60) as client:
             response = await client.post(path, json=body)
-        seen = [json.loads(line.removeprefix("data: ")) for line in response.text.split("\n") if line[:5] == "data:"]
+        seen = [event async for _, event in sent(response)]
         late = listener(running, response.headers["content-location"].removeprefix("/stream/"))
         await late.listen()
         assert seen == late.seen
@@ -139,10 +139,7 @@ async def test_the_agent_is_killed_in_a_check(running: Stack, tagged: Tagged, ch
 async def test_the_agent_is_killed_at_every_point_of_the_journal(running: Stack, tagged: Tagged, entries: int) -> None:
     async def case(framework: Framework) -> None:
         claim = tagged()
-        running.lab.plan(
-            Fault("model", "delay", 0.15, about=claim.reason),
-            *(Fault(check, "delay", 0.1 + 0.15 * at, about=claim.reason) for at, check in enumerate(CHECKS)),
-        )
+        running.lab.plan(*entry_by_entry(claim))
         async with kept(running, framework):
             id = await send(running, framework, claim)
             heard = listener(running, id)

@@ -1,14 +1,24 @@
-"""A server of the offline model for each module, and the wires as a parameter."""
+"""Servers of the offline model for each module, one of which follows a script, and the wires as a parameter."""
 
 import pytest
 
 from offline_model.server import serve_in_thread
-from tests.offline_model.clients import WIRES, Wire
+from tests.offline_model.clients import WIRES, Script, Wire
 
 
 @pytest.fixture(scope="module")
 def url() -> str:
     return serve_in_thread()
+
+
+@pytest.fixture(scope="module")
+def script() -> Script:
+    return Script(None)
+
+
+@pytest.fixture(scope="module")
+def scripted(script: Script) -> str:
+    return serve_in_thread(director=script)
 
 
 @pytest.fixture(params=WIRES, ids=lambda wire: wire.__name__.lower())

@@ -148,16 +148,6 @@ change = st.one_of(
 )
 
 
-@pytest.fixture(scope="module")
-def script() -> Script:
-    return Script(None)
-
-
-@pytest.fixture(scope="module")
-def scripted(script: Script) -> str:
-    return serve_in_thread(director=script)
-
-
 @settings(
     max_examples=int(os.environ.get("EXAMPLES", 20)),
     derandomize="EXAMPLES" not in os.environ,

@@ -57,16 +57,6 @@ def told(reply: Any) -> tuple[Any, ...]:
     raise AssertionError(reply)
 
 
-@pytest.fixture(scope="module")
-def script() -> Script:
-    return Script(None)
-
-
-@pytest.fixture(scope="module")
-def scripted(script: Script) -> str:
-    return serve_in_thread(director=script)
-
-
 @settings(
     max_examples=int(os.environ.get("EXAMPLES", 20)),
     derandomize="EXAMPLES" not in os.environ,

@@ -30,7 +30,7 @@ async def events(url: str, invocation: str, first: int = 0) -> AsyncGenerator[tu
                 async with client.stream("GET", f"/stream/{invocation}", headers=headers) as response:
                     if response.status_code != 503:  # Restate is down
                         response.raise_for_status()
-                    async for id, event in _sent(response):
+                    async for id, event in sent(response):
                         first = id + 1
                         yield id, event
                         if event["type"] in LAST:
@@ -47,7 +47,8 @@ def put_together(texts: dict[str, str], event: Event) -> None:
             del texts[id]
 
 
-async def _sent(response: httpx.Response) -> AsyncIterator[tuple[int, Event]]:
+async def sent(response: httpx.Response) -> AsyncIterator[tuple[int, Event]]:
+    """The events of a response, with their ids."""
     rest = ""
     async for text in response.aiter_text():
         *whole, rest = (rest + text).split("\n\n")
