@@ -159,6 +159,7 @@ async def test_a_wrong_path_is_a_client_error(running: Stack, framework: Framewo
 
 @promise("model faults")
 @live
+@pytest.mark.costly
 async def test_a_dead_model_ends_in_a_terminal_error(running: Stack, framework: Framework, tagged: Tagged) -> None:
     async def dies(kind: Kind, value: float, cause: str) -> None:
         claim = tagged()

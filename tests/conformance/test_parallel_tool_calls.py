@@ -179,7 +179,6 @@ async def test_out_of_order_completion_is_replayed(
 
 
 @live
-@pytest.mark.everywhere
 @pytest.mark.parametrize("position", [0, 1, 2])
 @pytest.mark.parametrize("kind", ["fail", "terminal"])
 async def test_one_tool_fails(programs: Stack, framework: Framework, kind: Any, position: int) -> None:
@@ -262,7 +261,6 @@ async def test_cancelled_in_mid_batch(programs: Stack, framework: Framework) -> 
 
 
 @live
-@pytest.mark.everywhere
 @pytest.mark.parametrize("limit", [1, 2])
 async def test_fewer_at_a_time(programs: Stack, framework: Framework, limit: int) -> None:
     faults = (*takes(a1=0.2, b1=0.1), Fault("last", "fail", times=1))

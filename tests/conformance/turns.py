@@ -1,12 +1,11 @@
 """Which cases of the suite a day's run has; the night has all of them.
 
-Each case of a function is a row, and each framework a column. A day takes two columns of each row on the server as it
-comes, and one on the server that replays, and the next day goes on behind them: within a week, each case meets each
-framework, on both servers.
+Each case of a function is a row of a table, and each framework a column. A day takes some of the table's cells, and the
+next day others, so that within as many days as the table is long, each case meets each framework, on both servers.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import pytest
 
@@ -17,23 +16,39 @@ from tests.nightly import in_turn
 def leave_to_the_night(items: Iterable[pytest.Item], day: int) -> None:
     """Mark the items that this day does without.
 
-    On the server as it comes, a function with one case runs on all frameworks, and so does one that is marked
-    `everywhere`. All other cases run on two; those that are `costly`, on the loop of our own and on another one. On the
-    server that replays, each runs on one.
+    On the server as it comes, each case meets a framework, and each framework a case. On the server that replays, each
+    case meets a framework. Of a `costly` function, our loop in Python has all cases, and another framework has one.
     """
-    rows: dict[tuple[str, object], dict[str, list[pytest.Item]]] = defaultdict(lambda: defaultdict(list))
+    tables: dict[tuple[str, object], dict[str, list[pytest.Item]]] = defaultdict(lambda: defaultdict(list))
     for item in items:
         params = item.callspec.params if hasattr(item, "callspec") else {}
         if "framework" in params and not item.get_closest_marker("nightly"):
             function, server = item.nodeid.partition("[")[0], params.get("running") or params.get("programs")
-            rows[function, server][grading.case(item)].append(item)
-    for (_, server), cases in rows.items():
-        for row, columns in enumerate(cases.values()):
-            costly = columns[0].get_closest_marker("costly")
-            everywhere = columns[0].get_closest_marker("everywhere") or (len(cases) == 1 and not costly)
-            if server == "replaying" or not everywhere:
-                always = [item for item in columns if costly and "restate_loop" in item.name]
-                others = [item for item in columns if item not in always]
-                a_day = 1 if costly or server == "replaying" else 2
-                for item in {*others} - {*in_turn(others, a_day, day + row)}:
-                    item.add_marker(pytest.mark.nightly)
+            tables[function, server][grading.case(item)].append(item)
+    for (_, server), cases in tables.items():
+        rows = [*cases.values()]
+        if rows[0][0].get_closest_marker("costly"):
+            taken = {*costly(rows, day)}
+        elif server == "replaying":
+            taken = {cell for number, row in enumerate(rows) for cell in in_turn(row, 1, day + number)}
+        else:
+            taken = {*pairs(rows, day)}
+        for item in {cell for row in rows for cell in row} - taken:
+            item.add_marker(pytest.mark.nightly)
+
+
+def pairs(rows: list[list[pytest.Item]], day: int) -> Iterator[pytest.Item]:
+    """A cell of each row, and of each column."""
+    for at in range(max(len(rows), *map(len, rows))):
+        row = rows[(at + day) % len(rows)]
+        yield row[at % len(row)]
+
+
+def costly(rows: list[list[pytest.Item]], day: int) -> Iterator[pytest.Item]:
+    """The column of our loop, and a cell of the others."""
+    others = []
+    for row in rows:
+        ours = [cell for cell in row if cell.callspec.params["framework"].name == "restate_loop"]  # type: ignore[attr-defined]
+        yield from ours
+        others += [cell for cell in row if cell not in ours]
+    yield from in_turn(others, 1, day)

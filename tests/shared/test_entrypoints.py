@@ -29,7 +29,7 @@ ELSEWHERE = {
 """Variables of the SDKs that lead away from the model's address, or would without ours."""
 each_framework = pytest.mark.parametrize(
     "framework",
-    [pytest.param(framework, id=framework.name, marks=pytest.mark.in_turn(3)) for framework in PYTHON],
+    [pytest.param(framework, id=framework.name, marks=pytest.mark.in_turn(2)) for framework in PYTHON],
 )
 
 

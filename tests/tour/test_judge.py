@@ -101,7 +101,9 @@ async def test_a_fault_is_found(world: str, tmp_path: Path, fault: str) -> None:
 
 @pytest.mark.server
 @pytest.mark.timeout(400)
-@pytest.mark.parametrize("framework", [LOOP, *by_night(OTHERS)], ids=lambda framework: framework.name)
+@pytest.mark.parametrize(
+    "framework", [pytest.param(LOOP, marks=pytest.mark.in_turn(1)), *by_night(OTHERS)], ids=lambda each: each.name
+)
 async def test_the_tour_s_agents_keep_their_promises(tmp_path: Path, framework: Framework) -> None:
     verdict = await judged(*stack.command(framework.entrypoint), request=["--body", claim_file(framework, tmp_path)])
     assert broken(verdict) == set(), json.dumps(verdict, indent=1)
@@ -124,7 +126,13 @@ async def test_the_documented_pattern_breaks_two(world: str, tmp_path: Path, fra
 
 @pytest.mark.server
 @pytest.mark.timeout(400)
-@pytest.mark.parametrize("sdk", ["restate-loop", *by_night(sdk for sdk in NEW if sdk != "restate-loop")])
+@pytest.mark.parametrize(
+    "sdk",
+    [
+        pytest.param("restate-loop", marks=pytest.mark.in_turn(1)),
+        *by_night(sdk for sdk in NEW if sdk != "restate-loop"),
+    ],
+)
 async def test_a_new_agent_keeps_its_promises(tmp_path: Path, sdk: str) -> None:
     project.write(tmp_path / "my_agent", sdk)
     agent = tmp_path / "my_agent" / project.file_name("my_agent", sdk)
