@@ -37,8 +37,6 @@ FAULTS = {
 LOOP = BY_NAME["restate_loop"]
 OTHERS = [framework for framework in FRAMEWORKS if framework != LOOP]
 PYTHON_SDKS = [framework for framework in OTHERS if not framework.on_node]
-NEW = [sdk for sdk, framework in project.SDKS.items() if not framework.on_node]
-"""The SDKs of new projects in Python."""
 
 
 @pytest_asyncio.fixture(loop_scope="function")
@@ -130,16 +128,21 @@ async def test_the_documented_pattern_breaks_two(world: str, tmp_path: Path, fra
     "sdk",
     [
         pytest.param("restate-loop", marks=pytest.mark.in_turn(1)),
-        *by_night(sdk for sdk in NEW if sdk != "restate-loop"),
+        *by_night(sdk for sdk in project.SDKS if sdk != "restate-loop"),
     ],
 )
 async def test_a_new_agent_keeps_its_promises(tmp_path: Path, sdk: str) -> None:
-    project.write(tmp_path / "my_agent", sdk)
-    agent = tmp_path / "my_agent" / project.file_name("my_agent", sdk)
-    verdict = await judged(agent, request=["--text", "Book a weekend in Lisbon."])
+    framework = project.SDKS[sdk]
+    if framework.on_node:  # a new project has packages of its own: this is the file that it gets
+        agent = framework.home / "twins/my_agent.ts"
+    else:
+        project.write(tmp_path / "my_agent", sdk)
+        agent = tmp_path / "my_agent" / project.file_name("my_agent", sdk)
+    verdict = await judged(*stack.command(agent), request=["--text", "Book a weekend in Lisbon."])
     assert broken(verdict) == set(), json.dumps(verdict, indent=1)
     visible = {promise["name"] for promise in verdict["promises"] if promise["holds"]}
     assert {"it ends", "a finished model call is not made again", "bad input is the caller's fault"} <= visible
-    assert any("flight, hotel, car ran twice" in line for line in verdict["unseen"])  # they make no request
+    assert any("whether flight, hotel, car" in line for line in verdict["unseen"])  # they make no request
     crashes = next(each for each in verdict["promises"] if "does not change the answer" in each["name"])
-    assert "in the middle of 5 of 5 steps, before 2 of 2 answers" in crashes["seen"]
+    steps = 6 if framework.keyed else 5  # to store a session takes no time in which a kill could hit it
+    assert f"in the middle of 5 of {steps} steps, before 2 of 2 answers" in crashes["seen"]

@@ -22,23 +22,22 @@ async def check(attempt: Attempt) -> None:
         if await running.kind() == "Service":  # its address has no key
             running.agent.framework = replace(running.agent.framework, keyed=False)
         running.plan(*(Fault(check, "delay", 0.3) for check in CHECKS))
-        sent = {name: await _send(running, name) for name in ("anna 1", "anna 2", "berta 1")}
-        seen = {name: await _ended(running, id) for name, id in sent.items()}
+        seen = await _ended(running, "anna 1", "anna 2", "berta 1", "berta 2")
+        berta_2 = seen.pop("berta 2")
         running.draw_all(seen)
         _in_order(attempt, seen)
 
-        running.plan()
-        seen["berta 2"] = await _ended(running, await _send(running, "berta 2"))
+        seen["berta 2"] = berta_2
         _is_claim(2, "berta 2", seen, "The agent takes anna and berta for one user: it counts their claims together.")
         _is_claim(2, "anna 2", seen, "anna 2 came after anna 1 in the same session, but does not see it.")
         attempt.holds("anna 2 is claim 2 of anna's session, and berta 2 of berta's")
 
+        running.plan()
         await running.kill()
-        seen["anna 3"] = await _ended(running, await _send(running, "anna 3"))
+        seen |= await _ended(running, "anna 3", "anna 4")
         session = await _session(running, "anna")
         kept = f"state of anna: {_outline(session)}"
         _is_claim(3, "anna 3", seen, "anna's session ended with the process.", kept)
-        seen["anna 4"] = await _ended(running, await _send(running, "anna 4", session="tuesday"))
         _is_claim(1, "anna 4", seen, "anna 4 belongs to another session, but sees the claims of the first.")
         if not session:
             raise Wrong("anna's session was kept, but not by Restate.", kept)
@@ -84,12 +83,17 @@ def _is_claim(number: int, name: str, seen: Mapping[str, Claim], otherwise: str,
         raise Wrong(otherwise, *(f"the answer to {each}: {claim.answer}" for each, claim in seen.items()), *shown)
 
 
-async def _send(running: Running, name: str, session: str = "monday") -> str:
-    body = ADK.body(sample_claims()["broken-leg"], session)
-    return await running.send(body, key=name.split()[0])
+async def _ended(running: Running, *names: str) -> dict[str, Claim]:
+    """These claims, sent in this order without a wait, once they are decided. Raises: Wrong."""
+    sent = {name: await running.send(_body(name), key=name.split()[0]) for name in names}
+    return {name: await _decided(running, id) for name, id in sent.items()}
 
 
-async def _ended(running: Running, id: str) -> Claim:
+def _body(name: str) -> dict[str, Any]:
+    return ADK.body(sample_claims()["broken-leg"], "tuesday" if name == "anna 4" else "monday")
+
+
+async def _decided(running: Running, id: str) -> Claim:
     """The claim, once it is decided. Raises: Wrong; at once if Restate keeps no state for such a handler."""
 
     def refused(claim: Claim) -> list[str]:

@@ -53,7 +53,10 @@ async function run(ctx: restate.Context, request: string): Promise<string> {
   return text;
 }
 
-const service = restate.service({ name: "MyAgent", handlers: { run }, options: { hooks: [holdFailures] } });
+/** Input of another type is the caller's fault, and ends with 400. */
+const input = restate.serde.schema(z.string());
+const handlers = { run: restate.handlers.handler({ input }, run) };
+const service = restate.service({ name: "MyAgent", handlers, options: { hooks: [holdFailures] } });
 
 const handler = restate.createEndpointHandler({ services: [service] });
 http2.createServer(handler).listen(Number(process.env.PORT || 9080), process.env.HOST || "127.0.0.1");
