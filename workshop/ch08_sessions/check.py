@@ -17,7 +17,7 @@ ADK = next(framework for framework in FRAMEWORKS if framework.name == "google_ad
 
 
 async def check(attempt: Attempt) -> None:
-    """Anna sends two claims at once, Berta one; after a kill, Anna sends more. Raises: Wrong."""
+    """Anna and Berta send two claims each at once; after a kill, Anna sends more. Raises: Wrong."""
     async with attempt.running(framework=ADK) as running:
         if await running.kind() == "Service":  # its address has no key
             running.agent.framework = replace(running.agent.framework, keyed=False)
