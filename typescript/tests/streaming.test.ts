@@ -1,4 +1,4 @@
-// What an agent reports, as a server in the place of Restate's ingress gets it.
+// The reports of an agent, as a server in place of Restate's ingress gets them.
 
 import assert from "node:assert/strict";
 import { once } from "node:events";

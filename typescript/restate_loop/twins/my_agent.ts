@@ -1,4 +1,4 @@
-// An agent on a loop of its own, made durable by Restate: its tool books a flight, a hotel and a car in parallel.
+// An agent on its own loop, made durable by Restate: its tool books a flight, a hotel and a car in parallel.
 //
 // Serve it on port 9080: node my_agent.ts
 
