@@ -1,4 +1,4 @@
-"""The three checks as a Restate service: it scales independently of the agents, and retries each check alone.
+"""The three checks as a Restate service, which scales independently of the agents. Restate retries each check alone.
 
 uv run deploy/check_services.py
 """
