@@ -141,7 +141,7 @@ async def _look_at(response: httpx2.Response) -> None:
         raise BadAnswer(one_line(f"the model's answer is not JSON ({error}): {response.text}", 300)) from None
     given = answer if isinstance(answer, dict) else {}
     if not (given.get("choices") or given.get("candidates") or given.get("promptFeedback")) and "output" not in given:
-        raise BadAnswer(one_line(f"the model's server sent no answer: {json.dumps(answer)}", 300))
+        raise BadAnswer(one_line(f"the model's answer is not valid: {json.dumps(answer)}", 300))
     if problem := answers.no_decision(answer):
         raise TerminalError(one_line(problem))
     asked = response.request

@@ -213,7 +213,7 @@ async function mended(response: Response): Promise<Response> {
     throw new BadAnswer(oneLine(`the model's answer is not JSON (${(error as Error).message}): ${text}`, 300));
   }
   if (!answer?.choices?.length && !answer?.output) {
-    throw new BadAnswer(oneLine(`the model's server sent no answer: ${text}`, 300));
+    throw new BadAnswer(oneLine(`the model's answer is not valid: ${text}`, 300));
   }
   const problem = noDecision(answer);
   if (problem) throw new TerminalError(oneLine(problem));
