@@ -58,7 +58,7 @@ def _watch(loop: asyncio.AbstractEventLoop, seconds: float, left: threading.Even
 def _end(seconds: float) -> None:
     try:
         what = f"The event loop has not turned for {seconds:g} s: this process ends with exit code {FROZEN}"
-        print(f"{what}, so that it is started again. It was at:", file=sys.stderr, flush=True)
+        print(f"{what}, so that its supervisor restarts it. It was at:", file=sys.stderr, flush=True)
         faulthandler.dump_traceback(all_threads=True)
     finally:  # even if stderr is closed
         os._exit(FROZEN)

@@ -341,7 +341,7 @@ class Tab:
             ui.notify("It has not been started yet: the first claim starts it.")
             return
         await agent.process.kill()
-        ui.notify(f"{lane.title}: killed with kill -9. It is started again, and its claims go on.")
+        ui.notify(f"{lane.title}: killed with kill -9. The tour restarts it, and its claims continue.")
 
     def _draw(self, sent: Sent, seen: Mapping[str, Invocation], ledger: Sequence[Entry]) -> None:
         now = time.time() * 1000

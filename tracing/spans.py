@@ -154,7 +154,7 @@ class _SayOnce(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         if record.levelno >= logging.WARNING:
             self.setLevel(logging.CRITICAL + 1)
-            print(f"The collector gets no traces, and claims go on without: {record.getMessage()}", file=sys.stderr)
+            print(f"The collector gets no traces, and claims continue without: {record.getMessage()}", file=sys.stderr)
 
 
 def _flush(shutdown: Callable[[], None]) -> None:

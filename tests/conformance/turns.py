@@ -1,7 +1,7 @@
-"""Which cases of the suite a day's run has; the night has all of them.
+"""The cases of the suite in a day's run; the night runs all of them.
 
-Each case of a function is a row, and each framework a column. A day takes two columns of each row on the server as it
-comes, and one on the server that replays, and the next day goes on behind them: within a week, each case meets each
+Each case of a function is a row, and each framework a column. A day takes two columns of each row on the default
+server, and one on the replaying server, and the next day takes the next ones: within a week, each case runs on each
 framework, on both servers.
 """
 
@@ -15,11 +15,11 @@ from tests.nightly import in_turn
 
 
 def leave_to_the_night(items: Iterable[pytest.Item], day: int) -> None:
-    """Mark the items that this day does without.
+    """Mark the items that this day leaves out.
 
-    On the server as it comes, a function with one case runs on all frameworks, and so does one that is marked
-    `everywhere`. All other cases run on two; those that are `costly`, on the loop of our own and on another one. On the
-    server that replays, each runs on one.
+    On the default server, a function with one case, or with the mark `everywhere`, runs on all frameworks. All other
+    cases run on two frameworks; `costly` ones, on our own loop and on another one. On the replaying server, each case
+    runs on one.
     """
     rows: dict[tuple[str, object], dict[str, list[pytest.Item]]] = defaultdict(lambda: defaultdict(list))
     for item in items:

@@ -1,4 +1,4 @@
-"""`tour up --stream` in one terminal, curl in a second one, and `kill -9` in a third."""
+"""`tour up --stream` in one terminal, curl in a second, and `kill -9` in a third."""
 
 import json
 import os

@@ -42,7 +42,7 @@ def test_a_part_fits_ninety_minutes_with_some_to_spare(part: int, spare: int) ->
 
 
 def said(*arguments: str, code: int = 0) -> str:
-    """What `tour workshop` prints with these arguments. Raises: TourError."""
+    """The output of `tour workshop` with these arguments. Raises: TourError."""
     shown = StringIO()
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(commands, "console", Console(file=shown, width=80))

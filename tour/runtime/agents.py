@@ -86,8 +86,8 @@ class Server:
             await asyncio.sleep(0.1)  # a planned crash may end it again at once
             await self.process.restart()
             self.restarts.append(Restart(time.time(), pid, code))
-            again = f"it is started again (pid {self.process.pid})"
-            say(f"{self.process.name} {self.restarts[-1].why}: {again}, and its claims go on.")
+            again = f"restarted as pid {self.process.pid}"
+            say(f"{self.process.name} {self.restarts[-1].why}: {again}, and its claims continue.")
 
     async def _gone(self) -> int | None:
         """Wait until it has ended, and return its exit code; None if it has twice not answered in `patience`.

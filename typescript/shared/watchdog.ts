@@ -46,7 +46,7 @@ function watchFromHere({ seconds, turns }: Shared): void {
 
 function endFrozen(seconds: number): void {
   const what = `The event loop has not turned for ${seconds} s: this process ends with exit code ${FROZEN}`;
-  say(`${what}, so that it is started again. It was at:`);
+  say(`${what}, so that its supervisor restarts it. It was at:`);
   const session = new inspector.Session();
   session.connectToMainThread();
   const urls = new Map<string, string>();
