@@ -51,7 +51,7 @@ async def _answer(asked: Asked, fault: Fault | None, spread: float) -> Response:
     match fault:
         case Delay(seconds) | Hang(seconds):
             if seconds > 0 and not await _pause(asked.request, seconds):
-                return wire.failure(503, "the offline model stops")
+                return wire.failure(503, "the offline model is stopping")
             return await _answer(asked, fault.then if isinstance(fault, Delay) else None, spread)
         case Status(code, retry_after, message):
             headers = None if retry_after is None else {"Retry-After": f"{retry_after:g}"}

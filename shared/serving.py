@@ -34,7 +34,7 @@ DRAIN = 25.0
 """Seconds that model calls in flight get to end on SIGTERM: the default of the variable `DRAIN`."""
 
 RETRIED: list[type[Exception]] = [RetryableError]
-"""The errors of a handler that Restate retries, beside failed steps."""
+"""The errors of a handler that Restate retries, in addition to failed steps."""
 
 
 def service_name(name: str) -> str:

@@ -25,7 +25,7 @@ from tour.runtime.stack import Stack
 async def booted(
     frameworks: Sequence[Framework], model_latency: float, step_latency: float, console: Console
 ) -> AsyncIterator[Stack]:
-    """The stack of a command, for as long as the block runs; latencies in seconds. Raises: TourError.
+    """The stack of a command, while the block runs; latencies in seconds. Raises: TourError.
 
     The stack uses the usual ports and keeps its journals. If another program has one of Restate's ports, or
     `TOUR_PORTS` is `free`, the stack uses free ports, and deletes its journals. A Restate that the environment names

@@ -79,7 +79,7 @@ async def run(claims: int, seed: int, console: Console) -> None:
     Raises: TourError; typer.Exit with code 1, logs and journals kept, if the promise was broken or too little failed.
     """
     if os.environ.get("RESTATE_ADMIN_URL"):
-        raise TourError("The storm kills the Restate server.", "Unset RESTATE_ADMIN_URL: then it uses one of its own.")
+        raise TourError("The storm kills the Restate server.", "Unset RESTATE_ADMIN_URL: then it starts one.")
     folder = Path(tempfile.mkdtemp(prefix="tour-chaos-"))
     async with stack.running(folder, say=say(console)) as running:
         storm = plan(claims, seed, running.frameworks)

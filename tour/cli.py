@@ -91,7 +91,7 @@ def compare(
     """Compare the agents on one claim, with faults if you plan any: figures, timelines and facts from their code."""
     faults = compare_.faults(fail or (), crash or (), crash_after or (), terminal or (), delay or (), model_fault or ())
     if patterns and (repeat > 1 or json_ or html):
-        raise TourError("--patterns shows timelines and nothing else.", "Leave out --repeat, --json and --html.")
+        raise TourError("--patterns shows only timelines.", "Leave out --repeat, --json and --html.")
     chosen = options.frameworks(only)
     sent = options.claim(sample, claim)
     if patterns:

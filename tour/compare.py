@@ -121,7 +121,7 @@ async def side_by_side(
     if running.restate.process and running.restate.admin.endswith(f":{Ports().admin}"):
         console.print("The journals are kept: these pages open in the Restate UI while `uv run tour up` runs.")
     elif running.restate.process:
-        console.print("This run had a Restate of its own on free ports: its journals, and so its pages, are gone.")
+        console.print("This run used a separate Restate on free ports: its journals and pages are gone.")
     files.write(made.model_dump_json(indent=2, ensure_ascii=True) + "\n", lambda: report.html(made))
     if files.html:
         console.print(f"Report: {files.html}", soft_wrap=True, highlight=False)

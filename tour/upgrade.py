@@ -69,7 +69,7 @@ async def run(frameworks: Sequence[Framework], console: Console) -> None:
     Raises: TourError; typer.Exit with code 1, logs and journals kept, if one did not hold.
     """
     if os.environ.get("RESTATE_ADMIN_URL"):
-        raise TourError("The upgrade needs a Restate of its own.", "Unset RESTATE_ADMIN_URL: then it starts one.")
+        raise TourError("The upgrade needs a separate Restate.", "Unset RESTATE_ADMIN_URL: then it starts one.")
     (framework, *more), began = frameworks, time.monotonic()
     if more or framework.on_node:
         raise TourError("The upgrade takes one framework, in Python.", "Choose one, such as --only restate_loop")

@@ -128,7 +128,7 @@ def _exporter() -> Any:
     protocol = next(filter(None, map(os.environ.get, variables)), "http/protobuf")
     wire = {"http/protobuf": "http", "grpc": "grpc"}.get(protocol)
     if wire is None:
-        sys.exit(f"The OTLP protocol {protocol} is not known here: http/protobuf (the default) and grpc are.")
+        sys.exit(f"The OTLP protocol {protocol} is unknown: use http/protobuf (the default) or grpc.")
     try:
         module = importlib.import_module(f"opentelemetry.exporter.otlp.proto.{wire}.trace_exporter")
     except ImportError as error:

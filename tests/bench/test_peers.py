@@ -27,7 +27,7 @@ TRIED = [
     *(pytest.param(peer, marks=pytest.mark.in_turn(1)) for peer in QUICK_TO_START),
     *by_night(peer for peer in PEERS if peer not in QUICK_TO_START),
 ]
-"""The peers without a slow server."""
+"""The peers to try: those with a slow server run at night."""
 
 QUICK = replace(MIDDLE, faults=(Fault(crashes.SLOW, "delay", 1.0),), settle=0.3)
 

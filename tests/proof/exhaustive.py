@@ -94,7 +94,7 @@ class Tried:
     """The CPU time."""
 
     def counts(self) -> dict[str, int]:
-        """The amounts in words."""
+        """The amounts by name, without the time."""
         return {"orders": self.orders, "crashes": self.crashes, "attempts": self.attempts, "entries": self.entries}
 
     def run(self, invocation: Invocation, choose: Choose) -> Invocation:

@@ -67,7 +67,7 @@ async def test_a_token_opens_the_gateway(restate: Restate, tmp_path: Path) -> No
     ("token", "remedy"),
     [
         ({}, "Set RESTATE_AUTH_TOKEN to"),
-        ({"RESTATE_AUTH_TOKEN": "another"}, "not take the token in RESTATE_AUTH_TOKEN"),
+        ({"RESTATE_AUTH_TOKEN": "another"}, "rejects the token in RESTATE_AUTH_TOKEN"),
     ],
     ids=["none", "another"],
 )

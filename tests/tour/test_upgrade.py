@@ -99,5 +99,5 @@ async def test_it_takes_one_framework_in_python(names: list[str], console: Conso
 
 async def test_it_needs_a_restate_of_its_own(console: Console, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RESTATE_ADMIN_URL", "http://127.0.0.1:9070")
-    with pytest.raises(TourError, match="a Restate of its own"):
+    with pytest.raises(TourError, match="a separate Restate"):
         await upgrade.run([LOOP], console)

@@ -42,7 +42,7 @@ class Remote:
     collector: Collector
     agents: tuple[Framework, ...]
     pid: int
-    """The log of the checks."""
+    """The process id of the checks."""
 
     async def decide(self, framework: Framework, claim: InsuranceClaim) -> tuple[str, str]:
         """The invocation's id, and the answer."""

@@ -98,7 +98,7 @@ class Court:
             if not process.alive or time.monotonic() > deadline:
                 raise TourError(
                     f"The command does not listen on port {url.port}. It said:\n{process.log_tail()}",
-                    "It has to listen on the port in the variable PORT; or say on which one it does, with --port.",
+                    "It must listen on the port in the variable PORT. If it has a fixed port, name it with --port.",
                 )
             await asyncio.sleep(POLL)
 

@@ -109,7 +109,7 @@ class World:
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator["World"]:
-        """Serve on a free port of loopback for as long as the block runs."""
+        """Serve on a free port of loopback while the block runs."""
         app = Starlette(routes=[Route("/{path:path}", self._answer, methods=METHODS)])
         with listen("127.0.0.1", 0) as listener:
             self.url = "http://{}:{}".format(*listener.getsockname())

@@ -158,7 +158,7 @@ async def _is_admitted(response: httpx.Response) -> None:
         sent = "authorization" in response.request.headers
         raise TourError(
             f"Restate refuses us on {response.url}: {response.status_code} {response.reason_phrase}",
-            "It does not take the token in RESTATE_AUTH_TOKEN." if sent else "Set RESTATE_AUTH_TOKEN to a token of it.",
+            "It rejects the token in RESTATE_AUTH_TOKEN." if sent else "Set RESTATE_AUTH_TOKEN to one of its tokens.",
         )
 
 

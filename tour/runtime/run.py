@@ -41,7 +41,7 @@ def explained(error: Exception) -> TourError | None:
             why = str(error).partition("\n")[0] or type(error).__name__
             return TourError(
                 f"{address} no longer answers properly: {why}",
-                "See whether Restate still runs (`uv run tour doctor`), and begin again.",
+                "Check whether Restate still runs (`uv run tour doctor`), and try again.",
             )
         case ExceptionGroup():
             return next(filter(None, map(explained, error.exceptions)), None)

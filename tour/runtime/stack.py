@@ -195,7 +195,7 @@ async def running(
         model, urls, model_ready = await start_model(exits, folder, model_latency, lab_env, frameworks)
         if variables := provider.named():
             say(f"A real model answers, which may cost money: {', '.join(variables)} in the environment.")
-            say("Without it: --model offline")
+            say("To avoid that: --model offline")
 
         def env_of(name: str) -> dict[str, str]:
             return {"TOUR_SERVICE_PREFIX": name, **lab_env, **urls(name)}
@@ -285,7 +285,7 @@ NOT_REACHED = (
 )
 REMEDIES = {
     "META0005": "Choose another TOUR_SERVICE_PREFIX: Restate reserves names that begin with `restate`.",
-    "META0014": "If an agent is there, behind a proxy that has no HTTP/2: `uv run tour register URL --http1`.",
+    "META0014": "If an agent is there, behind a proxy without HTTP/2: `uv run tour register URL --http1`.",
 }
 """The remedy, by the code of Restate's error."""
 

@@ -70,7 +70,7 @@ export function noDecision(answer: unknown): string | undefined {
   return refusal && typeof refusal === "string" ? `the model refuses: ${refusal}` : undefined;
 }
 
-/** The text without the thoughts before it; empty where the thoughts never end. */
+/** The text without the thoughts before it; empty if the thoughts never end. */
 export const withoutThoughts = (text: string): string => text.replace(THOUGHTS, "");
 
 /** Whether a provider's error (parsed JSON) says that the account has no money left: asking again cannot help. */

@@ -58,7 +58,7 @@ const grouped = (count: number) => count.toLocaleString("en-US");
 
 const READ_AND_WRITTEN = ["input_tokens", "prompt_tokens", "output_tokens", "completion_tokens"];
 
-/** The tokens of a model's answer, under any of the names on OpenAI's wires; 0 where it has none. */
+/** The tokens of a model's answer, under any of the names on OpenAI's wires; 0 if absent. */
 function tokens(usage: Usage | undefined): number {
   const counts = READ_AND_WRITTEN.map((name) => usage?.[name]);
   return counts.reduce<number>((sum, count) => sum + (Number.isSafeInteger(count) ? Math.max(Number(count), 0) : 0), 0);

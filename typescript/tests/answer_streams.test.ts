@@ -57,7 +57,7 @@ test("an answer without a fault stays as it is", () => {
   }
 });
 
-test("each call has an id of its own", () => {
+test("each call has a unique id", () => {
   const chat = [called(0, "a"), called(0, undefined, "{"), called(1, "a"), called(1, "a", "}"), chunk({}, "stop")];
   const told = eventsOf(filtered(streamOf(chat)));
   const ids = told.map(({ choices: [{ delta }] }) => delta.tool_calls?.[0].id);

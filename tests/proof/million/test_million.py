@@ -18,7 +18,7 @@ from tests.proof.million.witness import Messages
 from tour.runtime.frameworks import ROOT
 
 SECONDS = float(os.environ.get("MILLION_SECONDS") or 15)
-"""The time after which no round of `test_a_part_of_today_s_storm` begins."""
+"""Seconds after which no round of `test_a_part_of_today_s_storm` begins."""
 
 STORM = Storm(invocations=[Invocation(number=7, handler="fan_out", calls=[[[Step(0), Step(1)]]])], kills=[])
 LIFE = Life(0, 0, 0)
