@@ -132,9 +132,8 @@ class ToolCalls:
     async def fail(self, id: str, error: Exception) -> None:
         """Hold the call's error back until it can do no harm.
 
-        A terminal error waits until the other calls have ended. Any other error ends the attempt, and the next attempt
-        may get further in this call. So no other call may continue, or a replay would create entries in another order:
-        the error waits only for the steps in flight.
+        A terminal error waits until the other calls have ended. Any other error waits for the steps in flight, and ends
+        the attempt. No other call may continue meanwhile: the next attempt may get further here before it does.
         """
         self._leave(id)
         if self._over:

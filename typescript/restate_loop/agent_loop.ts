@@ -1,6 +1,7 @@
 // The agent loop, on one screen: call the model, run all tool calls of the turn in parallel, repeat.
 //
-// `ToolCalls` lets one tool's code run at a time, in the same order on every replay, while the steps of tools overlap.
+// `ToolCalls` lets one tool's code run at a time, in the same order on every replay. The steps of all tools
+// overlap.
 
 import { type Context, type RestatePromise, TerminalError } from "@restatedev/restate-sdk";
 import { generateText, type ModelMessage, type ToolSet, tool, wrapLanguageModel } from "ai";
@@ -37,7 +38,8 @@ export type Options = { model?: string; toolsAtOnce?: number; wait?: Wait };
 
 /** The model's answer to the prompt; the tools see `given`, the model does not.
  *
- * Throws: TerminalError when the model cannot be reached, says nothing, or asks for tools in each of `MAX_TURNS` turns.
+ * Throws: TerminalError when the model cannot be reached, says nothing, or asks for tools in each of `MAX_TURNS`
+ * turns.
  */
 export async function runAgent<Given>(
   ctx: Context,
