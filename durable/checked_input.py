@@ -1,4 +1,4 @@
-"""Input of the wrong type ends the invocation with 400 before the handler begins; the SDK would retry it.
+"""Input of the wrong type ends the invocation with 400 before the handler begins.
 
     service = restate.Service("Claims", invocation_context_managers=[hold_failures, checked_input(Claim)])
 

@@ -244,7 +244,7 @@ class Events(BaseModel):
 
 
 LISTENERS = defaultdict[str, set[asyncio.Queue[Events]]](set)
-"""The listeners of this process, by invocation: each gets the events that are recorded here, immediately."""
+"""The listeners in this process, by invocation. Each gets the events that are recorded here, immediately."""
 
 event_log = restate.VirtualObject("AgentEvents", journal_retention=timedelta(0))
 

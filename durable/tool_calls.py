@@ -133,7 +133,7 @@ class ToolCalls:
         """Hold the call's error back until it can do no harm.
 
         A terminal error waits until the other calls have ended. Any other error waits for the steps in flight, and ends
-        the attempt. No other call may continue meanwhile: the next attempt may get further here before it does.
+        the attempt. No other call may continue meanwhile: the next attempt may first get further in this call.
         """
         self._leave(id)
         if self._over:

@@ -78,7 +78,7 @@ async def decide(runner: Runner, ctx: ObjectContext, claim: SessionClaim) -> str
 
 
 async def answer_of(events: AsyncGenerator[Event, None]) -> str:
-    """The model's answer at the end of an ADK run. The run is closed, so that no rest of it ends during another claim.
+    """The model's answer at the end of an ADK run. Closes the run, whose rest could otherwise end in another claim.
 
     Raises: TerminalError when the model says nothing, or asks for tools in each of `MAX_TURNS` turns.
     """

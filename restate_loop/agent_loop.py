@@ -54,7 +54,7 @@ class Agent(Generic[Given]):
     tools: Sequence[Tool[Given]]
     model: str = MODEL
     tools_at_once: int | None = None
-    """How many tool calls of a turn run at the same time; None: all of them."""
+    """The number of tool calls of a turn that run at the same time; None: all of them."""
     streams: bool = False
     """Whether the model streams its answer, and `durable.streaming` reports its tokens."""
 
@@ -100,7 +100,7 @@ class Agent(Generic[Given]):
         return {"role": "tool", "tool_call_id": call.id, "content": content}
 
     def _called(self, call: Any) -> tuple[Tool[Given], BaseModel]:
-        """The tool of a call, and its arguments. Raises: ValueError, which the model is to be told."""
+        """The tool of a call, and its arguments. Raises: ValueError, with the message for the model."""
         function = getattr(call, "function", None)
         tool = next((tool for tool in self.tools if function and tool.name == function.name), None)
         if not (function and tool):

@@ -75,7 +75,7 @@ def compare(
         typer.Option(help=f"The model fails once, or twice (`500=2`): {', '.join(compare_.MODEL_FAULTS)}."),
     ] = None,
     json_: Annotated[
-        str, typer.Option("--json", help="Write the figures to this file as JSON; `-` prints only them.")
+        str, typer.Option("--json", help="Write the figures to this file as JSON; `-` prints only the JSON.")
     ] = "",
     html: Annotated[Path | None, typer.Option(help="Write a report to this file, as one self-contained page.")] = None,
     patterns: Annotated[
@@ -148,9 +148,9 @@ def judge(
     ] = "",
     body: Annotated[str, typer.Option(help="A file with the request as JSON; without it, a sample claim.")] = "",
     text: Annotated[str, typer.Option(help="The request, for an agent that takes a text.")] = "",
-    port: Annotated[int, typer.Option(help="Its port; 0: a free port, in the variable PORT.")] = 0,
+    port: Annotated[int, typer.Option(help="The service's port; 0: a free one, in the variable PORT.")] = 0,
     json_: Annotated[
-        str, typer.Option("--json", help="Write the verdict to this file as JSON; `-` prints only it.")
+        str, typer.Option("--json", help="Write the verdict to this file as JSON; `-` prints only the JSON.")
     ] = "",
     html: Annotated[
         Path | None, typer.Option(help="Write the verdict to this file, as one self-contained page.")
@@ -218,7 +218,7 @@ def register(
 
 @cli.command()
 def new(
-    folder: Annotated[Path, typer.Argument(help="The new folder, named like the agent, such as ../my_agent.")],
+    folder: Annotated[Path, typer.Argument(help="The new folder, whose name the agent gets, such as ../my_agent.")],
     sdk: Annotated[str, typer.Option(help=f"The agent's SDK: {', '.join(project.SDKS)}.")],
 ) -> None:
     """Write a new project: a durable agent with one tool, and tests that kill it."""

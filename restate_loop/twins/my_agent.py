@@ -25,7 +25,7 @@ INSTRUCTIONS = "You book trips. Call book_trip once for each city. Then say in o
 RETRIES: restate.RunOptions[ChatCompletion] = restate.RunOptions(
     max_attempts=3, initial_retry_interval=timedelta(seconds=1), serde=AsReceived(ChatCompletion)
 )
-"""Of a model call: three attempts, and then the request ends with an error."""
+"""A model call gets three attempts; then the request ends with an error."""
 MAX_TURNS = 10
 
 

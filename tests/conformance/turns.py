@@ -18,8 +18,8 @@ def leave_to_the_night(items: Iterable[pytest.Item], day: int) -> None:
     """Mark the items that this day leaves out.
 
     On the default server, a function with one case, or with the mark `everywhere`, runs on all frameworks. All other
-    cases run on two frameworks; `costly` ones, on our own loop and on another one. On the replaying server, each case
-    runs on one.
+    cases run on two frameworks; `costly` ones, on our own loop and one other. On the replaying server, each case runs
+    on one.
     """
     rows: dict[tuple[str, object], dict[str, list[pytest.Item]]] = defaultdict(lambda: defaultdict(list))
     for item in items:

@@ -137,7 +137,7 @@ async def under_load(
 
 
 async def judge(running: Running, name: str, claims: int, answers: list[Answer], since: float) -> None:
-    """No claim is lost, none is answered twice: what the client saw, Restate's tables, and the lab's ledger agree.
+    """Assert that no claim is lost or answered twice: the client, Restate's tables and the lab's ledger agree.
 
     Raises: AssertionError. `since`: a check in flight may run again after this time (s since the epoch).
     """

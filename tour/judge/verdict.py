@@ -12,8 +12,7 @@ from tour.runtime.journal import Step
 
 
 class Promise(BaseModel):
-    """One promise. `holds` is None if it is not visible from outside; `seen` says how it was tested, `broken` has the
-    evidence."""
+    """One promise. `holds` is None if nobody can see it from outside; `seen` says how, `broken` has the evidence."""
 
     name: str
     holds: bool | None

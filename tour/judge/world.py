@@ -37,7 +37,7 @@ class Call:
 
     what: What
     title: str
-    """Such as `POST /v1/responses`; for the proxy, with the host."""
+    """The method and the path, such as `POST /v1/responses`; for the proxy, with the host."""
     digest: str
     """The request's digest; equal requests have equal digests."""
     attempt: int

