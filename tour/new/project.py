@@ -29,7 +29,7 @@ SDKS = {
 
 
 def write(folder: Path, sdk: str) -> None:
-    """Write a project into this new folder, whose name the agent gets. Raises: TourError, before anything is written."""
+    """Write a project into this new folder, whose name the agent gets. Raises: TourError before any file is written."""
     name = folder.resolve().name
     if sdk not in SDKS:
         raise TourError(f"There is no SDK {sdk}.", f"Choose from: {', '.join(SDKS)}")
