@@ -374,7 +374,7 @@ async def test_the_command_shows_a_line_that_works(tmp_path: Path) -> None:
 async def test_an_agent_that_is_none_of_the_five() -> None:
     code, said = await ended([sys.executable, "-m", "deploy.cluster", "--agent", "nobody"])
     assert code == 2
-    assert "nobody is none of openai_agents" in said
+    assert "nobody is not one of openai_agents" in said
 
 
 async def test_what_is_registered_may_be_registered_again(running: Running) -> None:
