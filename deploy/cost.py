@@ -2,8 +2,8 @@
 
 uv run --group deploy python -m deploy.cost
 
-CPU is the CPU time of the processes, less that of the same processes when idle. Other load on the machine changes the
-latencies, but hardly the CPU time.
+CPU is the CPU time of the processes, minus their CPU time when idle. Other load on the machine changes the latencies,
+but hardly the CPU time.
 """
 
 import asyncio
@@ -39,10 +39,10 @@ IDLE = 5.0
 """Seconds for which the CPU time of the idle processes is measured."""
 
 AT_ONCE = 8
-"""The number of claims in flight at the same time."""
+"""The number of concurrent claims."""
 
 LATENCY = 10.0
-"""Seconds that the model takes for an answer while the memory of open claims is measured."""
+"""The model's latency, in seconds, while the memory of open claims is measured."""
 
 
 @dataclass(frozen=True)
@@ -59,11 +59,11 @@ class Cost:
     alone: float
     """The median latency of a claim when it is the only one, in s."""
     disk: float
-    """The growth of the data folders of all nodes. That is their logs: the tables are still in memory."""
+    """The growth of the data folders of all nodes: only their logs, because the tables are still in memory."""
     written: float
     """The bytes that all nodes write to the disk, in whole blocks."""
     journal: float
-    """The size of its journal."""
+    """The size of the claim's journal."""
     idle: float
     """The number of cores that an idle Restate uses."""
     memory: float
@@ -91,19 +91,19 @@ def memory(running: Sequence[Process]) -> int:
 
 
 def size(folder: Path) -> int:
-    """The bytes in the files of a folder. (Their blocks are allocated in advance, and so tell nothing.)"""
+    """The bytes in the files of a folder. Blocks are allocated in advance, so their number says nothing."""
     return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
 
 
 def written(running: Sequence[Process]) -> int:
-    """The bytes that the processes have written to the disk so far; 0 where the system does not tell (macOS)."""
+    """The bytes that the processes have written to the disk so far; 0 if the system does not tell (macOS)."""
     if sys.platform != "linux":
         return 0
     return sum(psutil.Process(process.pid).io_counters().write_bytes for process in running)
 
 
 async def send(cluster: Cluster, numbers: Iterator[int], claims: int, at_once: int) -> list[float]:
-    """Send this many claims, `at_once` at a time, each for another user; returns the latency of each, in s."""
+    """Send `claims` claims, `at_once` at a time, each for another user; returns the latency of each, in s."""
     claim = sample_claims()["broken-leg"]
     async with httpx.AsyncClient(timeout=None, limits=httpx.Limits(max_connections=None)) as client:
 
@@ -165,7 +165,7 @@ async def open_claims(framework: Framework, claims: int, folder: Path) -> tuple[
 
 
 async def run(framework: Framework, claims: int, opened: int, console: Console, file: Path | None) -> None:
-    """Measure each way to run the checks, on one node and on three, print the results, and write them as JSON."""
+    """Measure each pattern on one node and on three, print the results, and write them as JSON."""
     costs: dict[tuple[Pattern, int], Cost] = {}
     with tempfile.TemporaryDirectory(prefix="tour-cost-") as folder:
         for pattern, nodes in itertools.product((FAN_OUT, REMOTE_CHECKS), (1, deploy.NODES)):
@@ -201,7 +201,7 @@ def of_open_claims(opened: int, agent: float, restate: float) -> str:
 def results(
     framework: Framework, costs: Mapping[tuple[Pattern, int], Cost], claims: int
 ) -> Iterator[FittedTable | str]:
-    """The costs as a table with a column for each pattern and number of nodes, and lines that compare the nodes."""
+    """A table of costs with a column for each pattern and number of nodes, and lines that compare the nodes."""
     figures: dict[str, Callable[[Cost], str]] = {
         "CPU of Restate, ms": lambda cost: f"{cost.restate:.1f}",
         "CPU of the agent, ms": lambda cost: f"{cost.agent:.1f}",

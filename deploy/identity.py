@@ -24,7 +24,7 @@ class Identity:
 
 
 def make(private: Path) -> Identity:
-    """Make a new key, in a file that only its owner can read. Raises: OSError, as when the file exists."""
+    """Make a new key, in a file that only its owner can read. Raises: OSError, such as when the file exists."""
     key = Ed25519PrivateKey.generate()
     with open(os.open(private, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
         file.write(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))

@@ -1,10 +1,10 @@
-"""Register deployments with the Restate whose admin address is in `RESTATE_ADMIN_URL`. It may be repeated.
+"""Register deployments with the Restate whose admin address is in `RESTATE_ADMIN_URL`. Repeating this is safe.
 
-A Restate that wants a token gets the one in `RESTATE_AUTH_TOKEN`.
+A Restate that requires a token gets the one in `RESTATE_AUTH_TOKEN`.
 
 RESTATE_ADMIN_URL=http://envoy:9070 python -m deploy.register http://envoy:9080 http://envoy:9081
 
-It is in the image with the agents, and so it does not import `tour`, which is not.
+This module is in the image with the agents, and so it does not import `tour`, which is not.
 """
 
 import os
@@ -16,7 +16,7 @@ from shared.variables import restate_headers
 
 
 def main(*urls: str) -> None:
-    """Register each address; a registered one stays as it is. Exits with 1 when Restate does not answer, or refuses."""
+    """Register each address, unless it is registered. Exits with 1 if Restate does not answer, or refuses."""
     headers = restate_headers()
     with httpx.Client(base_url=os.environ["RESTATE_ADMIN_URL"], timeout=30, headers=headers) as admin:
         for url in urls:

@@ -1,11 +1,11 @@
-"""OpenAI Agents SDK: three specialists of other SDKs, each in a service of its own, called by Restate in parallel.
+"""OpenAI Agents SDK: Restate calls three specialists on other SDKs in parallel, each in a separate service.
 
     TOUR_SERVICE_PREFIX=langchain_agent PORT=9084 uv run langchain_agent/specialist_agents_agent.py
     TOUR_SERVICE_PREFIX=pydantic_ai_agent PORT=9083 uv run pydantic_ai_agent/specialist_agents_agent.py
     TOUR_SERVICE_PREFIX=google_adk PORT=9082 uv run google_adk/specialist_agents_agent.py
     uv run deploy/specialist_services.py
 
-`MEDICAL_SPECIALIST`, `COST_SPECIALIST` and `FRAUD_SPECIALIST` name other prefixes, also those of agents in TypeScript.
+`MEDICAL_SPECIALIST`, `COST_SPECIALIST` and `FRAUD_SPECIALIST` name other prefixes, including agents in TypeScript.
 """
 
 import os

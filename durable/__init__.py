@@ -1,1 +1,1 @@
-"""A library for durable agents on Restate: steps that outlive a sibling's failure, and parallel tool calls."""
+"""A library for durable agents on Restate: steps that survive a sibling's failure, and parallel tool calls."""

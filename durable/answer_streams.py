@@ -1,4 +1,4 @@
-"""The rules of `durable.answers` for an answer that comes as a stream of server-sent events, while it comes.
+"""The rules of `durable.answers` for an answer that arrives as a stream of server-sent events.
 
     stream = AnswerStream()
     async for data in response.aiter_bytes():
@@ -7,9 +7,9 @@
     for event in stream.end():
         yield event
 
-An event passes as soon as it is there: byte for byte, unless a rule changes its data. Comments and unknown events pass.
-Half of a surrogate pair that ends a piece of a text waits for the next piece, and becomes U+FFFD where no other half
-comes. OpenAI Chat, OpenAI Responses and Gemini are told apart by their events.
+An event passes as soon as it is complete: byte for byte, unless a rule changes its data. Comments and unknown events
+pass. If a piece of text ends in half a surrogate pair, that half waits for the next piece. Without its other half, it
+becomes U+FFFD. The events tell OpenAI Chat, OpenAI Responses and Gemini apart.
 """
 
 import codecs
@@ -28,26 +28,26 @@ Event = dict[str, Any]
 
 
 class BadStream(Exception):
-    """The stream is no answer, or not a whole one. To ask again may help."""
+    """The stream is not an answer, or not a whole one. Asking again may help."""
 
 
 class Undecided(Exception):
-    """The answer is no decision: it is cut off, or a refusal."""
+    """The answer is not a decision: it is cut off, or a refusal."""
 
 
 class ErrorEvent(Exception):
-    """The server says, in an event, that it has failed."""
+    """An event says that the server has failed."""
 
     def __init__(self, status: int, error: Any) -> None:
         super().__init__(f"{status}: {json.dumps(error)}")
         self.status = status
-        """The HTTP status that the error would have had."""
+        """The HTTP status of such an error."""
         self.body = {"error": error}
-        """What would have been the JSON of its body."""
+        """The JSON of the body of such an error."""
 
 
 class AnswerStream:
-    """A filter for the bytes of one stream. Raises, at the event which says so: BadStream, Undecided, ErrorEvent."""
+    """A filter for the bytes of one stream. Raises BadStream, Undecided or ErrorEvent at the event that shows it."""
 
     def __init__(self) -> None:
         self._rest = b""
@@ -62,13 +62,13 @@ class AnswerStream:
             yield self._passed(event)
 
     def end(self) -> Iterator[bytes]:
-        """What is left when the server has sent all. Raises: BadStream where the answer has no end."""
+        """The rest, when the server has sent everything. Raises: BadStream if the answer has no end."""
         if self._rest:
             yield self._passed(self._rest)
         self._assert_ended()
 
     def _passed(self, event: bytes) -> bytes:
-        """The event as it goes to the client, after those that have to come before it."""
+        """The event for the client, after the events that must precede it."""
         data = _data(event)
         if not data:
             return event
@@ -101,20 +101,20 @@ class AnswerStream:
 
 
 _END = re.compile(rb"\n\n|\n\r\n?|\r\r\n?")
-"""The end of a line, and an empty one. Lines end with CRLF, LF or CR."""
+"""The end of a line, then an empty line. Lines end with CRLF, LF or CR."""
 
 
 def _data(event: bytes) -> bytes:
     lines = event.removeprefix(codecs.BOM_UTF8).splitlines()
     data = [line[5:].removeprefix(b" ") for line in lines if line.startswith(b"data:")]
-    # Google sends an error in the middle of a stream as it is, without `data:`.
+    # Google sends an error in the middle of a stream as plain JSON, without `data:`.
     return b"\n".join(data or (lines if event.startswith(b"{") else [])).strip()
 
 
 def _event(data: Event, like: bytes = b"") -> bytes:
     """The event with this data, and the other lines of the event that it replaces.
 
-    Some clients end a line at each end that Unicode knows, so that the JSON is ASCII.
+    The JSON is ASCII, because some clients end a line at every line separator of Unicode.
     """
     whole = json.loads(mended(json.dumps(data, ensure_ascii=False)))
     others = [line for line in like.splitlines() if line and not line.startswith(b"data:")]
@@ -127,7 +127,7 @@ def _has_half(data: bytes, parsed: Event) -> bool:
 
 
 def _error(event: Event) -> Any:
-    """The error that the event tells of, if it does."""
+    """The error in the event, if there is one."""
     if event.get("type") == "response.failed":
         return fields(event.get("response")).get("error") or event
     return event.get("error") or (event if event.get("type") == "error" else None)
@@ -144,7 +144,7 @@ _REFUSALS = {
     "rate_limit_error": 429,
     **dict.fromkeys(answers.OUT_OF_MONEY, 429),
 }
-"""The HTTP statuses of errors that have a name alone. Those whose names begin with `invalid_` have 400, others 500."""
+"""The HTTP statuses of errors that have only a name. Others have 400 if the name begins with `invalid_`, else 500."""
 
 
 def _status(error: Any) -> int:
@@ -160,17 +160,17 @@ def _status(error: Any) -> int:
 
 
 class _Halves:
-    """First halves of surrogate pairs, each held back until the next piece of its text comes."""
+    """First halves of surrogate pairs, each held back until the next piece of the same text arrives."""
 
     def __init__(self) -> None:
         self._held: dict[str, tuple[str, Callable[[str], Event]]] = {}
         self.left: list[Event] = []
-        """Events with the halves of texts that are over."""
+        """Events with the halves left by texts that have ended."""
 
     def join(self, text: str, holder: Event, key: str, alone: Callable[[str], Event]) -> bool:
-        """Begin this piece of the text with the half that is held, and hold the half that ends it.
+        """Prepend the held half to this piece of the text, and hold the half at its end.
 
-        `alone` makes an event with a piece of this text, and with nothing else. Returns whether the piece has changed.
+        `alone` makes an event with only a piece of this text. Returns whether the piece has changed.
         """
         piece = holder.get(key)
         if not isinstance(piece, str) or not piece:
@@ -184,19 +184,19 @@ class _Halves:
         return joined != piece
 
     def over(self) -> None:
-        """The texts are over."""
+        """Note that the texts have ended."""
         self.left += [alone(half) for half, alone in self._held.values()]
         self._held.clear()
 
 
 class _Wire:
-    """The rules for the events of one API; those of other APIs are left as they are."""
+    """The rules for the events of one API. Events of other APIs stay unchanged."""
 
     def __init__(self, halves: _Halves) -> None:
         self.halves = halves
 
     def mend(self, event: Event) -> bool:
-        """Mend the event, and remember what it says; returns whether it was changed."""
+        """Mend the event, and remember its contents; returns whether it changed."""
         raise NotImplementedError
 
     ended: Event | None = None
@@ -235,7 +235,7 @@ class _Chat(_Wire):
         return changed
 
     def _mend_call(self, at: int, call: Event, known: list[Event]) -> bool:
-        """Only the first piece of a call needs an id; the calls before are `known`."""
+        """Give the first piece of a call an id; `known` are the earlier calls."""
         for first in known:
             if first["index"] == at:
                 return call.get("id") not in (None, first["id"]) and bool(call.pop("id"))
@@ -245,7 +245,7 @@ class _Chat(_Wire):
 
 
 def _chat_piece(event: Event, choice: int, where: str | int, piece: str) -> Event:
-    """An event like this one with nothing but a piece of a text, or of the arguments of a call."""
+    """An event like this one with only a piece of a text, or of the arguments of a call."""
     delta: Event = {where: piece} if isinstance(where, str) else {}
     if isinstance(where, int):
         delta = {"tool_calls": [{"index": where, "function": {"arguments": piece}}]}
@@ -259,7 +259,7 @@ class _Responses(_Wire):
     def __init__(self, halves: _Halves) -> None:
         super().__init__(halves)
         self._calls: list[tuple[Any, Any, str]] = []
-        """Of each call so far: its position in the output, the id that the server gave it, and the id that it has."""
+        """For each call so far: its position in the output, the id from the server, and the id that it has here."""
 
     def mend(self, event: Event) -> bool:
         kind, response = str(event.get("type")), fields(event.get("response"))
@@ -276,14 +276,14 @@ class _Responses(_Wire):
             self.halves.over()
         if kind in self.ENDS:
             if "output" not in response:
-                raise BadStream(f"its end is none: {json.dumps(event)}")
+                raise BadStream(f"its last event has no output: {json.dumps(event)}")
             self.ended = response
         return changed
 
     def _mend_call(self, at: Any, item: Event, met: list[str] | None = None) -> bool:
-        """A call has one id, in all events. `met` are the ids so far in a whole response.
+        """Give a call the same id in all events. `met` has the ids so far in a whole response.
 
-        Some servers count the items of a stream otherwise than those of the response at its end.
+        Some servers number the items of a stream differently from those of the response at its end.
         """
         if item.get("type") not in answers.CALLS:
             return False
@@ -334,7 +334,7 @@ class _Gemini(_Wire):
 
 
 def _gemini_piece(event: Event, candidate: int, thought: Event, piece: str) -> Event:
-    """An event like this one with nothing but a piece of a text."""
+    """An event like this one with only a piece of a text."""
     content = {"role": "model", "parts": [{"text": piece, **thought}]}
     also: Event = {key: event[key] for key in ("responseId", "modelVersion") if key in event}
     return {**also, "candidates": [{"index": candidate, "content": content}]}

@@ -1,6 +1,6 @@
 """Rules for a model's answer, before an agent SDK reads it: over OpenAI Chat, OpenAI Responses and Gemini.
 
-The answer is the parsed JSON of a response with status 200; of what is not as the wire defines it, nothing is said.
+An answer is the parsed JSON of a response with status 200. The rules leave alone what the wire does not define.
 """
 
 import json
@@ -9,27 +9,27 @@ from typing import Any
 from uuid import uuid4
 
 CUT_OFF = ("length", "content_filter")
-"""The finish reasons of OpenAI Chat of an answer that is not whole."""
+"""The finish reasons with which OpenAI Chat marks an incomplete answer."""
 
 COMPLETE = (None, "STOP", "FINISH_REASON_UNSPECIFIED")
-"""Gemini's finish reasons of an answer that is whole."""
+"""Gemini's finish reasons for a complete answer."""
 
 REFUSED = ("SAFETY", "RECITATION", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII")
-"""Gemini's finish reasons of an answer that it does not give."""
+"""Gemini's finish reasons for a refusal."""
 
 CALLS = ("function_call", "custom_tool_call")
-"""The items of OpenAI Responses that ask for a tool."""
+"""The output items of OpenAI Responses that ask for a tool."""
 
 OUT_OF_MONEY = ("insufficient_quota", "billing_hard_limit_reached", "billing_not_active")
-"""Codes of OpenAI's errors with status 429 that no pause helps with."""
+"""The codes of OpenAI's errors with status 429 for which no pause helps."""
 
 
 def mend_calls(answer: Any) -> bool:
-    """Let each tool call of a turn have an id of its own, and arguments as text; returns whether one was changed.
+    """Give each tool call of a turn a unique id, and arguments as a string; returns whether a call changed.
 
-    A call keeps its id if that is a text that no earlier call of the turn has. Else it gets a new one: agent SDKs,
-    Restate's integrations and `ToolCalls` find a call, its turn and its result by the id. Gemini may send none, and
-    ADK then makes one by itself, which the model is not sent. Some compatible servers send arguments as an object.
+    Agent SDKs, Restate's integrations and `ToolCalls` find a call, its turn and its result by the id. A call keeps an
+    id that is a string and unique so far. Gemini may send no id; ADK then makes one, and does not send it to the model.
+    Some compatible servers send arguments as an object.
     """
     changed = False
     for calls, key, needed in _turns(answer):
@@ -49,9 +49,9 @@ def mend_calls(answer: Any) -> bool:
 
 
 def join_parts(answer: Any) -> bool:
-    """Let the content of OpenAI Chat be a text where a server sends a list of parts; returns whether one was changed.
+    """Join the content of OpenAI Chat that a server sends as a list of parts; returns whether a content changed.
 
-    Two clients refuse such a list. Of the parts, those with text are kept: thoughts are no answer.
+    Two clients reject such a list. Parts without text are dropped: thoughts are not the answer.
     """
     changed = False
     for choice in objects(fields(answer).get("choices")):
@@ -63,9 +63,9 @@ def join_parts(answer: Any) -> bool:
 
 
 def no_decision(answer: Any) -> str | None:
-    """Why the model's last word is no decision: it is cut off, or a refusal. None for any other answer.
+    """Why the model's last answer is not a decision: it is cut off, or a refusal. None for any other answer.
 
-    An answer with tool calls is not the last word.
+    An answer with tool calls is not the last.
     """
     if not isinstance(answer, dict) or any(calls for calls, _, _ in _turns(answer)):
         return None
@@ -76,9 +76,9 @@ def no_decision(answer: Any) -> str | None:
 
 
 def is_out_of_money(status: int, error: Any) -> bool:
-    """Whether a provider's error says that nothing is left to pay a call with: to ask again cannot help.
+    """Whether a provider's error says that the account has no money left: asking again cannot help.
 
-    `error` is the parsed JSON of the response. A quota of Gemini's that is counted by the day is spent as well.
+    `error` is the parsed JSON of the response. A spent daily quota of Gemini counts, too.
     """
     if status == 402:
         return True
@@ -96,7 +96,7 @@ def is_out_of_money(status: int, error: Any) -> bool:
 
 
 def _ends(answer: dict[str, Any]) -> tuple[Any, Any]:
-    """Why the answer is cut off, and the text or the reason of a refusal; None where it is not."""
+    """The reason why the answer is cut off, and the text or the reason of a refusal; None if absent."""
     for choice in objects(answer.get("choices"))[:1]:
         message, reason = fields(choice.get("message")), choice.get("finish_reason")
         return reason if reason in CUT_OFF else None, None if message.get("content") else message.get("refusal")
@@ -117,7 +117,7 @@ def _ends(answer: dict[str, Any]) -> tuple[Any, Any]:
 
 
 def _turns(answer: Any) -> Iterator[tuple[list[dict[str, Any]], str, bool]]:
-    """The tool calls of each turn in the answer, the key of their ids, and whether the wire needs one."""
+    """The tool calls of each turn in the answer, the key of their ids, and whether the wire requires ids."""
     answer = fields(answer)
     for choice in objects(answer.get("choices")):
         yield objects(fields(choice.get("message")).get("tool_calls")), "id", True
@@ -128,10 +128,10 @@ def _turns(answer: Any) -> Iterator[tuple[list[dict[str, Any]], str, bool]]:
 
 
 def objects(value: Any) -> list[dict[str, Any]]:
-    """The JSON objects of a list; none of what is no list."""
+    """The JSON objects of a list; empty for anything else."""
     return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
 
 
 def fields(value: Any) -> dict[str, Any]:
-    """The JSON object; an empty one in place of what is none."""
+    """The JSON object; empty for anything else."""
     return value if isinstance(value, dict) else {}

@@ -1,9 +1,9 @@
-"""Branches of a handler that run at the same time: each takes durable steps one after another, as an agent does.
+"""Concurrent branches of a handler: each takes durable steps one after another, as an agent does.
 
     reports = await branches(ctx, {"cost": lambda: report(cost, claim), "fraud": lambda: report(fraud, claim)})
 
-`restate.gather` is for single steps. Branches follow the rules of the tool calls of a turn (`tool_calls`): one of them
-runs at a time, in an order that the journal decides, while the steps that they wait for overlap.
+For single steps, use `restate.gather`. Branches follow the rules of the tool calls of a turn (`tool_calls`): one branch
+runs at a time, in an order that the journal decides, while the steps of all branches overlap.
 """
 
 import asyncio
@@ -19,14 +19,14 @@ Name = TypeVar("Name", bound=str)
 T = TypeVar("T")
 
 RESULTS = "branches"
-"""Where an invocation keeps the results of its branches, by key and name."""
+"""The place in an invocation for the results of its branches, by key and name."""
 
 
 async def branches(ctx: Context, work: Mapping[Name, Callable[[], Awaitable[T]]], key: str = "") -> list[T]:
-    """The results of these branches, in their order. Each has a Restate context of its own as the current context.
+    """The results of these branches, in their order. Each branch has its own Restate context as the current context.
 
-    With a `key`, a branch that has a result is not run again in the same invocation: its result stands for whoever asks
-    later with the same key. Two tool calls that ask at the same time run it twice.
+    With a `key`, a branch that has a result does not run again in the same invocation: later calls with the key get
+    that result. Two tool calls that ask at the same time run the branch twice.
     Raises: the first error of a branch, when all branches have ended.
     """
     kept: dict[str, dict[Name, T]] = holding(ctx).extension_data.setdefault(RESULTS, {})

@@ -1,25 +1,25 @@
-"""A budget for the model calls of an invocation: how many there may be, and how many tokens they may take together.
+"""A budget for the model calls of an invocation: their number, and their tokens in total.
 
     holding(context).steps.budget = Budget(calls=20, tokens=50_000)
 
-It counts entries of the journal: a call when its step is made, its tokens when its answer is taken. Both happen in the
-same order on each replay, so a call that is retried counts once, and a crash changes nothing. The call that would begin
-over the budget is not made. Calls in flight are not interrupted, so their tokens may exceed it.
+A call counts when its step is created, and its tokens count when its answer is taken. Both happen in the same order on
+each replay, so a retried call counts once, and a crash changes nothing. Once the budget is spent, no call is made.
+Calls in flight are not interrupted, so their tokens may exceed the budget.
 """
 
 from dataclasses import dataclass
 from typing import Any
 
 MODEL_CALLS = {"call LLM", "LLM call", "Model call", "compaction LLM call", "calling openai.responses"}
-"""The names of a model call's step in Restate's integrations."""
+"""The names that Restate's integrations give to the step of a model call."""
 
 OVER_BUDGET = 402
-"""The HTTP status of an invocation that ends for its budget."""
+"""The HTTP status of an invocation whose budget is spent."""
 
 
 @dataclass
 class Budget:
-    """What may be spent, and what has been: model calls, and tokens that they read and wrote."""
+    """Model calls, and the tokens that they read and write: the allowed and the used number of each."""
 
     calls: int
     tokens: int
@@ -29,13 +29,13 @@ class Budget:
     def begin_call(self) -> None:
         """Count a model call. Raises: TerminalError (402) when the budget is spent."""
         if self.calls_made >= self.calls or self.tokens_used >= self.tokens:
-            from restate import TerminalError  # `tour` reads journals without the SDK, which takes long to import
+            from restate import TerminalError  # `tour` reads journals without the SDK, whose import is slow
 
             raise TerminalError(f"the budget is spent: {self}", status_code=OVER_BUDGET)
         self.calls_made += 1
 
     def shares(self, number: int) -> list["Budget"]:
-        """The rest of this budget in equal shares; the first of them have the calls and tokens that are left over."""
+        """The rest of this budget in equal shares; the first ones get the remaining calls and tokens."""
         calls, tokens = max(self.calls - self.calls_made, 0), max(self.tokens - self.tokens_used, 0)
         return [
             Budget(calls // number + (at < calls % number), tokens // number + (at < tokens % number))
@@ -43,7 +43,7 @@ class Budget:
         ]
 
     def spend(self, share: "Budget") -> None:
-        """Count what was spent of a share."""
+        """Count the calls and tokens that were spent of a share."""
         self.calls_made += share.calls_made
         self.tokens_used += share.tokens_used
 
@@ -54,14 +54,14 @@ class Budget:
 _COUNTS = (
     ("input_tokens", "output_tokens"),
     ("prompt_tokens", "completion_tokens"),
-    # Gemini counts its thoughts beside the answer, where OpenAI's wires count them in it.
+    # Gemini counts thoughts separately from the answer; OpenAI's wires include them in it.
     ("prompt_token_count", "candidates_token_count", "thoughts_token_count"),
 )
-"""The tokens read, and those written, as each wire names them."""
+"""The names of the tokens read and written, on each wire."""
 
 
 def usage(answer: Any) -> tuple[int, int]:
-    """The tokens read and written in a model's answer, as any SDK journals it; (0, 0) where it does not say."""
+    """The tokens read and written in a model's answer, as any SDK journals it; (0, 0) if it does not say."""
     if isinstance(answer, dict):
         for read, *written in _COUNTS:
             if isinstance(answer.get(read), int):

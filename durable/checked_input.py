@@ -1,9 +1,9 @@
-"""Input of another type is the caller's fault: it ends with 400 before the handler begins, where the SDK retries it.
+"""Input of the wrong type ends the invocation with 400 before the handler begins.
 
     service = restate.Service("Claims", invocation_context_managers=[hold_failures, checked_input(Claim)])
 
-The SDK answers 500 when a model of Pydantic cannot be read. It gives a handler whatever JSON has come in place of a
-`str`, and `None` in place of an empty body: that fails somewhere else, and is retried without an end.
+The SDK answers 500 if it cannot parse a Pydantic model. It accepts any JSON for a `str`, and gives the handler `None`
+for an empty body: the handler then fails somewhere else, and Restate retries it forever.
 """
 
 from collections.abc import AsyncIterator, Callable

@@ -1,14 +1,14 @@
-"""The events of each invocation, in order and each once: a Virtual Object of Restate, with the invocation's id as key.
+"""The events of each invocation, in order and without repeats: a Virtual Object whose key is the invocation's id.
 
-Agents report what happens, more than once after a crash, and tokens as they come (`durable.streaming`). The log makes
-the events of the AG-UI protocol from that: https://docs.ag-ui.com/concepts/events. Three rules keep it true:
+Agents report their progress and their tokens (`durable.streaming`); after a crash, they repeat reports. The log turns
+reports into events of the AG-UI protocol: https://docs.ag-ui.com/concepts/events. Three rules keep it correct:
 
-- An event that a report would repeat is not recorded.
-- The journal decides on the text of a message: when a model call is in the journal, its text completes the message.
-- Tokens that are not the beginning of that text, and those of an attempt after which there is another one, are taken
-  back: the message ends, and the event `CUSTOM` named `restart` says which one does not count.
+- The log does not record an event that a report repeats.
+- The journal decides the text of a message: when a model call is in the journal, its text completes the message.
+- The log takes back tokens that are not the beginning of that text, and the tokens of an attempt that was followed by
+  another: the message ends, and the event `CUSTOM` named `restart` says which message does not count.
 
-Virtual Objects have one writer at a time, and Restate keeps their state, so any number of servers may read the log.
+A Virtual Object has one writer at a time, and Restate keeps its state, so any number of servers may read the log.
 """
 
 import asyncio
@@ -37,11 +37,11 @@ from ag_ui.core import (
 from pydantic import BaseModel, Field
 
 KEPT = timedelta(days=1)
-"""How long the events of an invocation are kept: as long as Restate keeps a journal by default."""
+"""The retention of an invocation's events: Restate's default for a journal."""
 
 
 class Tokens(BaseModel):
-    """A piece of a message, from an attempt of a model call. It begins `at` characters from the message's begin."""
+    """A piece of a message, from an attempt of a model call. It starts `at` characters into the message."""
 
     kind: Literal["tokens"] = "tokens"
     message: int
@@ -70,7 +70,7 @@ class Turn(BaseModel):
 
 
 class Step(BaseModel):
-    """A step has begun, or its result is in the journal."""
+    """A step that has begun, or whose result is in the journal."""
 
     kind: Literal["step"] = "step"
     step: int
@@ -80,7 +80,7 @@ class Step(BaseModel):
 
 
 class Note(BaseModel):
-    """What an application reports, such as a wait for a person. A key is reported once."""
+    """A report of the application, such as a wait for a person. Each key is reported once."""
 
     kind: Literal["note"] = "note"
     key: str
@@ -92,13 +92,13 @@ Report = Annotated[Tokens | Turn | Step | Note, Field(discriminator="kind")]
 
 
 class Reports(BaseModel):
-    """What happened, in this order."""
+    """A batch of reports, in order."""
 
     reports: list[Report]
 
 
 class End(BaseModel):
-    """How the invocation has ended: with an answer, or an error and its status."""
+    """The end of the invocation: an answer, or an error and its status."""
 
     answer: Any = None
     error: str | None = None
@@ -106,28 +106,28 @@ class End(BaseModel):
 
 
 class Message(BaseModel):
-    """What is recorded of a model call's text."""
+    """The record of a model call's text."""
 
     attempts: list[str] = []
-    """The last one is that of `text`."""
+    """The last one produced `text`."""
     text: str = ""
     open: bool = False
     done: bool = False
-    """The journal has its text."""
+    """Whether the journal has its text."""
 
 
 class Log(BaseModel):
-    """What the next event depends on. The events themselves are kept beside it."""
+    """The state on which the next event depends. The events themselves are in other state entries."""
 
     invocation: str
     count: int = 0
-    """Of all events: the id of the next one."""
+    """The number of events, which is the id of the next one."""
     firsts: list[int] = []
-    """The ids of the first event of each batch."""
+    """The id of the first event of each batch."""
     ended: bool = False
     messages: dict[int, Message] = {}
     steps: dict[int, bool] = {}
-    """Those that have begun, and whether they have ended."""
+    """The steps that have begun, and whether each has ended."""
     notes: list[str] = []
 
     def record(self, reports: Iterable[Report]) -> list[BaseEvent]:
@@ -150,7 +150,7 @@ class Log(BaseModel):
         return events
 
     def end(self, end: End) -> list[BaseEvent]:
-        """The events with which the invocation ends: the last ones."""
+        """The last events of the invocation."""
         if self.ended:
             return []
         events = self._begun()
@@ -178,7 +178,7 @@ class Log(BaseModel):
             if message.open:
                 yield from self._taken_back(report.message, message)
             message.attempts.append(report.attempt)
-        if report.at <= len(message.text):  # else a piece is missing, and the journal will complete the text
+        if report.at <= len(message.text):  # otherwise a piece is missing, and the journal will complete the text
             yield from self._said(report.message, message, report.text[len(message.text) - report.at :])
 
     def _turn(self, report: Turn) -> Iterator[BaseEvent]:
@@ -221,7 +221,7 @@ class Log(BaseModel):
 
 
 def begin(invocation: str) -> BaseEvent:
-    """The event with which an invocation begins: the one with the id 0."""
+    """The first event of an invocation, with the id 0."""
     return RunStartedEvent(thread_id=invocation, run_id=invocation)
 
 
@@ -231,12 +231,12 @@ def as_json(event: BaseEvent) -> str:
 
 
 def message_id(number: int, message: Message) -> str:
-    """The id of a model call's message: `1`, and `1.2` in its second attempt."""
+    """The id of a model call's message: `1`, or `1.2` in its second attempt."""
     return str(number) if len(message.attempts) < 2 else f"{number}.{len(message.attempts)}"
 
 
 class Events(BaseModel):
-    """Events as JSON, the first one with the id `first`; `ended` if the last one ends the invocation."""
+    """Events as JSON. `first` is the id of the first one; `ended` is true if the last one ends the invocation."""
 
     first: int
     events: list[str]
@@ -244,7 +244,7 @@ class Events(BaseModel):
 
 
 LISTENERS = defaultdict[str, set[asyncio.Queue[Events]]](set)
-"""In this process, by invocation: each gets the events that are recorded here, at the moment when they are."""
+"""The listeners in this process, by invocation. Each gets the events that are recorded here, immediately."""
 
 event_log = restate.VirtualObject("AgentEvents", journal_retention=timedelta(0))
 

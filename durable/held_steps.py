@@ -1,14 +1,14 @@
-"""Steps that fail are held back until the steps in flight beside them have finished.
+"""A step that fails is held back until the other steps in flight have finished.
 
-Restate retries a step that fails, and the retry is a new attempt of the whole invocation. The SDK begins it at the
-moment of the failure: steps that are still in flight are abandoned, and run again in each attempt. With `hold_failures`
-a failure waits until they have finished. By then their results are in the journal, so the new attempt runs the failed
-step alone.
+Restate retries a failed step with a new attempt of the whole invocation. The SDK begins that attempt at the moment of
+the failure: it abandons the steps that are still in flight, and each attempt runs them again. With `hold_failures`, a
+failure waits until those steps have finished. The journal then has their results, so the new attempt runs only the
+failed step.
 
     service = restate.Service("Claims", invocation_context_managers=[hold_failures])
 
-The handlers stay as they are: `ctx.run`, `ctx.run_typed`, `restate.gather`, `restate.select`. A step that fails is
-retried later than without this: when the slowest step in flight has finished.
+Handlers stay as they are: `ctx.run`, `ctx.run_typed`, `restate.gather`, `restate.select`. The retry begins later than
+without `hold_failures`: when the slowest step in flight has finished.
 """
 
 import asyncio
@@ -57,21 +57,21 @@ async def hold_failures() -> AsyncIterator[None]:
 
 
 def holding(context: Context) -> "HoldingContext":
-    """The same context of an invocation, which holds failures back from now on."""
+    """The same context of an invocation. From now on it holds failures back."""
     if not isinstance(context, HoldingContext):
         assert type(context) is ServerInvocationContext
         steps = Steps(context.run_coros_to_execute)
-        # The handler and the current context are this object: it stays, and its class changes.
+        # The handler and the current context hold this object, so the object stays and its class changes.
         context.__class__ = HoldingContext
         cast(HoldingContext, context).steps = steps
     return cast(HoldingContext, context)
 
 
 class StepObserver(Protocol):
-    """Is told of the steps of an attempt, by their handles."""
+    """Observes the steps of an attempt, by their handles."""
 
     def made(self, handle: int, name: str, in_journal: bool) -> None:
-        """The handler has made a step; its result may be in the journal already."""
+        """The handler has created a step; its result may be in the journal already."""
 
     def begun(self, handle: int) -> None:
         """The step runs."""
@@ -81,31 +81,31 @@ class StepObserver(Protocol):
 
 
 class Steps:
-    """The steps in flight in one attempt: the SDK has taken them to run, and Restate has not been sent their results.
+    """The steps in flight in one attempt: the SDK has started them, and has not sent their results to Restate.
 
-    `waiting` has those that the SDK has not taken.
+    `waiting` has the steps that the SDK has not started.
     """
 
     def __init__(self, waiting: Mapping[int, object]) -> None:
         self.translate: Callable[[Exception], Exception] = lambda error: error
-        """The error to raise in place of a step's error, such as a terminal one where no retry can help."""
+        """Maps a step's error to the error to raise, such as a terminal one if no retry can help."""
         self.over: BaseException | None = None
-        """Restate's signal that the attempt is over: whatever the handler raises then is a consequence of it."""
+        """Restate's signal that the attempt is over: any later error of the handler is a consequence of it."""
         self.budget: Budget | None = None
-        """What the model calls of the invocation may cost; None: as much as they do."""
+        """The budget for the model calls of the invocation; None: no limit."""
         self.model_calls = set[int]()
-        """Their handles."""
+        """The handles of the model calls."""
         self.observer: StepObserver | None = None
         self._waiting = waiting
         self._open: set[int] = set()
         self._ended = asyncio.Event()
 
     def add(self, handle: int) -> None:
-        """The step is made. It is in flight as soon as it is not in `waiting`: its task starts a turn later."""
+        """Add a new step. It is in flight once it leaves `waiting`; its task starts a turn of the event loop later."""
         self._open.add(handle)
 
     def end(self, handle: int) -> None:
-        """The step has a result, or has failed."""
+        """Remove a step that has a result, or has failed."""
         self._open.discard(handle)
         self._ended.set()
 
@@ -117,7 +117,7 @@ class Steps:
 
 
 class HoldingContext(ServerInvocationContext):
-    """The SDK's context of an invocation, in which a step that fails waits for the others."""
+    """The SDK's context of an invocation, in which a failed step waits for the others."""
 
     steps: Steps
 
@@ -134,11 +134,11 @@ class HoldingContext(ServerInvocationContext):
         return step
 
     def _made(self, name: str, step: Any) -> Any:
-        """Let the step run in the contextvars of the task that makes it: any task may be the one that starts it."""
+        """Run the step in the contextvars of the task that created it, because any task may start it."""
         handle = cast(ServerDurableFuture[Any], step).handle
         if self.steps.observer:
             self.steps.observer.made(handle, name, handle not in self.run_coros_to_execute)
-        if run := self.run_coros_to_execute.get(handle):  # not on a replay, when the result is in the journal
+        if run := self.run_coros_to_execute.get(handle):  # absent on a replay, because the result is in the journal
             context = contextvars.copy_context()
 
             self.run_coros_to_execute[handle] = lambda: asyncio.create_task(cast(Any, run)(), context=context)
@@ -155,7 +155,7 @@ class HoldingContext(ServerInvocationContext):
         async def held() -> bytes:
             try:
                 written = serde.serialize(await _result(action))
-                serde.deserialize(written)  # in the journal, a result that cannot be read back would fail for ever
+                serde.deserialize(written)  # a result in the journal that cannot be read back would fail forever
             except ATTEMPT_IS_OVER:
                 raise
             except Exception as error:  # noqa: BLE001 - it is raised again
@@ -178,10 +178,10 @@ class HoldingContext(ServerInvocationContext):
         try:
             await super().create_run_coroutine(handle, held, BytesSerde(), *options)
         finally:
-            self.steps.end(handle)  # Restate has been sent its result: before that, nothing that waits may fail
+            self.steps.end(handle)  # its result has been sent to Restate: before that, no waiting step may fail
 
     def _last_attempt(self, error: Exception, max_attempts: int | None) -> TerminalError | None:
-        """The end of a model call whose attempts have all failed; None while there are more."""
+        """The terminal error of a model call whose attempts have all failed; None while there are more."""
         invocation = self.request().id
         if not max_attempts or FAILED_ATTEMPTS.add(invocation, self.steps) < max_attempts:
             return None
@@ -194,7 +194,7 @@ class HoldingContext(ServerInvocationContext):
 
     async def take_and_send_output(self) -> None:
         await super().take_and_send_output()  # type: ignore[no-untyped-call]
-        if self.steps.observer:  # this is where each turn of the loop begins that reads the journal
+        if self.steps.observer:  # each turn of the loop that reads the journal begins here
             self.steps.observer.look(self.vm.is_completed)
 
     async def must_take_notification(self, handle: int) -> Any:
@@ -221,15 +221,15 @@ class HoldingContext(ServerInvocationContext):
 
 
 def tellable(error: Exception) -> Exception:
-    """The error, or one like it that Restate can be told.
+    """The error, or a similar one that can be sent to Restate.
 
-    Half of a surrogate pair, as an answer has that is cut inside an emoji, cannot be sent: the SDK would hang on it.
+    Half a surrogate pair, from an answer that is cut inside an emoji, cannot be sent: the SDK would hang on it.
     """
     try:
         "".join(traceback.format_exception(error)).encode()
         return error
     except UnicodeEncodeError:
-        error.__cause__ = None  # its message may have the same in it
+        error.__cause__ = None  # its message may contain the same half
     match error:
         case TerminalError():
             return TerminalError(mended(error.message), error.status_code, error.metadata)
@@ -239,12 +239,12 @@ def tellable(error: Exception) -> Exception:
 
 
 def mended(text: str) -> str:
-    """The text with U+FFFD in place of each half of a surrogate pair, which is not text, and both halves joined."""
+    """The text with surrogate pairs joined. A lone half, which is not text, becomes U+FFFD."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def causes(error: BaseException | None) -> Iterator[BaseException]:
-    """The error, its cause, the cause of that, and so on; of a group, those of each of its errors."""
+    """The error, its cause, that error's cause, and so on; for a group, the same for each of its errors."""
     while error is not None:
         yield error
         if isinstance(error, BaseExceptionGroup):

@@ -1,8 +1,8 @@
-"""The parts of other packages that `durable` relies on although they are not public, and a fingerprint of each.
+"""The private parts of other packages that `durable` relies on, and a fingerprint of each.
 
-The number of a version says nothing about these parts: a patch may change one, and a new minor version none. So each
-module of `durable` compares the source of its parts when it is imported. Equal: the version is supported, whatever its
-number. Different: an ImportError names the part. With `DURABLE_PARTS=warn` it is a warning.
+A version number says nothing about these parts: a patch may change one, and a new minor version none. So each module of
+`durable` compares the source of its parts when it is imported. If the sources are equal, the version is supported,
+whatever its number. If a source differs, an ImportError names the part; `DURABLE_PARTS=warn` makes it a warning.
 
     python -m durable.parts      shows each part, and whether it is as expected
 """
@@ -18,7 +18,7 @@ from importlib import metadata
 from operator import attrgetter
 
 VARIABLE = "DURABLE_PARTS"
-"""`warn`: a part that has changed is no error."""
+"""`warn`: a part that has changed is not an error."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Part:
     why: str
 
     def found(self) -> str:
-        """Its fingerprint now: the first digits of the SHA-256 of its source. Raises: ImportError when it is gone."""
+        """Its current fingerprint: the first digits of its source's SHA-256. Raises: ImportError when it is gone."""
         try:
             part = attrgetter(self.name)(importlib.import_module(self.module))
         except AttributeError:
@@ -95,7 +95,7 @@ PARTS: dict[str, tuple[Part, ...]] = {
         Part(LANGCHAIN, "RestateMiddleware.awrap_tool_call", "1262181b4722", "makes a tool call wait for its turn"),
     ),
 }
-"""By module of `durable`."""
+"""The parts, by module of `durable`."""
 
 
 def check(module: str) -> None:
@@ -105,8 +105,8 @@ def check(module: str) -> None:
             continue
         problem = (
             f"{module} relies on {part}, which has changed ({part.expected} is now {found}; "
-            f"restate-sdk {metadata.version('restate-sdk')}): see whether this still holds: it {part.why}. "
-            f"With {VARIABLE}=warn this is a warning."
+            f"restate-sdk {metadata.version('restate-sdk')}): check that it still {part.why}. "
+            f"{VARIABLE}=warn makes this error a warning."
         )
         if os.environ.get(VARIABLE) != "warn":
             raise ImportError(problem)

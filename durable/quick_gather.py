@@ -1,9 +1,9 @@
 """Makes wide fan-outs cheap: the futures that a handler awaits are converted once instead of at every poll.
 
-restate-sdk 1.3.0 polls its core three times per step, and each time makes a native object of every future that is
-awaited: for 2000 steps, 12 million objects. No setting avoids this, so its function is replaced by one that keeps the
-object it makes. Importing this module is enough. The core itself still does work that grows with the square of the
-steps (`PyVM.do_progress` looks at every awaited future); it shows from about 1000 steps on.
+restate-sdk 1.3.0 polls its core three times per step, and each time makes a native object of every awaited future: 12
+million objects for 2000 steps. No setting avoids this, so this module replaces the SDK's function with one that keeps
+the object. Importing the module is enough. The work of the core still grows with the square of the steps
+(`PyVM.do_progress` looks at every awaited future), which is noticeable from about 1000 steps.
 """
 
 import functools

@@ -1,8 +1,8 @@
-"""Makes a middleware of LangChain cheap: LangSmith looks after its spans where the agent runs, and not in threads.
+"""Makes LangChain's middlewares cheap: LangSmith handles its spans in the agent's thread instead of other threads.
 
-langchain 1.4 puts a span around each call of a middleware, such as Restate's. With or without a LangSmith to send them
-to, each span waits twice for a thread: six times in a claim. LangSmith has a setting for programs without threads,
-which this module uses. Importing it is enough.
+langchain 1.4 puts a span around each call of a middleware, such as Restate's. Even without a LangSmith server, each
+span waits twice for a thread: six times in a claim. This module uses LangSmith's setting for programs without threads.
+Importing it is enough.
 """
 
 from collections.abc import Callable

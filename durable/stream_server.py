@@ -1,10 +1,10 @@
-"""Streams the events of invocations to their callers, as server-sent events. It is also the deployment of their log.
+"""Streams the events of invocations to their callers, as server-sent events. It is also the deployment of the log.
 
     POST /stream/<service>/<handler>      invokes a handler, as Restate's ingress does, and streams the events
-    GET  /stream/<invocation>             streams the events of an invocation from the first one on, or from the one
+    GET  /stream/<invocation>             streams the events of an invocation from the first one, or from the one
                                           after `Last-Event-ID`
 
-The server keeps nothing: it can be killed, and there may be several, each registered with Restate or not.
+The server keeps no state: it can be killed, and several can run, each registered with Restate or not.
 """
 
 import asyncio
@@ -24,17 +24,17 @@ from starlette.routing import Mount, Route
 from durable.event_log import LISTENERS, End, Events, as_json, begin, event_log
 
 POLL = 1.0
-"""Seconds without an event after which the log is read: another server may have recorded some."""
+"""Seconds without an event after which the log is read: another server may have recorded events."""
 
 PATIENCE = 25
-"""Times that Restate is asked for an invocation, 0.2 s apart, before it counts as unknown."""
+"""How often Restate is asked for an invocation, 0.2 s apart, before it counts as unknown."""
 
 KEEP_ALIVE = 15.0
-"""Seconds without an event after which a comment is sent: proxies cut off silent connections."""
+"""Seconds without an event after which a comment is sent, because proxies cut off silent connections."""
 
 
 def app(client: httpx.AsyncClient) -> Starlette:
-    """The server as an ASGI app. The client asks Restate's ingress, and has no limit for the time of an answer."""
+    """The server as an ASGI app. The client asks Restate's ingress, and waits for answers without a time limit."""
     ends: dict[str, asyncio.Task[None]] = {}
     known = False
 
@@ -48,7 +48,7 @@ def app(client: httpx.AsyncClient) -> Starlette:
 
     async def invoke(request: Request) -> Response:
         nonlocal known
-        if not known:  # before something is sent that nobody could see
+        if not known:  # before an invocation starts that nobody could see
             await recorded(request, "none", 0)
             known = True
         kept = {name: value for name, value in request.headers.items() if name in ("content-type", "idempotency-key")}
@@ -63,7 +63,7 @@ def app(client: httpx.AsyncClient) -> Starlette:
         invocation = quote(request.path_params["invocation"], safe="")
         last = request.headers.get("last-event-id", "-1")
         if not (last.removeprefix("-").isascii() and last.removeprefix("-").isdecimal() and -1 <= int(last) < 10**15):
-            raise HTTPException(400, f"Last-Event-ID: {last!r} is no event: give the id of the last event that came")
+            raise HTTPException(400, f"Last-Event-ID: {last!r} is not an event: give the id of the last event received")
         found = await recorded(request, invocation, int(last) + 1)
         if not found.events and not found.ended and await _unknown(client, invocation):
             raise HTTPException(404, f"there is no invocation {invocation}")
@@ -100,11 +100,11 @@ def app(client: httpx.AsyncClient) -> Starlette:
 async def _events(
     client: httpx.AsyncClient, invocation: str, first: int, fresh: bool
 ) -> AsyncIterator[list[tuple[int, str]]]:
-    """The events from this id on, with their ids, until the invocation has ended. An empty list: none for a while.
+    """The events from this id, with their ids, until the invocation has ended. An empty list: none for a while.
 
-    The log of a `fresh` invocation is not read at once. What it gets in this moment is read with the next events.
+    The log of a `fresh` invocation is not read at once: events that it gets meanwhile are read with the next ones.
     """
-    if first == 0:  # known before the agent has reported anything
+    if first == 0:  # known before the agent reports anything
         yield [(0, as_json(begin(invocation)))]
         first = 1
     ask = partial(_until_answered, client)
@@ -114,7 +114,7 @@ async def _events(
         nothing = Events(first=first, events=[], ended=False)
         found, silent = nothing if fresh else await _read(ask, invocation, first), 0.0
         while True:
-            if found.first > first:  # some were recorded by another server
+            if found.first > first:  # another server recorded some
                 found = await _read(ask, invocation, first)
             if new := found.events[first - found.first :]:
                 yield [*enumerate(new, first)]
@@ -140,7 +140,7 @@ async def _read(ask: Callable[..., Awaitable[httpx.Response]], invocation: str, 
 
 
 async def _unknown(client: httpx.AsyncClient, invocation: str) -> bool:
-    """Whether Restate does not know an invocation: it may need a moment after a restart."""
+    """Whether Restate does not know an invocation; after a restart, Restate may need a moment."""
     for _ in range(PATIENCE):
         if (await client.get(f"/restate/invocation/{invocation}/output")).status_code not in (400, 404):
             return False
@@ -149,7 +149,7 @@ async def _unknown(client: httpx.AsyncClient, invocation: str) -> bool:
 
 
 async def _record_end(client: httpx.AsyncClient, invocation: str) -> None:
-    """Wait until an invocation has ended, and record how: behind all that its agent has reported."""
+    """Wait until an invocation has ended, and record its end behind all reports of its agent."""
     attached = await _until_answered(client, "GET", f"/restate/invocation/{invocation}/attach")
     if attached.status_code == 200:
         how = End(answer=attached.json())

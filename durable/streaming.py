@@ -1,13 +1,13 @@
-"""An agent reports what it does, as it happens: the tokens of its model, its tool calls and its steps.
+"""An agent reports its progress as it happens: the tokens of its model, its tool calls and its steps.
 
     service = restate.Service("Claims", invocation_context_managers=[streamed, hold_failures])
 
-Steps are reported without further code: when one begins, and when its result is in the journal. The adapter of an SDK
-reports the model: tokens while they come, and the turn when it is in the journal. `durable.event_log` turns these
-reports into events, each once; `durable.stream_server` streams them.
+`streamed` reports steps without further code: when one begins, and when its result is in the journal. The adapter of an
+SDK reports the model: tokens as they arrive, and the turn when it is in the journal. `durable.event_log` turns these
+reports into events without repeats; `durable.stream_server` streams them.
 
-Nothing is written to the journal of the agent. Reports go to Restate's ingress (`RESTATE_INGRESS_URL`) in batches, and
-an answer is given after they were accepted. A crash loses reports that were not sent; the replay makes them again.
+Reports are not written to the agent's journal. They go to Restate's ingress (`RESTATE_INGRESS_URL`) in batches, and the
+handler returns its answer once they are accepted. A crash loses unsent reports; the replay makes them again.
 """
 
 import asyncio
@@ -28,28 +28,28 @@ from durable.budget import MODEL_CALLS
 from durable.held_steps import ATTEMPT_IS_OVER, causes, holding, mended
 
 AT_ONCE = 0.01
-"""Seconds in which reports are collected that come together."""
+"""Seconds for which reports are collected into one batch."""
 
 APART = 0.2
-"""Seconds from one batch of reports to the next, but for the last: a batch costs about 4 ms of CPU in all."""
+"""Seconds between batches of reports, except the last: a batch costs about 4 ms of CPU in all."""
 
 PATIENCE = 10.0
-"""Seconds in which Restate's ingress has to answer. Then the attempt fails, and Restate retries it."""
+"""Seconds in which Restate's ingress has to answer; otherwise the attempt fails, and Restate retries it."""
 
 NOBODY = 5.0
-"""Seconds without reports after Restate has said that it knows no event log."""
+"""Seconds for which reports stop after Restate says that it knows no event log."""
 
 UNREACHED = 2.0
-"""Seconds after which an ingress that has never answered this process counts as none: then there are no reports for a
-minute, and the agent goes on."""
+"""Seconds after which an ingress that has never answered this process counts as absent: the agent continues, without
+reports for a minute."""
 
 MOST = 10_000
-"""Invocations under way whose reports are remembered, so that a replay in the same process does not repeat them."""
+"""The number of running invocations whose reports are remembered: a replay in this process sends none twice."""
 
 
 @asynccontextmanager
 async def streamed() -> AsyncIterator[None]:
-    """Report what this invocation does; for the `invocation_context_managers` of a service, the first of them."""
+    """Report the progress of this invocation; for the `invocation_context_managers` of a service, as the first."""
     context = current_context()
     assert context
     invocation = context.request().id
@@ -67,7 +67,7 @@ async def streamed() -> AsyncIterator[None]:
 
 
 def ingress_client(timeout: httpx.Timeout) -> httpx.AsyncClient:
-    """A client of the ingress of `RESTATE_INGRESS_URL`, with the token `RESTATE_AUTH_TOKEN` if that is set."""
+    """A client of the ingress at `RESTATE_INGRESS_URL`, with the token `RESTATE_AUTH_TOKEN` if set."""
     ingress = os.environ.get("RESTATE_INGRESS_URL") or "http://127.0.0.1:8080"
     token = os.environ.get("RESTATE_AUTH_TOKEN")
     headers = {"authorization": f"Bearer {token}"} if token else {}
@@ -75,13 +75,13 @@ def ingress_client(timeout: httpx.Timeout) -> httpx.AsyncClient:
 
 
 def report(key: str, name: str, value: Any = None) -> None:
-    """Report an event of one's own, once for each key. Its name and value (JSON) are those of AG-UI's `CUSTOM`."""
+    """Report a custom event, once for each key. Its name and value (JSON) are those of AG-UI's `CUSTOM`."""
     if stream := _CURRENT.get():
         stream.reporter.report(key, {"kind": "note", "key": key, "name": name, "value": value})
 
 
 def model_call() -> "ModelCall":
-    """The model call that the handler makes next. In each attempt of the invocation, the calls have the same order."""
+    """The handler's next model call. The calls have the same order in each attempt of the invocation."""
     stream = _CURRENT.get()
     if stream:
         stream.model_calls += 1
@@ -91,7 +91,7 @@ def model_call() -> "ModelCall":
 
 
 def attempt() -> Callable[[str], None]:
-    """An attempt of the model call: to be called in its step. Returns what reports a piece of the model's text."""
+    """Begin an attempt of the model call, in its step. Returns a function that reports a piece of the model's text."""
     call = _CALL.get()
     return call.attempt() if call else lambda text: None
 
@@ -119,7 +119,7 @@ class ModelCall:
         return said
 
     def in_journal(self, text: str, calls: Iterable[tuple[str | None, str, str]]) -> None:
-        """The model's turn is in the journal: its text, and the id, the name and the arguments (JSON) of each call."""
+        """Report the turn that is in the journal: its text, and each call's id, name and arguments (JSON)."""
         if self._reporter:
             named = [
                 {"id": mended(id or ""), "name": mended(name), "arguments": mended(arguments)}
@@ -138,7 +138,7 @@ class Stream:
         self._names: dict[int, str] = {}
 
     def made(self, handle: int, name: str, in_journal: bool) -> None:
-        """The handler has made a step."""
+        """The handler has created a step."""
         if name not in MODEL_CALLS:
             self._names[handle] = name
             if in_journal:
@@ -162,7 +162,7 @@ class Stream:
 
 
 class Reporter:
-    """Sends the reports of an invocation in their order, whatever attempt they come from."""
+    """Sends the reports of an invocation in order, whichever attempt they come from."""
 
     def __init__(self, invocation: str) -> None:
         self._path = f"/restate/send/AgentEvents/{invocation}/record"
@@ -197,7 +197,7 @@ class Reporter:
             self._waited_for.clear()
         if lost := self._lost:
             self._lost = None
-            self._reported.clear()  # the next attempt reports all again
+            self._reported.clear()  # the next attempt reports everything again
             raise lost
 
     def _add(self, report: dict[str, Any]) -> None:
@@ -245,7 +245,7 @@ def _client() -> httpx.AsyncClient:
 
 
 async def _sent(path: str, reports: list[dict[str, Any]]) -> None:
-    """Hand reports to Restate. Without an event log, they are for nobody. Raises: RetryableError."""
+    """Hand reports to Restate; without an event log, drop them. Raises: RetryableError."""
     global _nobody_until, _reached
     pause, loop = 0.05, asyncio.get_running_loop()
     began = loop.time()

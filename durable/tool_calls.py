@@ -1,17 +1,17 @@
-"""Several tool calls of one turn, in parallel and yet deterministic.
+"""Tool calls of one turn, in parallel and yet deterministic.
 
-Restate replays a handler by its journal, so the handler must create the same entries in the same order each time. Tools
-that run at the same time do not: on the first attempt the faster one goes on first, on a replay the one that the agent
-SDK lists first. Here the tool calls of a turn share one *turn*:
+Restate replays a handler by its journal, so the handler must create the same entries in the same order each time.
+Concurrent tools do not: on the first attempt the faster tool continues first, on a replay the tool that the agent SDK
+lists first. Here the tool calls of a turn take turns:
 
 * one call runs at a time; the calls begin in the order in which the model asked for them, which is in the journal;
-* a call that awaits Restate (a step, a timer, another service) passes its turn on, so the next one can start its own;
-* when all of them wait, Restate is asked for the first completion, and the call that awaits it gets the turn.
+* a call that awaits Restate (a step, a timer, another service) passes its turn on, so the next call can start its own;
+* when all calls wait, Restate is asked for the first completion, and the call that awaits it gets the turn.
 
-So which call runs depends on the journal alone, while the steps, timers and calls that they wait for overlap. A step
-that fails is held back until the steps in flight beside it have finished (`held_steps`); so is a tool that raises.
+So the journal alone decides which call runs, while the steps, timers and service calls of all tools overlap. A step
+that fails is held back until the other steps in flight have finished (`held_steps`); so is a tool that raises.
 
-Each call has a Restate context of its own, which tools get from their integration's `restate_context()`.
+Each call has its own Restate context, which tools get from their integration's `restate_context()`.
 """
 
 import asyncio
@@ -38,17 +38,17 @@ from durable.turnstile import PATIENCE, refuse_repeated
 parts.check(__name__)
 
 REGISTRY = "tool_calls"
-"""Where an invocation keeps its tool calls by id: the tasks that an agent SDK starts all find them there."""
+"""The place in an invocation for its tool calls by id, where all tasks of an agent SDK find them."""
 
 Turn: TypeAlias = "asyncio.Future[BaseException | None]"
-"""Set when a call goes on; to an exception when the attempt is over."""
+"""Set to None when the call may continue, or to an exception when the attempt is over."""
 
 
 class ToolCalls:
     """The tool calls of one turn of a model, by their ids, in the order in which the model asked for them.
 
-    `limit` is how many of them the agent SDK has in hand at the same time; None: all, or as many as the variable
-    `TOOL_CALLS_AT_ONCE` says. Each call runs in `turn`, or between `begin` and `end` or `fail`, in a task of its own.
+    `limit` is the number of calls that the agent SDK runs at the same time; None: the number in the variable
+    `TOOL_CALLS_AT_ONCE`, or all. Each call runs in a separate task, in `turn`, or between `begin` and `end` or `fail`.
     Raises: TerminalError when two calls have the same id.
     """
 
@@ -58,17 +58,17 @@ class ToolCalls:
         self._ids = tuple(ids)
         self._limit = limit or int(os.environ.get("TOOL_CALLS_AT_ONCE") or len(ids))
         self._expected = list(ids)  # not begun
-        self._late = set[str]()  # those that were not waited for any longer
-        self._missed: asyncio.TimerHandle | None = None  # ends the wait for the first one that is expected
+        self._late = set[str]()  # calls that are no longer waited for
+        self._missed: asyncio.TimerHandle | None = None  # ends the wait for the first expected call
         self._active: set[str] = set()  # begun, not ended
-        self._running: str | None = None  # the active call whose turn it is; the others are parked, or ready
-        self._parked: dict[str, UnresolvedFuture] = {}  # the future that each of them waits for
-        self._ready: deque[str] = deque()  # those whose wait is over, in the order of the journal
+        self._running: str | None = None  # the active call that has the turn; the others are parked, or ready
+        self._parked: dict[str, UnresolvedFuture] = {}  # the future that each call waits for
+        self._ready: deque[str] = deque()  # calls whose wait is over, in the order of the journal
         self._polling = False  # Restate is being asked for the next completion
         self._cancelled: TerminalError | None = None
-        self._turns: dict[str, Turn] = {}  # calls that have come, are parked or ready: they go on when this is set
-        self._ended: dict[str, Turn] = {}  # the same of calls whose terminal error is held back
-        self._raising: str | None = None  # a call whose error will be retried: nobody may go on
+        self._turns: dict[str, Turn] = {}  # of calls that have come, are parked or ready
+        self._ended: dict[str, Turn] = {}  # of calls whose terminal error is held back
+        self._raising: str | None = None  # a call whose error will be retried: no call may continue
         self._over: BaseException | None = None
         self.ctx.extension_data.setdefault(REGISTRY, {}).update(dict.fromkeys(ids, self))
 
@@ -83,9 +83,9 @@ class ToolCalls:
 
     @asynccontextmanager
     async def turn(self, id: str, answered: tuple[type[Exception], ...] = ()) -> AsyncIterator[Context]:
-        """Run a tool call in this block, with a Restate context of its own.
+        """Run a tool call in this block, with its own Restate context.
 
-        The agent SDK tells the model about errors that are `answered`, and goes on.
+        The agent SDK tells the model about `answered` errors, and continues.
         """
         await self.begin(id)
         try:
@@ -102,7 +102,7 @@ class ToolCalls:
         self.end(id)
 
     async def begin(self, id: str) -> None:
-        """Wait for a call's first turn. From then on, this task's Restate context is the call's own."""
+        """Wait for a call's first turn. From then on, this task's Restate context belongs to the call."""
         if id in self._late:
             self._late.remove(id)
             self._expected.append(id)
@@ -117,23 +117,23 @@ class ToolCalls:
         _restate_context_var.set(_CallContext(self, id))
 
     def drop(self, id: str) -> None:
-        """Do not wait for this call: the agent SDK has answered it by itself."""
+        """Do not wait for this call: the agent SDK has answered it itself."""
         if id in self._expected:
             self._expected.remove(id)
             self._pass_on()
 
     def end(self, id: str) -> None:
-        """The call is done."""
+        """End the call, and pass its turn on."""
         self._leave(id)
         if self._raising == id:  # the SDK has told the model about the error after all
             self._raising = None
         self._pass_on()
 
     async def fail(self, id: str, error: Exception) -> None:
-        """The call has raised an error: wait until nothing can be lost by it.
+        """Hold the call's error back until it can do no harm.
 
-        The others end first when it is terminal. Else the attempt ends with it, and the next one may come further here:
-        then nobody may go on now, for a replay would miss it. Only the steps in flight are waited for.
+        A terminal error waits until the other calls have ended. Any other error waits for the steps in flight, and ends
+        the attempt. No other call may continue meanwhile: the next attempt may first get further in this call.
         """
         self._leave(id)
         if self._over:
@@ -149,7 +149,7 @@ class ToolCalls:
 
     async def wait(self, id: str, awaited: UnresolvedFuture) -> None:
         """Pass the turn on until Restate completes the future that this call awaits."""
-        if id not in self._active:  # it has ended, and its context is still in use
+        if id not in self._active:  # the call has ended, but its context is still in use
             await self.ctx.create_poll_or_cancel_coroutine(awaited)
             return
         if self._running != id:
@@ -166,7 +166,7 @@ class ToolCalls:
         if self._over:
             raise self._over
         self._turns[id] = turn = asyncio.get_running_loop().create_future()
-        self.ctx.tasks.add(turn)  # it is cancelled when the attempt ends
+        self.ctx.tasks.add(turn)  # cancelled when the attempt ends
         self._pass_on()
         try:
             if over := await turn:
@@ -184,7 +184,7 @@ class ToolCalls:
             left.cancel()
 
     def _pass_on(self) -> None:
-        """If it is nobody's turn, find out whose it is."""
+        """Give the turn to the next call, unless a call has it."""
         if self._running or self._polling or self._over or self._raising:
             return
         if self._expected and len(self._active) + len(self._ended) < self._limit:
@@ -196,7 +196,7 @@ class ToolCalls:
                 self._expected.remove(first)
                 self._active.add(first)
                 self._go_on(first)
-            else:  # this is asked again when it comes, or when it is not waited for any longer
+            else:  # decided when it comes, or when it is no longer waited for
                 self._missed = asyncio.get_running_loop().call_later(PATIENCE, self._do_without, first)
         elif self._ready:
             self._go_on(self._ready.popleft())
@@ -208,7 +208,7 @@ class ToolCalls:
             self._ended.clear()
 
     def _do_without(self, first: str) -> None:
-        """Do not wait for the first expected call any longer. If it comes after all, it is the last."""
+        """Stop waiting for the first expected call. If it comes after all, it is the last."""
         if self.ctx.request_finished_event.is_set():
             return
         if first in self._expected and first not in self._turns:
@@ -232,13 +232,13 @@ class ToolCalls:
         try:
             await self.ctx.create_poll_or_cancel_coroutine(FirstCompletedUnresolvedFuture([*self._parked.values()]))
             completed = [id for id in self._ids if id in self._parked and self._completed(self._parked[id])]
-            for id in completed:  # one at most, as Restate takes the completions from the journal one by one
+            for id in completed:  # at most one, because Restate takes completions from the journal one by one
                 del self._parked[id]
             self._ready.extend(completed)
         except TerminalError as cancelled:
             self._cancelled = cancelled
             self._ready.extend(id for id in self._ids if id in self._parked)
-        except ATTEMPT_IS_OVER as over:  # all that is left to do is to leave
+        except ATTEMPT_IS_OVER as over:  # every call has to leave
             self._over = over
             for turn in (*self._turns.values(), *self._ended.values()):
                 if not turn.done():
@@ -257,7 +257,7 @@ class ToolCalls:
 
 
 class _CallContext(HoldingContext):
-    """The context of one tool call: the invocation's own, but to await is to pass the turn on."""
+    """The context of one tool call: the invocation's, except that awaiting passes the turn on."""
 
     __slots__ = ("calls", "id")
 

@@ -1,8 +1,8 @@
-"""Restate's turnstile of tool calls, guarded: whatever a model asks for, no process freezes and no call hangs.
+"""Guards Restate's turnstile of tool calls: whatever a model asks for, no process freezes and no call hangs.
 
-`restate.ext.turnstile` 1.3.0 lets each tool call of a turn wait for the one before it. Ids that repeat make a circle,
-which it follows without an await and without an end, once a step fails. And a call that the agent SDK does not run,
-such as one that waits for a person's approval, is waited for for ever. To import this module is enough.
+`restate.ext.turnstile` 1.3.0 makes each tool call of a turn wait for the call before it. Repeated ids form a circle,
+which it follows forever without an await once a step fails. If the agent SDK does not run a call, such as one that
+waits for a person's approval, the turnstile waits forever. Importing this module is enough.
 """
 
 import asyncio
@@ -15,11 +15,11 @@ from restate.ext.turnstile import Turnstile
 from durable import parts
 
 PATIENCE = 10.0
-"""Seconds after which the calls behind one go on that the agent SDK has not started."""
+"""Seconds to wait for a call that the agent SDK has not started; then the calls behind it continue."""
 
 
 def refuse_repeated(ids: Sequence[str]) -> None:
-    """Raises: TerminalError when two tool calls of a turn have the same id. `durable.answers` gives them others."""
+    """Raises: TerminalError when two tool calls of a turn have the same id, which `durable.answers` prevents."""
     if len(set(ids)) < len(ids):
         raise TerminalError(f"the model gave several tool calls the same id: {', '.join(ids)}")
 
@@ -30,10 +30,10 @@ _init, _allow, _cancel = Turnstile.__init__, Turnstile.allow_next_after, Turnsti
 
 
 class _Guarded(Turnstile):
-    """The methods that take the place of the turnstile's own."""
+    """The methods that replace the turnstile's."""
 
     started: set[str]
-    """The calls that the SDK has started, and that have not ended."""
+    """The calls that the SDK has started and that have not ended."""
 
     def __init__(self, ids: list[str]) -> None:
         refuse_repeated(ids)
@@ -49,7 +49,7 @@ class _Guarded(Turnstile):
                     await turn.wait()
             except TimeoutError:
                 if not self.started.intersection(ids[: ids.index(id)]):
-                    break  # those before it have ended, or do not come
+                    break  # the calls before it have ended, or will not come
         if self.canceled:
             raise SdkInternalException from None
 

@@ -1,4 +1,4 @@
-"""Google ADK: a step that is a person, who decides on a high or risky claim; in a Virtual Object with the session.
+"""Google ADK: a person decides on a high or risky claim, as one step; a Virtual Object keeps the session.
 
 uv run google_adk/approval_agent.py
 """

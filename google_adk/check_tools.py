@@ -1,4 +1,4 @@
-"""The three checks as tools of their own, each with one durable step."""
+"""The three checks as three tools, each with one durable step."""
 
 from google.adk.tools.function_tool import FunctionTool
 from google.adk.tools.tool_context import ToolContext

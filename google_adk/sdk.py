@@ -1,4 +1,4 @@
-"""What the agents on Google ADK share: the model, how a run starts and ends, and settings for wrong tool calls."""
+"""Shared by the agents on Google ADK: the model, the start and the end of a run, and settings for wrong tool calls."""
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -22,14 +22,14 @@ from google_adk.sessions import CompactedSessionService, compaction
 from shared import llm
 from shared.claims import InsuranceClaim, SessionClaim
 
-# Without it a tool is called with arguments that do not fit its signature, and fails on each retry.
+# Without this, ADK calls a tool with arguments that do not fit its signature, and each retry fails alike.
 override_feature_enabled(FeatureName.FUNCTION_TOOL_ARG_VALIDATION, True)
 
 
 class GeminiAskedAgain(Gemini):
-    """Gemini, but a tool call that it writes wrongly is an error of the model call, so that its step is retried.
+    """Gemini, but a malformed tool call fails the model call, so that Restate retries the step.
 
-    Such an error passes when the model is asked again; ADK would end the turn."""
+    The model usually gets it right when asked again; ADK would end the turn."""
 
     async def generate_content_async(
         self, llm_request: LlmRequest, stream: bool = False
@@ -46,27 +46,27 @@ def gemini(role: str = "") -> Gemini:
 
 
 def refuse_unknown_tool(tool: BaseTool, args: dict[str, Any], tool_context: ToolContext) -> dict[str, str] | None:
-    """A `before_tool_callback`: the answer to a call of a tool that does not exist; None for one that does.
+    """A `before_tool_callback` that answers the call of a tool that does not exist. None for a tool that does.
 
-    ADK would answer such a call itself, but outside the callbacks by which Restate's plugin passes the turn on to the
-    next call: with other calls beside it the invocation would be retried for ever.
+    ADK would answer such a call itself, but without the callbacks in which Restate's plugin passes the turn on to the
+    next call. If the turn had other calls, Restate would retry the invocation forever.
     """
     return {"error": f"there is no tool {tool.name}"} if type(tool) is BaseTool else None  # ADK's stand-in for it
 
 
 def submitted(tool_context: ToolContext) -> InsuranceClaim:
-    """The claim that this run is about."""
+    """The claim that the caller submitted."""
     return InsuranceClaim.model_validate(tool_context.state["claim"])
 
 
 def claim_runner(agent: LlmAgent, model: Gemini, plugin: RestatePlugin) -> Runner:
-    """The runner of a claim agent, in a session that stays quick."""
+    """The runner of a claim agent, with sessions that stay quick."""
     app = App(name="claims", root_agent=agent, plugins=[plugin], events_compaction_config=compaction(model))
     return Runner(app=app, session_service=CompactedSessionService())
 
 
 async def decide(runner: Runner, ctx: ObjectContext, claim: SessionClaim) -> str:
-    """The claim agent's answer, in the session of the claim, of the user that is the key of the Virtual Object."""
+    """The agent's answer to a claim, in the claim's session. The key of the Virtual Object is the user."""
     prompt = f"Claim: {claim.claim.model_dump_json()}"
     events = runner.run_async(
         user_id=ctx.key(),
@@ -78,14 +78,14 @@ async def decide(runner: Runner, ctx: ObjectContext, claim: SessionClaim) -> str
 
 
 async def answer_of(events: AsyncGenerator[Event, None]) -> str:
-    """The model's answer at the end of a run of ADK, which is closed: what is left of it may not end in another claim.
+    """The model's answer at the end of an ADK run. Closes the run, whose rest could otherwise end in another claim.
 
-    Raises: TerminalError when the model says nothing, or asks for tools in every one of `MAX_TURNS` turns.
+    Raises: TerminalError when the model says nothing, or asks for tools in each of `MAX_TURNS` turns.
     """
     answer, problem, turns = "", "", 0
     async with aclosing(events):
         async for event in events:
-            # ADK's own limit (max_llm_calls) does not count the calls that Restate's plugin makes in its stead.
+            # ADK's limit (max_llm_calls) does not count model calls that Restate's plugin makes.
             turns += bool(event.get_function_calls())
             if turns == llm.MAX_TURNS:
                 raise TerminalError(f"the model gave no answer in {turns} turns")

@@ -1,6 +1,6 @@
 """Google ADK: a session whose turns stay quick, however long it lasts.
 
-ADK compacts what the model is shown; here the session itself is compacted with it, and nothing of it is lost.
+ADK compacts the prompt. This module compacts the stored session with it, and archives the events that it removes.
 """
 
 from google.adk.apps.app import EventsCompactionConfig
@@ -13,16 +13,16 @@ from restate.ext.adk import RestateEventSummarizer, RestateSessionService
 from shared import llm
 
 LONG = 3_000
-"""Tokens of a prompt, after which the model is asked for a summary of the older events: about twenty claims."""
+"""Tokens of a prompt above which the model summarizes the older events: about twenty claims."""
 
 RECENT = 20
-"""The latest events stay as they are: a claim has four, from the question to the answer."""
+"""The number of latest events that stay as they are. A claim has four, from the question to the answer."""
 
 
 def compaction(model: BaseLlm) -> EventsCompactionConfig:
-    """ADK's compaction: a summary takes the place of older events in the prompt, and of the last summary.
+    """ADK's compaction: a summary replaces older events in the prompt, and the last summary.
 
-    The call of the model for it is a durable step. Should it fail, ADK goes on with the uncompacted session.
+    The model writes the summary in a durable step. If the step fails, ADK continues with the uncompacted session.
     """
     return EventsCompactionConfig(
         token_threshold=LONG,
@@ -32,17 +32,17 @@ def compaction(model: BaseLlm) -> EventsCompactionConfig:
 
 
 class CompactedSessionService(RestateSessionService):
-    """Restate's session service reads and writes the whole session at each turn: here, without what a summary covers.
+    """Restate's session service, which reads and writes the whole session at each turn, without summarized events.
 
-    Each summary moves the events that it covers to a state entry of their own, `session_archive::<id>::<time>`, which
-    no turn reads; a Virtual Object with `state_preload=False` is not sent it, either.
+    Each summary moves the events that it covers to a separate state entry, `session_archive::<id>::<time>`. No turn
+    reads that entry, and Restate does not send it to a Virtual Object with `state_preload=False`.
     """
 
     async def append_event(self, session: Session, event: Event) -> Event:
         if summary := event.actions.compaction:
             covered = [old for old in session.events if old.timestamp <= summary.end_timestamp]
             archive = session.model_copy(update={"events": covered, "state": {}})
-            # A step: on a replay, events of this turn have other times and ids.
+            # A step, because on a replay the events of this turn have other times and ids.
             kept = await self.ctx().run_typed("archive events", lambda: archive, RunOptions(type_hint=Session))
             self.ctx().set(f"{_archive(session.id)}{summary.end_timestamp}", kept)
             session.events = session.events[len(covered) :]

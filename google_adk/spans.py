@@ -1,6 +1,6 @@
-"""The spans of Google ADK, which makes them itself with the tracer provider of the process; and of Gemini's client.
+"""The spans of Google ADK, which makes them with the tracer provider of the process, and of Gemini's client.
 
-Restate's plugin calls the model in ADK's stead, so ADK makes no span of it.
+Restate's plugin calls the model in place of ADK, so ADK makes no span of model calls.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""Google ADK: three steps that are agents: specialists that work in parallel.
+"""Google ADK: one tool asks three specialist agents in parallel.
 
 uv run google_adk/specialist_agents_agent.py
 """
@@ -38,7 +38,7 @@ specialists = {specialty: app(specialty, specialist) for specialty, specialist i
 
 
 async def ask(specialty: Specialty, claim: InsuranceClaim) -> str:
-    sessions = InMemorySessionService()  # it lasts as long as the question
+    sessions = InMemorySessionService()  # lasts as long as the question
     session = await sessions.create_session(
         app_name="specialists", user_id="claim agent", state={"claim": claim.model_dump(mode="json")}
     )

@@ -1,12 +1,12 @@
-"""A bank's side of a claim: an HTTP service that reserves money and releases it, with a ledger of its own.
+"""The bank of a claim: an HTTP service that reserves and releases money, with its own ledger.
 
 uv run python -m lab.bank --port 8095
 
     PUT    /reservations/<key>   {"amount": 3000}   reserves, once; 409 when the key has been released
-    DELETE /reservations/<key>                      releases, once; a key that was never reserved cannot be any more
+    DELETE /reservations/<key>                      releases, once; the key can then no longer be reserved
     GET    /reservations                            {"<key>": "reserved" or "released", …}
 
-The same request again changes nothing, in whatever order they arrive: each key ends reserved, or released.
+Repeating a request changes nothing, in whatever order requests arrive: each key ends reserved, or released.
 """
 
 import argparse
@@ -24,7 +24,7 @@ DEFAULT_LEDGER = Path(tempfile.gettempdir()) / f"tour-funds-{os.getuid()}.sqlite
 
 
 class Bank:
-    """The ledger, in an SQLite file that survives `kill -9`: a row for each event of a key."""
+    """The ledger, in an SQLite file that survives `kill -9`. It has a row for each event of a key."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._path = path
@@ -48,7 +48,7 @@ class Bank:
 
     def all(self) -> dict[str, str]:
         """`reserved` or `released`, by key."""
-        with closing(self._open()) as db:  # `released` comes first in the alphabet
+        with closing(self._open()) as db:  # `released` sorts before `reserved`
             return dict(db.execute("SELECT key, min(event) FROM entry GROUP BY key").fetchall())
 
     def _open(self) -> sqlite3.Connection:
@@ -91,7 +91,7 @@ def server(ledger: str | os.PathLike[str], port: int = 0) -> ThreadingHTTPServer
 
 
 def serve_in_thread() -> str:
-    """Serve the ledger `FUNDS_LEDGER`, else one in the folder for temporary files, on a free port; returns the URL."""
+    """Serve the ledger `FUNDS_LEDGER`, else a temporary one, on a free port; returns the URL."""
     serving = server(_ledger())
     threading.Thread(target=serving.serve_forever, name="funds", daemon=True).start()
     return f"http://127.0.0.1:{serving.server_port}"
@@ -106,7 +106,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m lab.bank", description="Reserve and release money, on 127.0.0.1.")
     parser.add_argument("--port", type=int, default=0, help="0 (the default) takes a free one")
     parser.add_argument("--ledger", default=_ledger(), help="the SQLite file (default: %(default)s)")
-    parser.add_argument("--until-eof", action="store_true", help="end when standard input does, with who started this")
+    parser.add_argument(
+        "--until-eof", action="store_true", help="end with the parent process, when standard input ends"
+    )
     arguments = parser.parse_args()
     try:
         serving = server(arguments.ledger, arguments.port)

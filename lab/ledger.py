@@ -42,24 +42,24 @@ class Fault:
 
     A step obeys `delay` (`value` seconds, every time), `fail` (a retryable error), `terminal` (an error with HTTP
     status `value`), `crash-before` and `crash-after` (the process kills itself with SIGKILL before or after the work),
-    and `freeze` (before the work, the process stops turning its event loop, for good). The step `model` is the offline
-    model; it obeys `delay`, `status` (HTTP status `value`), `hang` (`value` seconds), `cut`, `truncate`, `stall`
-    (`value` seconds), `error-event` (`value`, or 500, is its status), `split-bytes`, `split-escapes`, `say`, `raw` and
-    `change`. `detail` is JSON: the turn to say, also when it is split; an object of `status`, `headers` and `body`; a
-    list of changes to the answer (`offline_model/changes.py`).
+    and `freeze` (before the work, the process stops turning its event loop permanently). The step `model` is the
+    offline model; it obeys `delay`, `status` (HTTP status `value`), `hang` (`value` seconds), `cut`, `truncate`,
+    `stall` (`value` seconds), `error-event` (`value`, or 500, is its status), `split-bytes`, `split-escapes`, `say`,
+    `raw` and `change`. `detail` is JSON: the turn to say, also when it is split; an object of `status`, `headers` and
+    `body`; a list of changes to the answer (`offline_model/changes.py`).
     """
 
     step: str
     kind: Kind
     value: float = 0.0
     times: int = 1
-    """How often it happens per invocation (per prompt and framework, for the model); a `delay` ignores it."""
+    """How often the fault happens per invocation (for the model, per prompt and framework); a `delay` ignores it."""
     framework: str | None = None
-    """Only in this framework; None: in all."""
+    """Only in this framework; None: in all frameworks."""
     about: str | None = None
-    """Only where the arguments of the step, or the prompt of the model, contain this text; None: everywhere."""
+    """Only if the arguments of the step, or the prompt of the model, contain this text; None: always."""
     turn: int | None = None
-    """Only in this turn of the model, from 0; None: in each."""
+    """Only in this turn of the model, from 0; None: in each turn."""
     detail: str = ""
 
 
@@ -82,7 +82,7 @@ class Lab:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._db = sqlite3.connect(path, timeout=BUSY, isolation_level=None, check_same_thread=False)
         self._closing = weakref.finalize(self, self._db.close)
-        self._turn = threading.RLock()  # threads share this connection, and a transaction must not be shared
+        self._turn = threading.RLock()  # threads share this connection, but must not share a transaction
         _use_wal(self._db)
         self._db.executescript(
             """
@@ -101,11 +101,11 @@ class Lab:
         )
 
     def close(self) -> None:
-        """Close the file; the same happens when nobody holds this object any more."""
+        """Close the file. This also happens when the object is garbage collected."""
         self._closing()
 
     def plan(self, *faults: Fault) -> None:
-        """Add faults to the plan; running processes obey them from their next step on."""
+        """Add faults to the plan; running processes obey them from their next step."""
         columns = ", ".join(field.name for field in fields(Fault))
         marks = ", ".join("?" for _ in fields(Fault))
         self._db.executemany(f"INSERT INTO fault ({columns}) VALUES ({marks})", map(astuple, faults))
@@ -137,7 +137,7 @@ class Lab:
             )
 
     def ledger(self, framework: str | None = None, invocations: Iterable[str] | None = None) -> list[Entry]:
-        """The ledger in the order of writing: of one framework or of all, of these invocations or of all."""
+        """The ledger in the order of writing; only of this framework and these invocations, if given."""
         columns = ", ".join(field.name for field in fields(Entry))
         chosen = None if invocations is None else json.dumps(list(invocations))
         rows = self._db.execute(
@@ -148,7 +148,7 @@ class Lab:
         return [Entry(*row) for row in rows]
 
     def injected(self) -> int:
-        """How many faults have been injected so far."""
+        """The number of faults injected so far."""
         (count,) = self._db.execute("SELECT count(*) FROM ledger WHERE event = 'injected'").fetchone()
         return int(count)
 
@@ -175,7 +175,7 @@ class Lab:
             ).fetchall()
             delays = [Fault(*row[1:]) for row in rows if row[2] == "delay"]
             others = [(row[0], Fault(*row[1:])) for row in rows if row[2] != "delay"]
-            for fault_id, fault in others[:1]:  # one fault at a time, so that each is seen to work
+            for fault_id, fault in others[:1]:  # one fault at a time, so that the effect of each shows
                 self.record(framework, invocation, step, "injected", fault.kind, fault_id)
         return delays + [fault for _, fault in others[:1]]
 
@@ -189,9 +189,9 @@ class Lab:
 
 
 def _use_wal(db: sqlite3.Connection) -> None:
-    """WAL lets readers and one writer work at once; a killed process loses nothing that it had committed.
+    """Switch to WAL: readers and one writer work at once, and a killed process loses no commit.
 
-    For this change SQLite does not wait while another process makes it, too, but fails at once.
+    If another process makes this change at the same time, SQLite fails at once instead of waiting.
     """
     deadline = time.monotonic() + BUSY
     while True:

@@ -1,8 +1,7 @@
-"""Steps under observation: each run is in the ledger, and obeys the faults that are planned for it.
+"""Observed steps: the ledger records each run, and each run obeys the faults planned for it.
 
-The function of a step is decorated once with `observed`. With `TOUR_LAB` set to the path of the lab's file, each run is
-recorded there: evidence from outside Restate. Without it the decorator returns the function as it is, and nothing is
-recorded.
+`observed` decorates the function of a step. If `TOUR_LAB` is the path of the lab's file, the file records each run:
+evidence from outside Restate. Otherwise the decorator returns the function unchanged, and records nothing.
 """
 
 import asyncio
@@ -27,11 +26,11 @@ class InjectedFailure(Exception):
 
 
 invocation: ContextVar[str] = ContextVar("invocation", default="")
-"""The name of the invocation in the ledger of an agent without Restate, which has to set it."""
+"""The name of the invocation in the ledger. An agent without Restate has to set it."""
 
 
 def framework() -> str:
-    """Which framework this process serves: its service prefix, or an empty string when it runs alone."""
+    """The framework that this process serves: its service prefix, or an empty string if it runs alone."""
     return os.environ.get("TOUR_SERVICE_PREFIX", "")
 
 
@@ -43,7 +42,7 @@ def _open(path: str) -> Lab:
 def observed(
     step: str,
 ) -> Callable[[Callable[P, Coroutine[None, None, T]]], Callable[P, Coroutine[None, None, T]]]:
-    """Let the lab watch an async function that a durable step named `step` runs.
+    """Let the lab observe an async function that runs in a durable step named `step`.
 
     Raises, as planned: `InjectedFailure` (Restate retries the step) or `TerminalError` (it does not).
     """
@@ -80,16 +79,16 @@ def observed(
 
 
 def _invocation() -> str:
-    """The id of the current invocation; without Restate, the name that the agent gives it."""
+    """The id of the current invocation; without Restate, the name that the agent has set."""
     context = handler_context()
     return context.request().id if context else invocation.get()
 
 
 def handler_context() -> Context | None:
-    """The Restate context of the current handler; None outside of one."""
+    """The Restate context of the current handler; None outside a handler."""
     try:
         return current_context()
-    except LookupError:  # the SDK raises it where its type says None
+    except LookupError:  # raised by the SDK although its type says None
         return None
 
 

@@ -1,4 +1,4 @@
-"""LangChain: a step that is a person, who decides on a high or risky claim.
+"""LangChain: a person decides on a high or risky claim, as one step.
 
 uv run langchain_agent/approval_agent.py
 """
@@ -51,7 +51,7 @@ async def run(ctx: restate.Context, claim: InsuranceClaim) -> str:
     prompt = f"Claim: {claim.model_dump_json()}"
     state = await agent.ainvoke(
         {"messages": [{"role": "user", "content": prompt}]},
-        # One tool call at a time: else the terminal error of one can be lost among the others' ends.
+        # One tool call at a time: otherwise the end of another call can hide a call's terminal error.
         {"recursion_limit": 2 * llm.MAX_TURNS, "max_concurrency": 1},
         context=claim,
     )

@@ -1,4 +1,4 @@
-"""The three checks as tools of their own, each with one durable step."""
+"""The three checks as three tools, each with one durable step."""
 
 from langchain.tools import BaseTool, ToolRuntime, tool
 from restate.ext.langchain import restate_context

@@ -1,4 +1,4 @@
-"""What the agents on LangChain share: the model, and a middleware that tells it of calls that cannot be parsed."""
+"""Shared by the agents on LangChain: the model, and a middleware that tells it of calls that cannot be parsed."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -19,9 +19,9 @@ def openai_model(role: str = "") -> ChatOpenAI:
 
 
 class AskAgain(AgentMiddleware[Any, Any]):
-    """Asks the model again when no call of its turn can be parsed, where LangChain would end without an answer.
+    """Asks the model again when no call of its turn can be parsed; LangChain would end without an answer.
 
-    Outside of Restate's middleware, so that each of these model calls is a durable step.
+    It belongs outside Restate's middleware, so that each of these model calls is a durable step.
     """
 
     async def awrap_model_call(

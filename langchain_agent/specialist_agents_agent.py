@@ -1,4 +1,4 @@
-"""LangChain: three steps that are agents: specialists that work in parallel.
+"""LangChain: one tool asks three specialist agents in parallel.
 
 uv run langchain_agent/specialist_agents_agent.py
 """
@@ -28,7 +28,7 @@ def durable_agent(name: str, role: str, instructions: str, tool: BaseTool) -> An
         system_prompt=instructions,
         tools=[tool],
         context_schema=InsuranceClaim,
-        # Restate's own RestateMiddleware knows one agent in an invocation.
+        # RestateMiddleware supports one agent in an invocation.
         middleware=[AskAgain(), ParallelRestateMiddleware(run_options=llm.RETRIES)],
     )
 
@@ -44,7 +44,7 @@ specialists = {
 async def answer(agent: Any, prompt: str, claim: InsuranceClaim) -> str:
     state = await agent.ainvoke(
         {"messages": [{"role": "user", "content": prompt}]},
-        # One tool call at a time: else the terminal error of one can be lost among the others' ends.
+        # One tool call at a time: otherwise the end of another call can hide a call's terminal error.
         {"recursion_limit": 2 * llm.MAX_TURNS, "max_concurrency": 1},
         context=claim,
     )

@@ -6,7 +6,7 @@ uv run python -m offline_model --port 8090 --latency 0.3
     GOOGLE_GEMINI_BASE_URL=http://127.0.0.1:8090      POST /v1beta/models/{model}:generateContent
                                                       and :streamGenerateContent?alt=sse
 
-One more path segment in front names who asks (`http://127.0.0.1:8090/langchain_agent/v1`).
+An extra path segment in front names the caller (`http://127.0.0.1:8090/langchain_agent/v1`).
 """
 
 import argparse
@@ -25,8 +25,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m offline_model", description="The offline model, on 127.0.0.1.")
     parser.add_argument("--port", type=int, default=0, help="0 (the default) takes a free one")
     parser.add_argument("--latency", type=float, default=0.0, help="seconds that each answer takes")
-    parser.add_argument("--wire", action="append", choices=TYPES, help="quick from the first answer on (default: all)")
-    parser.add_argument("--until-eof", action="store_true", help="end when standard input does, with who started this")
+    parser.add_argument("--wire", action="append", choices=TYPES, help="wires with a quick first answer (default: all)")
+    parser.add_argument(
+        "--until-eof", action="store_true", help="end with the parent process, when standard input ends"
+    )
     arguments = parser.parse_args()
     if arguments.until_eof:
         threading.Thread(target=_end_with_stdin, daemon=True).start()

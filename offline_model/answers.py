@@ -1,4 +1,4 @@
-"""What is sent for a request: the model's turn, whole or as a stream of events, or a fault in its place."""
+"""The response to a request: the model's turn, whole or as a stream of events, or a fault in its place."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -31,7 +31,7 @@ from offline_model.writes import Writes, event, in_character, wanted
 
 @dataclass(frozen=True)
 class Asked:
-    """A request, understood: its JSON body, and whether it is answered with a stream of events."""
+    """A parsed request: its JSON body, and whether a stream of events answers it."""
 
     request: Request
     wire: Wire
@@ -41,7 +41,7 @@ class Asked:
 
 
 async def answer(asked: Asked, fault: Fault | None, latency: float) -> Response:
-    """The model's answer, or its fault, after `latency` seconds; a stream begins after half of them."""
+    """The model's answer, or its fault, after `latency` seconds; a stream begins after half that time."""
     before = latency / 2 if asked.streams else latency
     return await _answer(asked, Delay(before, fault), latency - before)
 
@@ -51,7 +51,7 @@ async def _answer(asked: Asked, fault: Fault | None, spread: float) -> Response:
     match fault:
         case Delay(seconds) | Hang(seconds):
             if seconds > 0 and not await _pause(asked.request, seconds):
-                return wire.failure(503, "the offline model stops")
+                return wire.failure(503, "the offline model is stopping")
             return await _answer(asked, fault.then if isinstance(fault, Delay) else None, spread)
         case Status(code, retry_after, message):
             headers = None if retry_after is None else {"Retry-After": f"{retry_after:g}"}
@@ -64,7 +64,7 @@ async def _answer(asked: Asked, fault: Fault | None, spread: float) -> Response:
 
 
 def _chunks(asked: Asked, fault: Fault | None) -> list[Any]:
-    """The data of a stream's events, or the whole answer as the only one."""
+    """The data of a stream's events, or the whole answer as a single one."""
     match fault:
         case Say(turn) | SplitBytes(Turn() as turn) | SplitEscapes(Turn() as turn):
             pass
@@ -84,8 +84,8 @@ def _chunks(asked: Asked, fault: Fault | None) -> list[Any]:
 
 
 def _written(asked: Asked, chunks: list[Any], fault: Fault | None, spread: float) -> Response:
-    """The answer in the writes that the fault asks for: half of them, the others later, or more of them."""
-    escaped = not isinstance(fault, SplitBytes)  # else, half an emoji can be sent
+    """The answer in the writes that the fault asks for: only half, the second half later, or more writes."""
+    escaped = not isinstance(fault, SplitBytes)  # escapes allow half an emoji
     if asked.streams:
         events = [event(chunk, escaped=escaped) for chunk in chunks]
         closing = b"" if isinstance(fault, ErrorEvent) else asked.wire.closing
@@ -109,6 +109,6 @@ def _written(asked: Asked, chunks: list[Any], fault: Fault | None, spread: float
 
 
 async def _pause(request: Request, seconds: float) -> bool:
-    """Wait; False, at once, when the client hangs up or the server stops."""
+    """Wait. Returns False, at once, when the client hangs up or the server stops."""
     async with wanted(request) as wait:
         return await wait(seconds)

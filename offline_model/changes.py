@@ -1,8 +1,8 @@
-"""An answer with changes, such as gateways, proxies and filters make.
+"""Changes to an answer, such as gateways, proxies and filters make.
 
-A change names a place by a number. All values of the answer are counted in their order, with those inside JSON texts
-(the arguments of a tool call), and the number is taken modulo their count. So any number fits any answer. A stream is
-the list of its chunks: a change may drop one, say it twice, or set it.
+A change names a value by its number. The values of the answer are counted in order, including those inside JSON texts
+(the arguments of a tool call), and the number is taken modulo their count, so any number fits any answer. A stream is
+the list of its chunks: a change may drop, repeat or set one.
 """
 
 import copy
@@ -12,26 +12,26 @@ from contextlib import suppress
 from typing import Any, TypeAlias
 
 Change: TypeAlias = tuple[str, int, Any]
-"""How, where, and with which value: `drop`, `set` (value), `nest` (so deep, in lists), `twice` (of a list's item)."""
+"""The kind, the place and the value: `drop`, `set` (value), `nest` (depth, in lists), `twice` (a list's item)."""
 
 NESTED = "\x00nested {} {}\x00"
-"""Stands for a value that is nested deeper than Python's own JSON encoder goes."""
+"""A placeholder for a value that is nested too deeply for Python's JSON encoder."""
 
 
 def changed(answer: Any, changes: list[Change]) -> bytes:
-    """The answer as JSON, changed; the answer itself stays as it is."""
+    """The changed answer as JSON; the answer itself stays unchanged."""
     return dumped(changed_list([answer], changes)[0])
 
 
 def changed_list(answers: list[Any], changes: list[Change]) -> list[Any]:
-    """The answers, changed, of which at least one stays; `dumped` makes JSON of each."""
+    """The changed answers; at least one is left. `dumped` makes JSON of each."""
     whole = json.loads(json.dumps(answers))
     for how, where, value in changes:
         places = list(_places(whole))
         holder, key = places[where % len(places)]
         match how:
             case "set":
-                holder[key] = copy.deepcopy(value)  # the same value may be set again, in itself
+                holder[key] = copy.deepcopy(value)  # otherwise the value could be set inside itself
             case "nest":
                 holder[key] = NESTED.format(value, json.dumps(_plain(holder[key])))
             case "twice" if isinstance(holder, list):
@@ -42,7 +42,7 @@ def changed_list(answers: list[Any], changes: list[Change]) -> list[Any]:
 
 
 def dumped(value: Any, *, escaped: bool = True) -> bytes:
-    """The JSON of an answer, changed or not; as escapes, half of a surrogate pair can be sent."""
+    """The JSON of an answer, changed or not. Escapes can hold half a surrogate pair."""
     return _dumped(value, escaped).encode("utf-8", "surrogatepass")
 
 

@@ -15,7 +15,7 @@ class ToolCall:
     name: str
     arguments: str
     id: str = ""
-    """Empty in a turn: the wire gives it one. Gemini's wire has none: clients make their own."""
+    """Empty in a turn, because the wire assigns it. Gemini's wire has no ids: clients make their own."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class AssistantText:
 
 @dataclass(frozen=True)
 class ToolResult:
-    """The result of the call `call_id` of the tool `name`, as the text that the SDK made of it."""
+    """The result of the call `call_id` of the tool `name`, as the SDK's text."""
 
     name: str
     text: str
@@ -95,7 +95,7 @@ class Conversation:
 
     @property
     def turn(self) -> int:
-        """How many turns the model has had since the prompt; text and calls side by side are one turn."""
+        """The number of the model's turns since the prompt. Adjacent texts and calls are one turn."""
         speaks = (isinstance(m, AssistantText | ToolCall) for m in self.messages[self._prompt_at :])
         return sum(by_model for by_model, _ in itertools.groupby(speaks))
 
@@ -106,7 +106,7 @@ class Conversation:
 
 
 class BadRequest(ValueError):
-    """A request that the real API would refuse too, or that this model cannot answer. The message names the cause."""
+    """A request that the real API would also refuse, or that this model cannot answer. The message names the cause."""
 
     def __init__(self, message: str, status: int = 400) -> None:
         super().__init__(message)

@@ -1,4 +1,4 @@
-"""The model's decision: a turn computed from the conversation, and from nothing else."""
+"""The model's decision: a turn computed only from the conversation."""
 
 import ast
 import json
@@ -23,10 +23,10 @@ _VOCABULARY = (
 )
 
 _REPORTS = re.compile(r"\breport\b", re.IGNORECASE)
-"""A specialist is told in its instructions to report, and not to decide. So is who reports the weather."""
+"""The instructions of a specialist, or of the weather agent, ask for a report instead of a decision."""
 
 _BY_A_PERSON = re.compile(r"(approved|refused) by a person: .+|refused: .+")
-"""The outcome of a request for approval, which is the last word."""
+"""The outcome of a request for approval, which is final."""
 
 _BETWEEN_CITIES = re.compile(
     r"[,;:?!&/()\n]|(?<!\bSt)\.(?=\s|$)|\b(?:and|or|in|for|at|near|with|than|compared to|versus|vs)\b",
@@ -44,8 +44,8 @@ _NO_CITY = re.compile(
 def decide(conversation: Conversation) -> Turn:
     """The model's turn: from the results of the last turn's tool calls, or calls that the prompt asks for.
 
-    When the first turn's calls came to nothing, it makes them as they should have been, once. Where it has no tools and
-    is asked to summarize a conversation, it does.
+    If the first turn's calls gave no result, it makes the right calls, once. Without tools, it summarizes a
+    conversation when asked to.
     """
     if not conversation.tools and _SUMMARIZE.search(conversation.prompt):
         return Turn(text=_summary(conversation.prompt))
@@ -76,7 +76,7 @@ def _conclude(conversation: Conversation) -> str:
 
 
 def _report(lines: list[str]) -> str:
-    """These check results, as they are."""
+    """These check results, unchanged."""
     if lines and all(any(re.fullmatch(words, line) for words in _VOCABULARY) for line in lines):
         return "; ".join(lines)
     return _none(lines)
@@ -109,7 +109,7 @@ def _none(lines: list[str]) -> str:
 def lines_of(result: str) -> list[str]:
     """The strings in a tool result: of JSON, of a Python literal (`str` of a list), else its lines.
 
-    A mapping with an `error` gives only that, as one `error: …`, so that no word in it counts as a result.
+    A mapping with an `error` gives only that error, as `error: …`, so that no word in it counts as a result.
     """
     text = result.strip()
     if text.startswith(("[", "(", "{", '"', "'")):
@@ -133,12 +133,12 @@ def _strings(value: Any) -> list[str]:
 
 
 def _arguments(tool: Tool, prompt: str) -> list[dict[str, Any]]:
-    """The arguments of each call that a prompt asks of a tool: from a JSON object, or one call per city."""
+    """The arguments of each call to a tool that a prompt asks for: from a JSON object, or one call per city."""
     objects = _objects(prompt)
     for value in objects:
         if arguments := fill(tool.parameters, value):
             return [arguments]
-    if objects or not tool.wants_place:  # a city in a claim is no question about it
+    if objects or not tool.wants_place:  # a city in a claim is not a question about the city
         return []
     return [{tool.parameters["required"][0]: city} for city in _cities(prompt)]
 
@@ -157,7 +157,7 @@ def _objects(prompt: str) -> list[dict[str, Any]]:
 
 
 def _cities(question: str) -> list[str]:
-    """The cities that a question names, each once; names in lower case count only after `in`, `for` …"""
+    """The cities in a question, without repeats. Lower-case names count only after `in`, `for` …"""
     named = re.search(r"\b(?:in|for|at|near)\s+(.*)", question, re.IGNORECASE | re.DOTALL)
     found = []
     for part in _BETWEEN_CITIES.split(named[1] if named else question):
@@ -172,14 +172,14 @@ def _cities(question: str) -> list[str]:
 
 
 def _summary(history: str) -> str:
-    """The summary of a conversation as ADK writes it down: an author and a text on each line."""
+    """The summary of a conversation in ADK's form: an author and a text on each line."""
     said = [line.partition(": ") for line in history.splitlines()]
     decided = sum(_decided_in(text) for author, _, text in said if author != "user")
     return f"Conversation language: English. {decided} {_SO_FAR}."
 
 
 def _decided_in(text: str) -> int:
-    """The number of claims that a text of the model decides: one in a decision; in a summary, the number it gives."""
+    """The number of claims that a text of the model decides: one for a decision, the stated number for a summary."""
     summary = re.search(rf"(\d+) {_SO_FAR}", text)
     return int(summary[1]) if summary else int(text.startswith(VERDICTS))
 

@@ -1,4 +1,4 @@
-"""Faults of an answer, planned in the lab as faults of the step `model`; the ledger has a line per answer."""
+"""Faults of an answer, which the lab plans as faults of the step `model`. The ledger has a line per answer."""
 
 import hashlib
 import json
@@ -23,7 +23,7 @@ class Status:
 
 @dataclass(frozen=True)
 class Hang:
-    """Says nothing for `seconds`, then answers; ends early when the client or the server goes."""
+    """Says nothing for `seconds`, then answers. Ends early when the client hangs up or the server stops."""
 
     seconds: float
 
@@ -40,14 +40,14 @@ class Truncated:
 
 @dataclass(frozen=True)
 class Stall:
-    """Sends half of the body, or of the stream's events, nothing for `seconds`, then the rest."""
+    """Sends half of the body, or of the stream's events, then nothing for `seconds`, then the rest."""
 
     seconds: float
 
 
 @dataclass(frozen=True)
 class ErrorEvent:
-    """Sends half of the stream's events, then an error event of the wire, as the last. Without streaming, a Status."""
+    """Sends half of the stream's events, then the wire's error event as the last one. Without streaming, a Status."""
 
     code: int = 500
     message: str = "a planned fault of the offline model"
@@ -55,14 +55,14 @@ class ErrorEvent:
 
 @dataclass(frozen=True)
 class SplitBytes:
-    """Answers, or says `turn`, in UTF-8; in each event, the first character beyond ASCII comes in two writes."""
+    """Answers, or says `turn`, in UTF-8. In each event, the first non-ASCII character is split over two writes."""
 
     turn: Turn | None = None
 
 
 @dataclass(frozen=True)
 class SplitEscapes:
-    """Answers, or says `turn`; in a stream, each emoji comes in two chunks, half of its surrogate pair in each."""
+    """Answers, or says `turn`. In a stream, each emoji is split over two chunks, with half a surrogate pair in each."""
 
     turn: Turn | None = None
 
@@ -88,7 +88,7 @@ class Delay:
 
 @dataclass(frozen=True)
 class Raw:
-    """Answers with this status, these headers and this body, whatever they are."""
+    """Answers with this status, these headers and this body, unchecked."""
 
     status: int
     headers: dict[str, str]
@@ -97,7 +97,7 @@ class Raw:
 
 @dataclass(frozen=True)
 class Changed:
-    """Answers, with these changes, which count the values of a stream through all of its chunks."""
+    """Answers with these changes, which count the values of a stream across all its chunks."""
 
     changes: list[Change]
 
@@ -108,7 +108,7 @@ Fault: TypeAlias = (
 
 
 class Director(Protocol):
-    """Decides which fault an answer has. It is asked once per request, in a worker thread: it may block."""
+    """Decides the fault of an answer. It is asked once per request, in a worker thread, so it may block."""
 
     def direct(self, conversation: Conversation, turn: int) -> Fault | None:
         """The fault of this answer, if any; `turn` counts the model's turns since the latest user text, from 0."""
@@ -123,9 +123,9 @@ KINDS: tuple[Kind, ...] = (
 
 
 def digest(prompt: str) -> str:
-    """The name of the invocation in the ledger's lines of the model, which sees only the prompt.
+    """The name of the invocation in the model's ledger lines: the model sees only the prompt.
 
-    `3000.0`, as Python writes it, and `3000`, as JavaScript does, are the same claim.
+    Python's `3000.0` and JavaScript's `3000` are the same claim.
     """
     return hashlib.sha256(re.sub(r"(?<=\d)\.0\b", "", prompt).encode()).hexdigest()[:16]
 
@@ -137,8 +137,8 @@ class LabDirector:
         self._lab = lab
 
     def direct(self, conversation: Conversation, turn: int) -> Fault | None:
-        """The fault to answer with, or None. In the ledger the `digest` of the prompt stands for the
-        invocation, and the detail tells the turn and the tools that the model was shown, as JSON."""
+        """The fault to answer with, or None. In the ledger, the `digest` of the prompt stands for the
+        invocation, and the detail is JSON with the turn and the tools that the request offers."""
         where = (conversation.caller, digest(conversation.prompt), STEP)
         shown = {tool.name: tool.parameters for tool in conversation.tools}
         self._lab.record(*where, "start", json.dumps({"turn": turn, "tools": shown}))

@@ -1,4 +1,4 @@
-"""JSON schemas of every dialect made plain, and the arguments that fit one."""
+"""Simplifies JSON schemas of every dialect, and finds the arguments that fit one."""
 
 from typing import Any
 
@@ -8,9 +8,9 @@ from offline_model.conversation import BadRequest
 def plain_schema(schema: Any, root: Any = None, within: tuple[str, ...] = ()) -> dict[str, Any]:
     """A schema without references, combinations and Gemini's upper-case types; `nullable` marks a null type.
 
-    Of several alternatives the first counts; a recursive schema ends where it recurs. Raises: BadRequest.
+    The first of several alternatives counts. A recursive schema ends where it recurs. Raises: BadRequest.
     """
-    if not isinstance(schema, dict):  # true and false are schemas too
+    if not isinstance(schema, dict):  # `true` and `false` are schemas, too
         return {}
     root = root or schema
     kinds = schema.get("type") or []
@@ -52,10 +52,10 @@ def _resolve(root: Any, ref: str) -> Any:
 
 
 def fill(schema: dict[str, Any], value: dict[str, Any]) -> dict[str, Any]:
-    """A tool's arguments from a JSON object: each by name, or all of the object where an object is required.
+    """A tool's arguments from a JSON object: each by name, or the whole object where an object is required.
 
-    {} if it gives none of them, or lacks a required one. OpenAI's strict schemas require every parameter: the
-    optional ones are nullable there, and are null.
+    {} if the object has no argument, or lacks a required one. OpenAI's strict schemas require every parameter; optional
+    ones are nullable there, and become null.
     """
     arguments: dict[str, Any] = {}
     required = schema.get("required", [])

@@ -1,8 +1,7 @@
 """The offline model over real HTTP: OpenAI Responses, OpenAI Chat and Gemini, with no key and no network.
 
-The model is stateless and deterministic: `decide` computes a turn from the conversation it is sent, and from nothing
-else. A `Director` may put a fault or a scripted turn in the place of an answer. It streams where it is asked to, as the
-providers do.
+The model is stateless and deterministic: `decide` computes a turn only from the conversation in the request. A
+`Director` may replace an answer with a fault or a scripted turn. The model streams on request, as the providers do.
 """
 
 import asyncio
@@ -38,7 +37,7 @@ if TYPE_CHECKING:
 def create_app(*, latency: float = 0.0, director: Director | None = None) -> Starlette:
     """The model as an ASGI app; each answer takes `latency` seconds.
 
-    A streamed answer begins after half of them, and its chunks are spread over the other half.
+    A streamed answer begins after half that time, and its chunks are spread over the other half.
     """
 
     def route(path: str, wire: Wire) -> Route:
@@ -82,7 +81,7 @@ TYPES = {
     "OpenAI Chat": "openai.types.chat",
     "Gemini": "google.genai.types",
 }
-"""The module with the response types of each wire. To import one takes a second: in the first answer, or before."""
+"""The module with the response types of each wire. An import takes a second: in the first answer, or earlier."""
 
 
 def serve(
@@ -90,7 +89,7 @@ def serve(
 ) -> None:
     """Serve on 127.0.0.1 until SIGTERM or Ctrl-C; prints the URL. Raises: OSError if the port is taken.
 
-    All wires are served; on those in `wires`, the first answer is as quick as the others.
+    It serves all wires; on those in `wires`, the first answer is as quick as the others.
     """
     with suppress(KeyboardInterrupt), listen("127.0.0.1", port) as listener:
         for wire in wires:
@@ -111,7 +110,7 @@ def serve_in_thread(*, latency: float = 0.0, director: Director | None = None) -
 def _json_object(body: bytes) -> dict[str, Any]:
     try:
         value = json.loads(body)
-        json.dumps(value, ensure_ascii=False).encode()  # half a surrogate pair is JSON, but no text
+        json.dumps(value, ensure_ascii=False).encode()  # half a surrogate pair is JSON, but not text
     except (ValueError, RecursionError) as error:
         raise BadRequest(f"the body is not JSON: {error}") from None
     if not isinstance(value, dict):
@@ -132,8 +131,8 @@ def _server(app: Starlette) -> "uvicorn.Server":
             await super().shutdown(sockets)
 
     logging.getLogger("uvicorn.error").addFilter(_no_cuts)
-    # A log_config would close the log handlers of the process that this thread lives in. Clients keep idle
-    # connections for 5 s or more: a server that closes them first breaks a request now and then.
+    # A log_config would close the log handlers of this process. Clients keep idle connections for 5 s or more: a server
+    # that closes them first breaks a request now and then.
     wire: Any = {"http": "h11", "ws": "none", "lifespan": "off", "timeout_keep_alive": 75}
     return Server(uvicorn.Config(app, **wire, log_config=None, log_level="warning", access_log=False))
 

@@ -1,4 +1,4 @@
-"""An answer in several writes, each at its time, for as long as somebody wants it."""
+"""An answer in several timed writes, which stop when nobody wants it any more."""
 
 import asyncio
 import re
@@ -14,23 +14,23 @@ from starlette.types import Receive, Scope, Send
 from offline_model.changes import dumped
 
 Write: TypeAlias = tuple[float, bytes]
-"""When, in seconds after the answer's start, and what."""
+"""The time, in seconds after the answer's start, and the bytes."""
 
 
 def event(data: Any, *, escaped: bool = True) -> bytes:
-    """A server-sent event; data with a `type` is of this event, as on OpenAI's Responses wire."""
+    """A server-sent event. The `type` of the data names the event, as on OpenAI's Responses wire."""
     kind = data.get("type") if isinstance(data, dict) else None
     name = f"event: {kind}\n".encode() if isinstance(kind, str) and re.fullmatch("[a-z_.]+", kind) else b""
     return name + b"data: " + dumped(data, escaped=escaped) + b"\n\n"
 
 
 def in_character(data: bytes) -> list[bytes]:
-    """The data in two parts, with the border inside its first character beyond ASCII, if it has one."""
+    """The data in two parts, split inside its first non-ASCII character, if it has one."""
     return re.split(rb"(?<=[\xc2-\xf4])(?=[\x80-\xbf])", data, maxsplit=1)
 
 
 class Writes(StreamingResponse):
-    """Sends each write when it is due. Where the answer is not whole, uvicorn closes the connection after them."""
+    """Sends each write when it is due. If the answer is incomplete, uvicorn then closes the connection."""
 
     def __init__(self, request: Request, writes: Sequence[Write], media_type: str, *, whole: bool = True) -> None:
         super().__init__((), media_type=media_type)
@@ -50,7 +50,7 @@ class Writes(StreamingResponse):
 
 @asynccontextmanager
 async def wanted(request: Request) -> AsyncIterator[Callable[[float], Awaitable[bool]]]:
-    """Gives a function that waits so many seconds; False, at once, when the client hangs up or the server stops."""
+    """Yields a function that waits for some seconds, and returns False early when the client or the server stops."""
 
     async def hung_up() -> None:
         while (await request.receive())["type"] != "http.disconnect":

@@ -1,4 +1,4 @@
-"""OpenAI Agents SDK: a step that is a person, who decides on a high or risky claim.
+"""OpenAI Agents SDK: a person decides on a high or risky claim, as one step.
 
 uv run openai_agents/approval_agent.py
 """

@@ -1,4 +1,4 @@
-"""What the agents on the OpenAI Agents SDK share: the model, and how the tool calls of a turn run and end."""
+"""Shared by the agents on the OpenAI Agents SDK: the model, and how the tool calls of a turn run and end."""
 
 from typing import Any
 
@@ -18,30 +18,30 @@ from durable.held_steps import causes
 from shared import llm
 
 AT_ONCE = RunConfig(tool_not_found_behavior="return_error_to_model")
-"""The model is told of a tool that does not exist, where the SDK would end the run."""
+"""Tells the model that a tool does not exist; the SDK would end the run."""
 
 ONE_BY_ONE = RunConfig(
     tool_not_found_behavior="return_error_to_model",
     tool_execution=ToolExecutionConfig(max_function_tool_concurrency=1),
 )
-"""The same, one tool call at a time: else the terminal error of one can be lost among the others' ends."""
+"""The same, one tool call at a time: otherwise the end of another call can hide a call's terminal error."""
 
 
 def openai_model(role: str = "") -> str:
-    """The name of the model, the SDK set so that its client reaches it."""
+    """The name of the model. Sets the SDK's client so that it reaches the model."""
     name = llm.openai_model(role)
     set_default_openai_client(AsyncOpenAI(http_client=llm.http_client()))
     set_default_openai_api("chat_completions" if llm.openai_wire() == "chat" else "responses")
-    # The SDK takes what is before a slash for the name of a provider, and asks the provider without it.
+    # The SDK reads the part before a slash as a provider's name, and removes it from the model's name.
     return f"openai/{name}" if "/" in name else name
 
 
 def keep_terminal_errors(tool_context: RunContextWrapper[Any], error: Exception) -> str:
-    """A `failure_error_function`: a TerminalError ends the run as it is, with its status code.
+    """A `failure_error_function`: a TerminalError ends the run unchanged, with its status code.
 
-    The integration's own `raise_terminal_errors` makes a new error of its message alone, whose code is always 500.
-    Other errors are left to it: it tells the model about arguments that do not fit, and raises the rest. The error of
-    an agent inside the tool is the SDK's, and has the terminal error as its cause.
+    The integration's `raise_terminal_errors` makes a new error from the message alone, with code 500. It handles all
+    other errors: it tells the model about arguments that do not fit, and raises the rest. An agent inside the tool
+    raises an error of the SDK, whose cause is the terminal error.
     """
     for cause in causes(error):
         if isinstance(cause, TerminalError):

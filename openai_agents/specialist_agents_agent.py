@@ -1,4 +1,4 @@
-"""OpenAI Agents SDK: three steps that are agents: specialists that work in parallel.
+"""OpenAI Agents SDK: one tool asks three specialist agents in parallel.
 
 uv run openai_agents/specialist_agents_agent.py
 """

@@ -1,4 +1,4 @@
-"""Pydantic AI: a step that is a person, who decides on a high or risky claim.
+"""Pydantic AI: a person decides on a high or risky claim, as one step.
 
 uv run pydantic_ai_agent/approval_agent.py
 """

@@ -1,4 +1,4 @@
-"""The three checks as tools of their own, each with one durable step."""
+"""The three checks as three tools, each with one durable step."""
 
 from pydantic_ai import RunContext, Tool
 from restate.ext.pydantic import restate_context

@@ -1,4 +1,4 @@
-"""The model of the agents on Pydantic AI, whose journal holds what its server sent."""
+"""The model of the agents on Pydantic AI. The journal holds its answers exactly as its server sent them."""
 
 from openai import AsyncOpenAI
 from pydantic_ai.models import Model

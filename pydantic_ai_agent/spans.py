@@ -1,4 +1,4 @@
-"""The spans of Pydantic AI, which makes them itself."""
+"""The spans of Pydantic AI, which the SDK itself makes."""
 
 from opentelemetry.trace import TracerProvider
 from pydantic_ai import Agent

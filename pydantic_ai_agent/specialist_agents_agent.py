@@ -1,4 +1,4 @@
-"""Pydantic AI: three steps that are agents: specialists that work in parallel.
+"""Pydantic AI: one tool asks three specialist agents in parallel.
 
 uv run pydantic_ai_agent/specialist_agents_agent.py
 """

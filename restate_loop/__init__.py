@@ -1,1 +1,1 @@
-"""The agents without an agent SDK: a loop of our own on the Restate SDK."""
+"""The agents without an agent SDK: our own loop on the Restate SDK."""

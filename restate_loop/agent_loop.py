@@ -1,7 +1,7 @@
-"""An agent loop of our own, in one screen: call the model, run all tool calls of the turn in parallel, repeat.
+"""Our own agent loop, on one screen: call the model, run all tool calls of the turn in parallel, repeat.
 
-A tool is an async function that takes durable steps. `ToolCalls` lets one tool run at a time, in an order that is the
-same on every replay, while the steps that they wait for overlap.
+A tool is an async function that takes durable steps. `ToolCalls` lets one tool's code run at a time, in the same order
+on every replay, while the steps of all tools overlap.
 """
 
 import asyncio
@@ -54,15 +54,15 @@ class Agent(Generic[Given]):
     tools: Sequence[Tool[Given]]
     model: str = MODEL
     tools_at_once: int | None = None
-    """How many tool calls of a turn run at the same time; None: all of them."""
+    """The number of tool calls of a turn that run at the same time; None: all of them."""
     streams: bool = False
-    """Whether the model streams its answer, so that its tokens are reported (`durable.streaming`)."""
+    """Whether the model streams its answer, and `durable.streaming` reports its tokens."""
 
     async def run(self, ctx: restate.Context, prompt: str, given: Given) -> str:
         """The model's answer to the prompt; the tools see `given`, the model does not.
 
-        Raises: TerminalError when the model cannot be reached, says nothing, or asks for tools in every one of
-        `MAX_TURNS` turns.
+        Raises: TerminalError when the model cannot be reached, says nothing, or asks for tools in each of `MAX_TURNS`
+        turns.
         """
         schemas = [
             pydantic_function_tool(tool.arguments, name=tool.name, description=tool.description) for tool in self.tools
@@ -93,14 +93,14 @@ class Agent(Generic[Given]):
         async with calls.turn(call.id) as ctx:
             try:
                 tool, arguments = self._called(call)
-            except ValueError as error:  # so is a ValidationError
+            except ValueError as error:  # includes ValidationError
                 content = f"error: {error}"
             else:
                 content = str(await tool.function(Call(ctx, given), arguments))
         return {"role": "tool", "tool_call_id": call.id, "content": content}
 
     def _called(self, call: Any) -> tuple[Tool[Given], BaseModel]:
-        """The tool of a call, and its arguments. Raises: ValueError for what is to be told to the model."""
+        """The tool of a call, and its arguments. Raises: ValueError, with the message for the model."""
         function = getattr(call, "function", None)
         tool = next((tool for tool in self.tools if function and tool.name == function.name), None)
         if not (function and tool):
@@ -109,7 +109,7 @@ class Agent(Generic[Given]):
 
 
 async def streamed_answer(asked: Callable[..., Any]) -> ChatCompletion:
-    """The whole answer of a model that streams it. Its tokens are reported."""
+    """The whole answer of a model that streams it. Reports its tokens."""
     said, state = attempt(), ChatCompletionStreamState()
     async for chunk in await asked(stream=True, stream_options={"include_usage": True}):
         state.handle_chunk(chunk)
@@ -117,5 +117,5 @@ async def streamed_answer(asked: Callable[..., Any]) -> ChatCompletion:
             said(choice.delta.content or "")
     answer: dict[str, Any] = state.current_completion_snapshot.to_dict(exclude_none=True)
     for call in answer["choices"][0]["message"].get("tool_calls", []):
-        del call["index"]  # a field of the stream, which a message does not have
+        del call["index"]  # a field of the stream that a message does not have
     return ChatCompletion.construct(**answer)

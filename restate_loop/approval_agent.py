@@ -1,4 +1,4 @@
-"""No agent SDK: a loop of our own (agent_loop.py), and a step that is a person, who decides on a high or risky claim.
+"""No agent SDK, on our own loop (agent_loop.py): a person decides on a high or risky claim, as one step.
 
 uv run restate_loop/approval_agent.py
 """

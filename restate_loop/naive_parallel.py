@@ -2,8 +2,8 @@
 
 uv run restate_loop/naive_parallel.py
 
-`naive` runs them with `asyncio.gather`, `in_turn` with `ToolCalls`. Each fails once at the end, so that it is replayed;
-the terminal shows in which order the steps are created in each attempt. `naive` never ends: kill it in the Restate UI.
+`naive` runs them with `asyncio.gather`, `in_turn` with `ToolCalls`. Each fails once at the end, so that Restate replays
+it; the terminal shows the order of the steps in each attempt. `naive` never ends: kill it in the Restate UI.
 """
 
 import asyncio
@@ -40,7 +40,7 @@ naive_parallel = restate.Service(service_name("NaiveParallel"))
 
 def fail_once(ctx: restate.Context) -> None:
     if attempts[ctx.request().id] == 1:
-        raise RuntimeError("a failure after the tools have finished, so that they are replayed")
+        raise RuntimeError("a failure after the tools have finished, which makes Restate replay them")
 
 
 @naive_parallel.handler()

@@ -1,4 +1,4 @@
-"""No agent SDK: a loop of our own (agent_loop.py), and one tool that fans out to three durable steps.
+"""No agent SDK, on our own loop (agent_loop.py): one tool that fans out to three durable steps.
 
 uv run restate_loop/parallel_tools_agent.py
 """

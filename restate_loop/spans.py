@@ -1,4 +1,4 @@
-"""The spans of OpenAI's client, and one for each tool call of the loop, which is ours."""
+"""The spans of OpenAI's client, and one for each tool call of our loop."""
 
 import functools
 import sys
@@ -20,4 +20,4 @@ def instrument(provider: TracerProvider, contents: bool) -> None:
         with tracer.start_as_current_span(call.function.name, attributes=attributes):
             return await run_tool(self, calls, call, given)
 
-    loop.Agent._run_tool = traced  # the loop itself stays as short as it is
+    loop.Agent._run_tool = traced  # patched here, so that the loop stays short

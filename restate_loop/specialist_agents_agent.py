@@ -1,4 +1,4 @@
-"""No agent SDK: a loop of our own (agent_loop.py), and three steps that are agents: specialists that work in parallel.
+"""No agent SDK, on our own loop (agent_loop.py): one tool asks three specialist agents in parallel.
 
 uv run restate_loop/specialist_agents_agent.py
 """
@@ -52,7 +52,7 @@ agent = Agent(
             calculate_metrics,
         )
     ],
-    tools_at_once=1,  # should the model ask twice in a turn, it pays for the reports once
+    tools_at_once=1,  # if the model asks twice in a turn, the reports are paid for once
 )
 
 claim_service = restate.Service(

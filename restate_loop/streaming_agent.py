@@ -1,4 +1,4 @@
-"""No agent SDK: a loop of our own (agent_loop.py), and the caller sees the claim as it happens, through a crash.
+"""No agent SDK, on our own loop (agent_loop.py): the caller sees the claim as it happens, through a crash.
 
 uv run restate_loop/streaming_agent.py
 """

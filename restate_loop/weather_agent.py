@@ -1,4 +1,4 @@
-"""No agent SDK: a loop of our own that runs every tool call of a turn in parallel, here one call per city.
+"""No agent SDK: our own loop runs every tool call of a turn in parallel, here one call per city.
 
 uv run restate_loop/weather_agent.py
 """

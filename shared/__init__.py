@@ -1,1 +1,1 @@
-"""The domain of the agents: claims, checks and the weather, which model they talk to, and how they are served."""
+"""The domain of the agents: claims, checks and the weather, the model they talk to, and the server they run in."""

@@ -1,7 +1,7 @@
-"""A step that is a person: a Workflow that waits for a decision, for days if need be, and keeps no process busy.
+"""A person's decision as a step: a Workflow waits for it, for days if need be, and keeps no process busy.
 
-One request per claim; its key is the id of the claim's invocation. The outcome is a durable promise: the first one to
-keep it counts, be it the person, the deadline or the claimant.
+Each claim has one request, whose key is the id of the claim's invocation. The outcome is a durable promise: whoever
+resolves it first counts, be it the person, the deadline or the claimant.
 
     restate sql "SELECT service_key, value_utf8 FROM state WHERE key = 'waiting'"
     curl localhost:8080/restate/call/ClaimApproval/inv_…/decide --json '{"approved": true, "reason": "invoice seen"}'
@@ -27,33 +27,33 @@ LIMIT = 10_000.0
 """US dollars above which a person decides."""
 
 DEADLINE = timedelta(seconds=number("APPROVAL_DEADLINE", 3 * 24 * 60 * 60.0))
-"""A request that nobody decides on for so long is refused: silence never pays a claim."""
+"""A request without a decision is refused after this time: silence never pays a claim."""
 
 RETENTION = timedelta(days=30)
-"""How long somebody who decides too late is told what the outcome was."""
+"""How long a late decision is answered with the outcome."""
 
 
 AnyContext: TypeAlias = restate.WorkflowContext | restate.WorkflowSharedContext
 
 
 class Request(BaseModel):
-    """What the person is shown."""
+    """The request, as the person sees it."""
 
     claim: InsuranceClaim
     why: str
 
 
 class Decision(BaseModel):
-    """What the person says. The reason is data for the model, as a claim is."""
+    """The person's decision. The reason is data for the model, as a claim is."""
 
     model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
 
     approved: Annotated[bool, Field(strict=True)]
-    reason: Annotated[str, Field(min_length=1, max_length=500, pattern=r"[\p{L}\p{N}\p{P}\p{S}]")]  # can be seen
+    reason: Annotated[str, Field(min_length=1, max_length=500, pattern=r"[\p{L}\p{N}\p{P}\p{S}]")]  # visible characters
 
 
 def why_a_person(claim: InsuranceClaim, risk: str) -> str:
-    """Why a person has to decide on this claim; empty when none has to."""
+    """Why a person has to decide on this claim; empty if no person has to."""
     amount = [f"more than {LIMIT:,.0f} USD"] if claim.amount > LIMIT else []
     return "; ".join(amount + ([] if risk.startswith("low") else [risk]))
 
@@ -69,7 +69,7 @@ async def run(ctx: restate.WorkflowContext, request: Request) -> None:
         ctx.set("waiting", request)
         await restate.select(outcome=_outcome(ctx).value(), deadline=ctx.sleep(DEADLINE))
         outcome = "refused: nobody decided in time"
-    except restate.TerminalError as error:  # the reservation has failed for good, or the request itself is cancelled
+    except restate.TerminalError as error:  # the reservation failed with a terminal error, or the request is cancelled
         outcome = f"refused: {error.message}"
     if not (await _settle(ctx, outcome)).startswith("approved"):
         await ctx.run_typed("release", release_funds, key=ctx.key())
@@ -78,7 +78,7 @@ async def run(ctx: restate.WorkflowContext, request: Request) -> None:
 
 @approval.handler(invocation_context_managers=[terminal_errors])
 async def decide(ctx: restate.WorkflowSharedContext, decision: Decision) -> str:
-    """A person's decision. The same one again is the same; another one is told that it is too late."""
+    """Take a person's decision. Repeating it gets the same answer; a different one comes too late (409)."""
     if not (await ctx.get("waiting", type_hint=Request) or await _outcome(ctx).peek()):
         raise restate.TerminalError("no claim waits under this id", status_code=404)
     said = f"{'approved' if decision.approved else 'refused'} by a person: {' '.join(decision.reason.split())}"
@@ -96,7 +96,7 @@ async def outcome(ctx: restate.WorkflowSharedContext) -> str:
 
 @approval.handler(ingress_private=True)
 async def withdraw(ctx: restate.WorkflowSharedContext) -> None:
-    """The claim has ended with an error: nobody has to decide any more, and what was approved is not paid."""
+    """End the request of a claim that has ended with an error: nobody has to decide, and approved money is not paid."""
     if (await _settle(ctx, "withdrawn")).startswith("approved"):
         await ctx.run_typed("release", release_funds, key=ctx.key())
 
@@ -106,8 +106,8 @@ def _outcome(ctx: AnyContext) -> restate.DurablePromise[str]:
 
 
 async def _settle(ctx: AnyContext, outcome: str) -> str:
-    """The outcome of this request: this one, or the one that came first."""
-    with suppress(restate.TerminalError):  # there is one already
+    """Resolve the outcome, unless it has one; returns the outcome that counts."""
+    with suppress(restate.TerminalError):  # it is resolved already
         await _outcome(ctx).resolve(outcome)
     return await _outcome(ctx)
 
@@ -116,7 +116,7 @@ _asked: ContextVar[list[str]] = ContextVar("asked")
 
 
 def ask_a_person(ctx: restate.Context, claim: InsuranceClaim, why: str) -> restate.RestateDurableFuture[str]:
-    """The outcome of the request for this claim; asked again, it is the same request."""
+    """Ask a person about this claim; returns the outcome. Asking again joins the same request."""
     key = ctx.request().id
     _asked.get().append(key)
     ctx.workflow_send(run, key, Request(claim=claim, why=why))
@@ -126,9 +126,9 @@ def ask_a_person(ctx: restate.Context, claim: InsuranceClaim, why: str) -> resta
 
 @asynccontextmanager
 async def withdrawn_with_the_claim() -> AsyncIterator[None]:
-    """Withdraw the request of a claim that is cancelled or ends with an error, for `invocation_context_managers`.
+    """Withdraw the request of a claim that is cancelled or ends with an error; for `invocation_context_managers`.
 
-    The first of them: it acts on what `terminal_errors` raises.
+    It belongs before `terminal_errors`, because it acts on the errors that `terminal_errors` raises.
     """
     context = current_context()
     assert context

@@ -1,7 +1,7 @@
-"""The claim that every agent of the tour decides on.
+"""The claim that every agent decides on.
 
-Outside, a claim is camelCase JSON; inside, snake_case attributes. A model sees the same camelCase
-names in the prompt and in the tool's schema.
+As JSON, a claim has camelCase names; in Python, snake_case attributes. A model sees the camelCase names in the prompt
+and in the tool's schema.
 """
 
 import datetime
@@ -28,7 +28,7 @@ LongText = Annotated[str, Field(min_length=1, max_length=2_000)]
 
 
 class InsuranceClaim(BaseModel):
-    """An insurance claim; every field is required, others are refused."""
+    """An insurance claim. All fields are required, and others are refused."""
 
     model_config = ConfigDict(
         alias_generator=to_camel,
@@ -46,7 +46,7 @@ class InsuranceClaim(BaseModel):
     place_of_service: ShortText
 
     def mismatch_with(self, given: "InsuranceClaim") -> str | None:
-        """The message for a model that calls a tool with another claim than the submitted one; else None."""
+        """The message for a model that calls a tool with a claim other than the submitted one; else None."""
         changed = [to_camel(name) for name in type(self).model_fields if getattr(self, name) != getattr(given, name)]
         if not changed:
             return None
@@ -65,7 +65,7 @@ class SessionClaim(InsuranceClaim):
 
 
 def invalid(error: ValidationError) -> str:
-    """The problems of a claim on one line: each field's name and problem, without the values."""
+    """The problems of a claim on one line: the name and problem of each field, without values."""
     return "; ".join(
         f"{'.'.join(map(str, problem['loc'])) or 'body'}: {problem['msg']}"
         for problem in error.errors(include_url=False, include_input=False, include_context=False)

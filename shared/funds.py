@@ -1,4 +1,4 @@
-"""Money set aside for a claim while it is decided: two durable steps, which may run again and count once."""
+"""Money set aside while a claim is decided: two durable steps, which may run again and count once."""
 
 import functools
 import os
@@ -10,7 +10,7 @@ from lab import bank
 
 
 async def reserve_funds(key: str, amount: float) -> str:
-    """`reserved`. Raises: TerminalError when this key has been released: what is undone stays undone."""
+    """`reserved`. Raises: TerminalError when this key has been released: a release is final."""
     response = await _request("PUT", key, {"amount": amount})
     if response.status_code == 409:
         raise TerminalError(f"the funds of {key} have been released", status_code=409)
@@ -18,7 +18,7 @@ async def reserve_funds(key: str, amount: float) -> str:
 
 
 async def release_funds(key: str) -> str:
-    """`released`, whether they were reserved or not: a reservation that is still under way will find itself refused."""
+    """`released`, even if nothing was reserved: a reservation that is still under way is then refused."""
     response = await _request("DELETE", key)
     return str(response.raise_for_status().json())
 

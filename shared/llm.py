@@ -1,7 +1,7 @@
-"""Which model the agents talk to: the provider whose key or base URL is set, else the offline model.
+"""The model that the agents talk to: the provider whose key or base URL is set, else the offline model.
 
-The SDKs' own variables are respected as they are: `OPENAI_API_KEY`, `OPENAI_BASE_URL`, `OPENAI_MODEL`,
-`GOOGLE_API_KEY` (or `GEMINI_API_KEY`), `GOOGLE_GEMINI_BASE_URL`, `GEMINI_MODEL`.
+The SDKs' variables keep their meaning: `OPENAI_API_KEY`, `OPENAI_BASE_URL`, `OPENAI_MODEL`, `GOOGLE_API_KEY` (or
+`GEMINI_API_KEY`), `GOOGLE_GEMINI_BASE_URL`, `GEMINI_MODEL`.
 """
 
 import asyncio
@@ -28,19 +28,19 @@ RETRIES: RunOptions[Any] = RunOptions(
     initial_retry_interval=timedelta(milliseconds=200),
     retry_interval_factor=3,
 )
-"""Every durable model call: three attempts, then a terminal error. Without it Restate would retry for ever.
+"""Every durable model call gets three attempts, then a terminal error. Without this, Restate would retry forever.
 
-Within an attempt the SDK's own client tries up to three times, on errors that may pass (429, 5xx, a lost connection).
+Within an attempt, the SDK's client tries up to three times, on errors that may pass (429, 5xx, a lost connection).
 """
 
 MODEL_TIMEOUT = number("MODEL_TIMEOUT", 120.0)
-"""Seconds without a byte from the model, after which an attempt has failed."""
+"""Seconds without a byte from the model after which an attempt has failed."""
 
 LONGEST_WAIT = 60.0
-"""Seconds: an overloaded provider that asks for a longer pause than this is asked again nevertheless."""
+"""The longest pause, in seconds, when an overloaded provider asks for a longer one."""
 
 MAX_TURNS = 10
-"""An agent that has called the model this often without an answer gives up."""
+"""An agent gives up after this number of model calls without an answer."""
 
 _INSTRUCTIONS = (
     "You decide on insurance claims. Call {tools}, with the claim exactly as it is given. "
@@ -56,11 +56,11 @@ APPROVAL_INSTRUCTIONS = f"{INSTRUCTIONS} What a person has decided is final: dec
 
 
 _THOUGHTS = re.compile(r"\A\s*<think>.*?(?:</think>\s*|\Z)|\A.*?\n</think>\s*\n\s*", re.DOTALL)
-"""Thoughts at the start of a text; some servers leave out the first tag. Elsewhere, a tag is a part of the decision."""
+"""Thoughts at the start of a text; some servers omit the first tag. Elsewhere, a tag belongs to the decision."""
 
 
 def answer(text: str | None, problem: str = "") -> str:
-    """The model's answer: its text, without the thoughts that a server without a parser for them leaves in it.
+    """The model's answer: its text, without the thoughts that some servers leave in it.
 
     Raises: TerminalError (500) when nothing is left.
     """
@@ -70,18 +70,18 @@ def answer(text: str | None, problem: str = "") -> str:
 
 
 MAY_PASS = (408, 409, 425, 429)
-"""HTTP statuses below 500 with which a provider does not refuse a call for good."""
+"""HTTP statuses below 500 that may pass: the provider does not refuse the call permanently."""
 
 
 class BadAnswer(httpx2.TransportError):
-    """A model server's response that is not an answer, though its status says so. The model is asked again."""
+    """A model server's response with status 2xx that is not an answer. The model is asked again."""
 
 
 def model_error(error: Exception) -> Exception:
-    """The error of a failed model call that names its cause; other errors as they are.
+    """The error of a failed model call, with its cause in the message; other errors unchanged.
 
-    A refusal of the provider becomes a TerminalError with its status and message. Every client has the status in the
-    attribute `status_code` or `code` of its errors.
+    A provider's refusal becomes a TerminalError with its status and message. Each client's errors have the status in
+    the attribute `status_code` or `code`.
     """
     for cause in causes(error):
         if isinstance(cause, (BadAnswer, TerminalError)):
@@ -103,23 +103,23 @@ def one_line(text: str, most: int = 1_000) -> str:
 
 
 def http_client() -> httpx2.AsyncClient:
-    """The HTTP client of a model's client: as OpenAI's own, with `MODEL_TIMEOUT`; it looks at each answer first."""
+    """The HTTP client for a model's client: like OpenAI's, with `MODEL_TIMEOUT`; it checks and mends each answer."""
     reach_loopback_directly()
     return httpx2.AsyncClient(
         timeout=httpx2.Timeout(MODEL_TIMEOUT, connect=10),
         limits=httpx2.Limits(max_connections=1000, max_keepalive_connections=100),
         follow_redirects=True,
-        max_redirects=3,  # httpx's 20 would be 180 requests of a claim, with all attempts
+        max_redirects=3,  # httpx's default of 20 would allow 180 requests for a claim, with all attempts
         event_hooks={"response": [_look_at]},
     )
 
 
 async def _look_at(response: httpx2.Response) -> None:
-    """Mend what no SDK can read: half a surrogate pair becomes U+FFFD, and each tool call gets an id of its own.
+    """Mend an answer that no SDK can read: half a surrogate pair becomes U+FFFD, and each tool call gets a unique id.
 
-    An answer that is cut inside an emoji has half a surrogate pair, which is not text. Raises: BadAnswer for a response
-    of a gateway or a proxy that has status 2xx, and is not an answer of a model; TerminalError for one that is not to
-    be asked for again: it is cut off, or a refusal, or the provider wants to be paid first.
+    An answer that is cut inside an emoji has half a surrogate pair, which is not text. Raises: BadAnswer if a gateway
+    or a proxy sends status 2xx without a model's answer; TerminalError if asking again cannot help: the answer is cut
+    off or a refusal, or the account has no money left.
     """
     if response.is_success and response.headers.get("content-type", "").startswith("text/event-stream"):
         response.stream = _LookedAt(response)
@@ -141,7 +141,7 @@ async def _look_at(response: httpx2.Response) -> None:
         raise BadAnswer(one_line(f"the model's answer is not JSON ({error}): {response.text}", 300)) from None
     given = answer if isinstance(answer, dict) else {}
     if not (given.get("choices") or given.get("candidates") or given.get("promptFeedback")) and "output" not in given:
-        raise BadAnswer(one_line(f"the model's answer is none: {json.dumps(answer)}", 300))
+        raise BadAnswer(one_line(f"the model's answer is not valid: {json.dumps(answer)}", 300))
     if problem := answers.no_decision(answer):
         raise TerminalError(one_line(problem))
     asked = response.request
@@ -150,7 +150,7 @@ async def _look_at(response: httpx2.Response) -> None:
 
 
 class _LookedAt(httpx2.AsyncByteStream):
-    """The events of an answer that is streamed, looked at as whole answers are, while they come."""
+    """The events of a streamed answer, checked and mended as they arrive, by the rules for whole answers."""
 
     def __init__(self, response: httpx2.Response) -> None:
         self._source = httpx2.Response(
@@ -159,7 +159,7 @@ class _LookedAt(httpx2.AsyncByteStream):
         self._events = self._look_at()
 
     def __aiter__(self) -> AsyncIterator[bytes]:
-        return self._events  # OpenAI's client reads on, after the last event, what is left
+        return self._events  # OpenAI's client reads the rest after the last event
 
     async def aclose(self) -> None:
         await self._source.aclose()
@@ -174,7 +174,7 @@ class _LookedAt(httpx2.AsyncByteStream):
             for event in stream.end():
                 yield event
         except BadStream as error:
-            raise BadAnswer(one_line(f"the model's answer is no stream of events: {error}", 300)) from None
+            raise BadAnswer(one_line(f"the model's answer is not a valid stream of events: {error}", 300)) from None
         except Undecided as error:
             raise TerminalError(one_line(str(error))) from None
         except ErrorEvent as error:
@@ -186,19 +186,19 @@ class _LookedAt(httpx2.AsyncByteStream):
 
 
 def _message(error: Any) -> str:
-    """The message of a provider's error, or all that it says."""
+    """The message of a provider's error, or the whole error."""
     told = error.get("error") if isinstance(error, dict) else None
     return str(told.get("message") or told) if isinstance(told, dict) else json.dumps(error)
 
 
 async def _wait_as_told(response: httpx2.Response) -> None:
-    # OpenAI's clients do so by themselves; Google's asks again after a pause of its own.
+    # OpenAI's clients do so themselves; Google's client asks again after a pause that it chooses.
     if response.status_code in (429, 503):
         await asyncio.sleep(min(_retry_after(response), LONGEST_WAIT))
 
 
 def _retry_after(response: httpx2.Response) -> float:
-    """The seconds that the header Retry-After asks for, which is a number or a date (RFC 9110, 10.2.3); else 0."""
+    """The seconds that the Retry-After header asks for, as a number or a date (RFC 9110, 10.2.3); else 0."""
     value = response.headers.get("retry-after", "")
     with suppress(ValueError):
         return max(0.0, float(value))
@@ -209,22 +209,22 @@ def _retry_after(response: httpx2.Response) -> float:
 
 
 def gemini_client() -> dict[str, Any]:
-    """Arguments for ADK's Gemini that give its client the behaviour of OpenAI's.
+    """Arguments for ADK's Gemini that make its client behave like OpenAI's.
 
-    The timeout; another try after an error that may pass; and as long a pause as an overloaded provider asks for.
+    They set the timeout, a retry after an error that may pass, and the pause that an overloaded provider asks for.
     """
     client = http_client()
     client.event_hooks["response"].append(_wait_as_told)
     retries = {"attempts": 3, "initial_delay": 0.5, "http_status_codes": [408, 429, 500, 502, 503, 504]}
-    milliseconds = int(MODEL_TIMEOUT * 1000)  # it would override the client's
+    milliseconds = int(MODEL_TIMEOUT * 1000)  # this timeout would override the client's
     return {"http_options": {"timeout": milliseconds, "retry_options": retries, "httpx_async_client": client}}
 
 
 def openai_model(role: str = "") -> str:
-    """The name of the OpenAI model (`gpt-5.4`), the environment set so that OpenAI's clients reach a model.
+    """The name of the OpenAI model (`gpt-5.4`). Sets the environment so that OpenAI's clients reach a model.
 
-    `OPENAI_MODEL_<ROLE>` names another one for this role of a specialist. Exits with 1, and says why, where the key
-    cannot be sent.
+    `OPENAI_MODEL_<ROLE>` names another model for a specialist's role. Exits with 1, and says why, if the key cannot be
+    sent.
     """
     trim("OPENAI_")
     key, url = os.environ.get("OPENAI_API_KEY"), os.environ.get("OPENAI_BASE_URL")
@@ -232,17 +232,17 @@ def openai_model(role: str = "") -> str:
         url = f"{_offline_model('OPENAI_API_KEY')}/v1"
     if url:
         os.environ.update(openai_at(url))
-    # A model server on one's own machine needs no key, but the clients insist on one.
+    # A local model server needs no key, but the clients require one.
     os.environ["OPENAI_API_KEY"] = key or "none"
-    # The OpenAI Agents SDK sends traces to OpenAI unless told otherwise; set this to 0 to want them.
+    # The OpenAI Agents SDK sends traces to OpenAI by default; set this to 0 to allow it.
     os.environ.setdefault("OPENAI_AGENTS_DISABLE_TRACING", "1")
     return _named("OPENAI_MODEL", role) or "gpt-5.4"
 
 
 def openai_wire() -> Literal["responses", "chat"]:
-    """Which of OpenAI's APIs the agents speak that can speak both: `OPENAI_WIRE`, else `responses`.
+    """The OpenAI API of agents that support both: `OPENAI_WIRE`, else `responses`.
 
-    Many compatible servers have `chat` alone. Exits with 1, and says why, for another value.
+    Many compatible servers have only `chat`. Exits with 1, and says why, for any other value.
     """
     match os.environ.get("OPENAI_WIRE", "").strip() or "responses":
         case "responses" | "chat" as wire:
@@ -252,10 +252,10 @@ def openai_wire() -> Literal["responses", "chat"]:
 
 
 def gemini_model(role: str = "") -> str:
-    """The name of the Gemini model (`gemini-2.5-flash`), the environment set so that its client reaches a model.
+    """The name of the Gemini model (`gemini-2.5-flash`). Sets the environment so that its client reaches a model.
 
-    `GEMINI_MODEL_<ROLE>` names another one for this role of a specialist. Exits with 1, and says why, where the key
-    cannot be sent.
+    `GEMINI_MODEL_<ROLE>` names another model for a specialist's role. Exits with 1, and says why, if the key cannot be
+    sent.
     """
     trim("GOOGLE_")
     trim("GEMINI_")

@@ -1,4 +1,4 @@
-"""The observers of the steps, the lab and the traces: installed where an agent is served, which knows of neither."""
+"""The observers of steps: the lab and the traces. `serve` installs them; agents know neither."""
 
 from collections.abc import Callable
 from typing import Any
@@ -15,7 +15,7 @@ from tracing import spans
 def install(service: str) -> type[Exception]:
     """Let the lab (`TOUR_LAB`) and the traces (`OTEL_EXPORTER_OTLP_ENDPOINT`) watch the steps of this process.
 
-    Returns the error of a failure that the lab has planned: Restate must retry it, whoever raises it.
+    Returns the error of a failure that the lab plans, which Restate must retry, whoever raises it.
     """
     spans.install(service)
     steps: dict[Callable[..., Any], str] = {check.function: name for name, check in CHECKS.items()}

@@ -1,4 +1,4 @@
-"""How every agent of the tour is named, guarded and served."""
+"""The name, the guards and the server of every agent."""
 
 import asyncio
 import os
@@ -28,29 +28,29 @@ from shared.variables import number, trim
 from shared.watchdog import patience, watched
 
 GRACE = 0.5
-"""Seconds that open invocations get to end on SIGTERM or Ctrl-C; Restate retries those that did not."""
+"""Seconds that open invocations get to end on SIGTERM or Ctrl-C; Restate retries the rest."""
 
 DRAIN = 25.0
-"""Seconds that model calls in flight get to end on SIGTERM: the default of the variable of this name."""
+"""Seconds that model calls in flight get to end on SIGTERM: the default of the variable `DRAIN`."""
 
 RETRIED: list[type[Exception]] = [RetryableError]
-"""The errors of a handler that Restate retries."""
+"""The errors of a handler that Restate retries, in addition to failed steps."""
 
 
 def service_name(name: str) -> str:
-    """`name`, or `<TOUR_SERVICE_PREFIX>.<name>` where several agents share one Restate and need several names."""
+    """`name`, or `<TOUR_SERVICE_PREFIX>.<name>` where several agents share one Restate."""
     prefix = os.environ.get("TOUR_SERVICE_PREFIX")
     return f"{prefix}.{name}" if prefix else name
 
 
 @asynccontextmanager
 async def terminal_errors() -> AsyncIterator[None]:
-    """End the invocation with what its handler raises; for the `invocation_context_managers` of a service.
+    """End the invocation with the error that its handler raises; for the `invocation_context_managers` of a service.
 
-    A handler works on the entries of the journal, so an error of its own would come again on every replay. It becomes a
-    `TerminalError` (500) that names the cause in one line. Only failed steps, Restate's signals and `RETRIED` errors
-    are retried. Input that is not a valid claim is the caller's fault, where the Restate SDK answers 500: it becomes a
-    400 that names the field. A provider's refusal of a model call ends the invocation with its status.
+    A handler works on journal entries, so every replay would repeat its own error. The error becomes a `TerminalError`
+    (500) that names the cause in one line. Restate retries only failed steps, its own signals and `RETRIED` errors. An
+    invalid claim is the caller's fault: it becomes a 400 that names the field, where the Restate SDK answers 500. If a
+    provider refuses a model call, the invocation ends with the provider's status.
     """
     context = current_context()
     assert context
@@ -70,20 +70,20 @@ async def terminal_errors() -> AsyncIterator[None]:
         if terminal is None:
             raise restate.TerminalError(llm.one_line(f"{type(error).__name__}: {error}")) from error
         if isinstance(terminal.__cause__, ValidationError):
-            kind = re.findall("[A-Z][a-z]+", terminal.__cause__.title)[-1].lower()  # a claim, of either class
+            kind = re.findall("[A-Z][a-z]+", terminal.__cause__.title)[-1].lower()  # "claim", for both classes
             message = f"invalid {kind}: {invalid(terminal.__cause__)}"
             raise restate.TerminalError(message, status_code=400) from error
         raise restate.TerminalError(llm.one_line(terminal.message), terminal.status_code, terminal.metadata) from error
 
 
 GUARDS: list[Callable[[], AbstractAsyncContextManager[None]]] = [hold_failures, terminal_errors]
-"""The `invocation_context_managers` of every service. What else a service needs goes around them, or inside."""
+"""The `invocation_context_managers` of every service. A service may add others before or after them."""
 
 
 def serve(*services: restate.Service | restate.VirtualObject | restate.Workflow) -> None:
-    """Serve on `HOST`:`PORT` (127.0.0.1:9080) over HTTP/2 until SIGTERM or Ctrl-C; exits 1 if the port is taken.
+    """Serve on `HOST`:`PORT` (127.0.0.1:9080) over HTTP/2 until SIGTERM or Ctrl-C; exits with 1 if the port is taken.
 
-    After SIGTERM, model calls in flight get `DRAIN` seconds to end; a second SIGTERM cuts them off, as Ctrl-C does.
+    After SIGTERM, model calls in flight get `DRAIN` seconds to end. A second SIGTERM, or Ctrl-C, cuts them off.
     """
     if any(variable.startswith(("TOUR_LAB", "OTEL_EXPORTER_OTLP_")) for variable in os.environ):
         from shared import observers
@@ -95,14 +95,14 @@ def serve(*services: restate.Service | restate.VirtualObject | restate.Workflow)
 
 
 def serve_app(app: Any, *names: str) -> None:
-    """Serve any ASGI app as `serve` does; `names` are printed with the address."""
+    """Serve any ASGI app as `serve` does, and print `names` with the address."""
     watchdog, drain = patience(), number("DRAIN", DRAIN)
-    number("TOOL_CALLS_AT_ONCE", 1)  # `durable` reads it in each turn: here a number that is none is told early
+    number("TOOL_CALLS_AT_ONCE", 1)  # `durable` reads it in each turn; this reports a bad value early
     listener = _listen(os.environ.get("HOST", "127.0.0.1"), os.environ.get("PORT", "9080"))
     config = Config()
     config.bind = [f"fd://{listener.fileno()}"]
     config.graceful_timeout = GRACE
-    # Restate keeps one HTTP/2 connection and opens a stream per invocation: hypercorn must not hang up on it.
+    # Restate keeps one HTTP/2 connection with a stream per invocation: hypercorn must not close it.
     config.keep_alive_max_requests = config.h2_max_concurrent_streams = 2**31 - 1
     config.keep_alive_timeout = float("inf")
     config.loglevel = "ERROR"
@@ -122,20 +122,20 @@ async def _serve_until_signalled(app: Any, config: Config, watchdog: float, drai
     with watched(watchdog):
         await asyncio.wait({server, stopping}, return_when=asyncio.FIRST_COMPLETED)
         if not stopping.done():
-            await server  # it has failed, and raises why
+            await server  # raises the reason why it failed
         stop.set()
-        await asyncio.wait({server}, timeout=2 * GRACE)  # hypercorn may wait longer than it was told
-    # Python would wait for the thread of a step that is a plain function, however long that takes.
+        await asyncio.wait({server}, timeout=2 * GRACE)  # hypercorn may wait longer than told
+    # Python would wait for the thread of a synchronous step, however long that takes.
     at_last = threading.Timer(2 * GRACE, os._exit, (0,))
     at_last.daemon = True
     at_last.start()
 
 
 async def _signalled(drain: float) -> None:
-    """Wait for Ctrl-C, or for SIGTERM and then for the model calls in flight, at most so long or until a signal."""
+    """Wait for Ctrl-C, or for SIGTERM and then for the model calls in flight: up to `drain` seconds, or a signal."""
     loop, signals = asyncio.get_running_loop(), asyncio.Queue[int]()
-    # The Restate SDK adds a hook of its own to SIGTERM: from then on it closes streams to which Restate still writes,
-    # and hypercorn then breaks the connection, with the model calls on it. This takes the place of that hook.
+    # This replaces the Restate SDK's hook for SIGTERM. The hook closes streams to which Restate still writes, and
+    # hypercorn then breaks the connection, with the model calls on it.
     install_shutdown_hook(loop, lambda: None, signal.SIGTERM)
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, signals.put_nowait, signum)
@@ -146,7 +146,7 @@ async def _signalled(drain: float) -> None:
 
 
 def _until_draining(app: Any) -> Any:
-    """The app, which answers 503 while it drains: Restate tries again, and Envoy chooses another replica."""
+    """The app, which answers 503 while it drains: Restate retries, and Envoy chooses another replica."""
 
     async def open_app(scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "http" and MODEL_CALLS_IN_FLIGHT.draining:

@@ -1,7 +1,7 @@
-"""Three specialists, each an agent of its own, and the budget that all model calls of a claim share.
+"""Three specialist agents, and the budget that all model calls of a claim share.
 
-A specialist works inside the claim's invocation (`*/specialist_agents_agent.py`), or as a service of its own, of any
-SDK (`deploy/specialist_services.py`).
+A specialist works inside the claim's invocation (`*/specialist_agents_agent.py`), or as a separate service, on any SDK
+(`deploy/specialist_services.py`).
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -23,15 +23,15 @@ from shared.serving import GUARDS, service_name
 from shared.variables import number
 
 CALLS = number("CLAIM_CALLS", 30)
-"""Model calls that a claim may cost; eight are usual: two of the claim agent and two of each specialist."""
+"""Model calls that a claim may make. Eight are usual: two of the claim agent, and two of each specialist."""
 
 TOKENS = number("CLAIM_TOKENS", 100_000)
-"""Tokens that all of them may read and write."""
+"""Tokens that all model calls of a claim may read and write."""
 
 Specialty: TypeAlias = Literal["medical", "cost", "fraud"]
 
 REPORTS = "reports"
-"""The key of the specialists' reports, which stand: a claim agent that asks again pays for none twice."""
+"""The key of the specialists' reports: a claim agent that asks again gets the same reports, and pays for none."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def question(specialty: Specialty, claim: InsuranceClaim) -> str:
 
 
 class Assignment(BaseModel):
-    """What a specialist's service is asked."""
+    """The request to a specialist's service."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -75,7 +75,7 @@ class Assignment(BaseModel):
 
 
 class Report(BaseModel):
-    """What it answers; `spent` is the budget of the assignment with what was spent of it."""
+    """The service's answer; `spent` is the assignment's budget with the amounts spent."""
 
     text: str
     spent: Budget
@@ -83,13 +83,13 @@ class Report(BaseModel):
 
 @asynccontextmanager
 async def within_budget() -> AsyncIterator[None]:
-    """End the claim before the model call that its budget does not cover; for the `invocation_context_managers`."""
+    """End the claim before a model call that its budget does not cover; for `invocation_context_managers`."""
     holding(_context()).steps.budget = Budget(CALLS, TOKENS)
     yield
 
 
 def specialist_service(ask: Callable[[Specialty, InsuranceClaim], Awaitable[str]]) -> restate.Service:
-    """`ClaimSpecialists`: these specialists as a service of their own, for the claim agents of any SDK."""
+    """`ClaimSpecialists`: these specialists as a service, for the claim agents of any SDK."""
     service = restate.Service(service_name("ClaimSpecialists"), invocation_context_managers=GUARDS)
 
     @service.handler()
@@ -102,9 +102,9 @@ def specialist_service(ask: Callable[[Specialty, InsuranceClaim], Awaitable[str]
 
 
 async def reports_of(ctx: restate.Context, services: Mapping[Specialty, str], claim: InsuranceClaim) -> list[str]:
-    """The reports of these services, which work at the same time, each within a share of what is left of the budget.
+    """The reports of these services, which work in parallel, each within a share of the remaining budget.
 
-    Together they cannot exceed it, and none of them waits for another to count.
+    Together they cannot exceed the budget, and none waits until another has counted its calls.
     """
     budget = holding(ctx).steps.budget
     assert budget

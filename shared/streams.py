@@ -1,4 +1,4 @@
-"""The server of the streams of claims: it streams events, and is the deployment of their log.
+"""The server that streams the events of claims. It is also the deployment of the event log.
 
 uv run shared/streams.py
 """

@@ -1,4 +1,4 @@
-"""What environment variables say: numbers, keys and addresses, and proxies."""
+"""Environment variables: numbers, keys, addresses and proxies."""
 
 import os
 import re
@@ -9,14 +9,14 @@ from urllib.request import getproxies
 N = TypeVar("N", int, float)
 
 MOST = 10**9
-"""In seconds, thirty years."""
+"""The largest number that a variable may hold; in seconds, thirty years."""
 
 PROXIES = ("http", "https", "socks5", "socks5h")
-"""The schemes of a proxy's address that HTTP clients know."""
+"""The schemes of a proxy's address that HTTP clients support."""
 
 
 def number(variable: str, usual: N) -> N:
-    """The number in this variable, of the type of the usual one, which it is where the variable is unset or empty.
+    """The number in this variable, or the `usual` one if it is unset or empty. Both have the same type.
 
     Exits with 1, and says why, unless it is greater than 0 and at most `MOST`.
     """
@@ -36,9 +36,9 @@ def number(variable: str, usual: N) -> N:
 
 
 def trim(prefix: str) -> None:
-    """Take blanks and line ends off the variables whose names begin so: from a `.env` of Windows, they end in one.
+    """Strip white space from the variables whose names begin with `prefix`: a `.env` of Windows leaves line ends.
 
-    Exits with 1, and does not say the value, where one that is a key or a token cannot be sent in a header.
+    If a header cannot hold a key or a token, exits with 1 and does not show the value.
     """
     for variable, text in os.environ.items():
         if variable.startswith(prefix) and text != text.strip():
@@ -52,7 +52,7 @@ def trim(prefix: str) -> None:
 
 
 def restate_headers() -> dict[str, str]:
-    """The headers for the Restate that the environment names: with `RESTATE_AUTH_TOKEN`, if that is set."""
+    """The headers for the Restate that the environment names: with `RESTATE_AUTH_TOKEN`, if set."""
     trim("RESTATE_")
     token = os.environ.get("RESTATE_AUTH_TOKEN")
     return {"authorization": f"Bearer {token}"} if token else {}
@@ -61,7 +61,7 @@ def restate_headers() -> dict[str, str]:
 def openai_at(url: str) -> dict[str, str]:
     """The variables with which every client of OpenAI's API calls this address, whatever else the environment says.
 
-    LangChain has names of its own: it prefers `OPENAI_API_BASE`, and refuses `OPENAI_PROXY` beside our client.
+    LangChain prefers `OPENAI_API_BASE`, and rejects `OPENAI_PROXY` together with our HTTP client.
     """
     return {"OPENAI_BASE_URL": url, "OPENAI_API_BASE": url, "OPENAI_PROXY": ""}
 
@@ -69,23 +69,23 @@ def openai_at(url: str) -> dict[str, str]:
 def google_at(url: str) -> dict[str, str]:
     """The variables with which Google's client calls this address, whatever else the environment says.
 
-    It would leave it out for Vertex AI, and for its recorded answers.
+    The client would ignore the address for Vertex AI, and for recorded answers.
     """
     vertex = dict.fromkeys(("GOOGLE_GENAI_USE_ENTERPRISE", "GOOGLE_GENAI_USE_VERTEXAI"), "false")
     return {"GOOGLE_GEMINI_BASE_URL": url, "GOOGLE_GENAI_CLIENT_MODE": "", **vertex}
 
 
 def reach_loopback_directly() -> None:
-    """Exempt loopback from the proxy that the environment, or a setting of macOS, names for HTTP.
+    """Exempt loopback from the HTTP proxy of the environment or of the macOS settings.
 
-    Without that, a client of this process or of its children would look there for the Restate and the model that run
-    on this machine. Exits with 1, and says why, where no client could use the proxy.
+    Otherwise a client of this process or its children would ask the proxy for the Restate and the model on this
+    machine. Exits with 1, and says why, if no client could use the proxy.
     """
     found = getproxies()
     direct = found.get("no", "")
     proxies = {f"{kind}_proxy": found[kind] for kind in ("http", "https", "all") if kind in found}
     for variable, url in proxies.items():
-        proxies[variable] = url = re.sub("^socks:", "socks5:", url)  # which is what GNOME calls it
+        proxies[variable] = url = re.sub("^socks:", "socks5:", url)  # GNOME's name for it
         scheme, separator, _ = url.partition("://")
         if separator and scheme.lower() not in PROXIES:
             sys.exit(f"{variable} has the scheme {scheme}: use one of {', '.join(PROXIES)}.\nChange it, or unset it.")

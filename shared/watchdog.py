@@ -1,7 +1,7 @@
-"""A process whose event loop no longer turns ends itself, so that whoever runs it starts it again.
+"""A process whose event loop no longer turns ends itself, so that its supervisor starts it again.
 
-Such a process holds on to its connections, and answers nothing: without this, every claim in it would wait for good.
-A loop in C that keeps the interpreter's lock stops the watchdog, too; only a question from outside finds it.
+A frozen process keeps its connections and answers nothing, so every claim in it would wait forever. A loop in C that
+holds the interpreter's lock also stops the watchdog; only a health check from outside detects it.
 """
 
 import asyncio
@@ -18,10 +18,10 @@ FROZEN = 70
 """The exit code of a process that was frozen."""
 
 WATCHDOG = 15.0
-"""The default of the variable of this name, in seconds."""
+"""The default of the variable `WATCHDOG`, in seconds."""
 
 TICKS = 20
-"""How often the loop is asked before it is taken for frozen."""
+"""Checks without a turn of the loop before the process counts as frozen."""
 
 
 def patience() -> float:
@@ -31,7 +31,7 @@ def patience() -> float:
 
 @contextmanager
 def watched(seconds: float) -> Iterator[None]:
-    """While the block runs, the running event loop turns, or the process ends with `FROZEN` after so many seconds."""
+    """While the block runs, end the process with `FROZEN` if the event loop does not turn for `seconds`."""
     left = threading.Event()
     watch = threading.Thread(target=_watch, args=(asyncio.get_running_loop(), seconds, left), name="watchdog")
     watch.daemon = True
@@ -45,7 +45,7 @@ def watched(seconds: float) -> Iterator[None]:
 def _watch(loop: asyncio.AbstractEventLoop, seconds: float, left: threading.Event) -> None:
     turned, missed = threading.Event(), 0
     loop.call_soon_threadsafe(turned.set)
-    # Ticks of our own are counted, not the time: a process that is stopped (SIGSTOP, a laptop that sleeps) has none.
+    # The thread counts its ticks, not the time: a stopped process (SIGSTOP, a laptop that sleeps) has no ticks.
     while not left.wait(seconds / TICKS):
         missed = 0 if turned.is_set() else missed + 1
         if missed == TICKS:
@@ -58,7 +58,7 @@ def _watch(loop: asyncio.AbstractEventLoop, seconds: float, left: threading.Even
 def _end(seconds: float) -> None:
     try:
         what = f"The event loop has not turned for {seconds:g} s: this process ends with exit code {FROZEN}"
-        print(f"{what}, so that it is started again. It was at:", file=sys.stderr, flush=True)
+        print(f"{what}, so that its supervisor restarts it. It was at:", file=sys.stderr, flush=True)
         faulthandler.dump_traceback(all_threads=True)
-    finally:  # whatever has become of stderr
+    finally:  # even if stderr is closed
         os._exit(FROZEN)

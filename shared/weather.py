@@ -1,4 +1,4 @@
-"""The weather, from a small table: a tool's step for `restate_loop/weather_agent.py`."""
+"""The weather, from a small table: the tool's step in `restate_loop/weather_agent.py`."""
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -29,5 +29,5 @@ class City(BaseModel):
 
 
 async def get_weather(city: str) -> str:
-    """The weather in a city, as one sentence; a city that is not in the table has no report."""
+    """The weather in a city, as one sentence. A city outside the table has no report."""
     return f"{city}: {WEATHER.get(city.lower(), 'no report')}."

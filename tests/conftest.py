@@ -1,4 +1,4 @@
-"""How the tests start programs, and which are left out where packages are missing that the tour does without."""
+"""How the tests start programs, and which tests are left out if optional packages are missing."""
 
 import importlib.util
 import itertools
@@ -46,7 +46,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Every test is quick, unless it starts a server, is long, or is for the night."""
+    """Mark every test as quick, unless it starts a server, is long, or is for the night."""
     nightly.leave_to_the_night(items, nightly.today())
     for item in items:
         if not any(map(item.get_closest_marker, ("server", "long", "nightly"))):
@@ -55,7 +55,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """Show which files take longest: the suite has to stay within minutes."""
+    """Show the slowest files: the suite has to stay within minutes."""
     seconds = defaultdict[str, float](float)
     for report in itertools.chain.from_iterable(terminalreporter.stats.values()):
         if isinstance(report, pytest.TestReport):
@@ -68,7 +68,7 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """More than there are cores: many tests wait most of the time."""
+    """More workers than cores, because many tests mostly wait."""
     return (os.cpu_count() or 1) * 2
 
 
@@ -79,7 +79,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, bool, bool]:
-    """Programs are forked, but where the test is about how they start."""
+    """Fork programs, except in tests about their start."""
     if item.get_closest_marker("real_starts"):
         return (yield)
     with forking.forking():

@@ -1,8 +1,8 @@
-"""Start a Python program by forking a process that has its packages imported already: 0.2 s where a start takes 3 s.
+"""Start a Python program by forking a process that has already imported its packages: 0.2 s instead of 3 s.
 
-What runs is a process of its own, which a `kill -9` ends. A program that is started again comes from another zygote
-than before, with another hash seed, as it would if it were started for good. Tests about starting start for good;
-`REAL_STARTS=1 uv run pytest` lets all of them.
+The program is a separate process, which a `kill -9` ends. A restarted program comes from another zygote, with another
+hash seed, as after a real start. Tests about starts use real starts; `REAL_STARTS=1 uv run pytest` makes all tests do
+so.
 """
 
 import asyncio
@@ -21,14 +21,14 @@ from tour.runtime import processes
 from tour.runtime.processes import POLL, Child
 
 HOME = "TOUR_TESTS_ZYGOTES"
-"""The variable with the folder of the zygotes' sockets; its name begins with the pid of the process they end with."""
+"""The variable with the folder of the zygotes' sockets. The folder's name begins with the pid of the zygotes' owner."""
 
 KINDS = ("agents", "google.adk.agents", "pydantic_ai", "langchain.agents", "uvicorn", "openai")
-"""A zygote imports only one of these, or none: an agent must not find the SDK of another one loaded."""
+"""A zygote imports at most one of these: an agent must not find another agent's SDK loaded."""
 
 
 def possible() -> bool:
-    """Whether this machine can fork as needed, and nobody wants real starts."""
+    """Whether this machine can fork as needed, and real starts are not requested."""
     if sys.platform != "linux" or os.environ.get("REAL_STARTS") or HOME not in os.environ:
         return False
     try:
@@ -39,13 +39,13 @@ def possible() -> bool:
 
 
 TOUR = "from tests import forking; forking.install(); from tour.cli import main; main()"
-"""The command line, as a program of `python -c`, whose agents are forked."""
+"""The command line as a program for `python -c`, with forked agents."""
 
 
 def install(start: bool = True) -> None:
-    """From now on, programs in Python are forked by this process, where that is possible.
+    """From now on, this process forks Python programs where possible.
 
-    Without `start`, those for which there is no zygote yet are started for good.
+    Without `start`, programs without a zygote get a real start.
     """
     if possible():
         processes.spawn = spawn if start else partial(spawn, start=False)
@@ -53,7 +53,7 @@ def install(start: bool = True) -> None:
 
 @contextmanager
 def forking() -> Iterator[None]:
-    """While the block runs, programs in Python are forked, where that is possible."""
+    """While the block runs, fork Python programs where possible."""
     before = processes.spawn
     install()
     try:
@@ -63,7 +63,7 @@ def forking() -> Iterator[None]:
 
 
 async def spawn(command: Sequence[str | Path], log: Path, env: Mapping[str, str], start: bool = True) -> Child:
-    """What `processes.spawn` does; a program that is not in Python is started for good."""
+    """Like `processes.spawn`; a program that is not in Python gets a real start."""
     executable, *arguments = map(str, command)
     if executable != sys.executable or arguments[0] == "-c":
         return await processes.spawn_process(command, log, env)
@@ -97,7 +97,7 @@ class Forked(asyncio.Protocol):
         self._started, self._ended = asyncio.Event(), asyncio.Event()
 
     async def ask(self, request: Mapping[str, object]) -> None:
-        """Have it forked. Raises: OSError when the zygote ends instead."""
+        """Ask the zygote to fork. Raises: OSError if the zygote ends instead."""
         try:
             self._transport.write(json.dumps(request).encode() + b"\n")
             await self._started.wait()

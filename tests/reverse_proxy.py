@@ -1,4 +1,4 @@
-"""A reverse proxy on loopback that speaks HTTP/1.1 only; it may want a token, as the gateway of Restate Cloud does."""
+"""A reverse proxy on loopback with only HTTP/1.1. It may require a token, like Restate Cloud's gateway."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -19,7 +19,7 @@ OF_A_CONNECTION = {"host", "connection", "transfer-encoding", "content-length", 
 
 @dataclass
 class ReverseProxy:
-    """The address of a proxy, and what it has seen."""
+    """The address of a proxy, and the requests that it has seen."""
 
     url: str
     answered: list[tuple[str, str, int]] = field(default_factory=list)
@@ -28,7 +28,7 @@ class ReverseProxy:
 
 @asynccontextmanager
 async def in_front_of(target: str, token: str = "") -> AsyncIterator[ReverseProxy]:
-    """A proxy in front of the server at `target`. It keeps the token to itself, and answers 401 to who has none."""
+    """A proxy in front of the server at `target`. It does not forward the token, and answers 401 without it."""
     with listen("127.0.0.1", 0) as listener:
         proxy = ReverseProxy(f"http://127.0.0.1:{listener.getsockname()[1]}")
         async with httpx.AsyncClient(base_url=target, timeout=None, trust_env=False) as client:

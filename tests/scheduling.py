@@ -1,4 +1,4 @@
-"""Which worker of pytest-xdist runs what: tests that share a stack stay together, and the longest come first."""
+"""The distribution of tests to pytest-xdist's workers: tests that share a stack stay together, the longest first."""
 
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
@@ -23,7 +23,7 @@ LONGEST = (
     "tests/shared/test_entrypoints.py",
     "tests/workshop/test_checks.py",
 )
-"""The files that take longest, in this order; a worker that begins with one of them at the end keeps all waiting."""
+"""The slowest files, in this order: a worker that begins one of them at the end keeps all others waiting."""
 
 ONE_STACK = {
     "tests/conformance/test_answers.py": "A",
@@ -33,11 +33,11 @@ ONE_STACK = {
     "tests/conformance/test_model.py": "B",
     "tests/conformance/test_sessions.py": "B",
 }
-"""The files that use the same agents, and which of them share a stack on the server as it comes."""
+"""The files that use the same agents, and those of them that share a stack on the default server."""
 
 
 class ByStack(LoadScopeScheduling):  # type: ignore[misc]
-    """Hands out what shares a stack at a time; of the pages, a reader; of all others, a file."""
+    """Hands out the tests of one stack at a time; for the pages, those of a reader; else those of a file."""
 
     def _split_scope(self, nodeid: str) -> str:
         file, _, case = nodeid.partition("::")

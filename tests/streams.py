@@ -1,4 +1,4 @@
-"""The events of a claim's stream, as a front end puts them together."""
+"""The events of a claim's stream, assembled as a front end does."""
 
 import asyncio
 from collections.abc import Iterable
@@ -12,10 +12,10 @@ from tour.runtime.streams import LAST, Event, events, put_together
 
 @dataclass
 class Story:
-    """What a stream has told."""
+    """The contents of a stream."""
 
     messages: dict[int, str] = field(default_factory=dict)
-    """By the number of the model call, the text that was not taken back."""
+    """The text that was not taken back, by the number of the model call."""
     calls: list[str] = field(default_factory=list)
     """The ids of the tool calls."""
     begun: list[str] = field(default_factory=list)
@@ -27,7 +27,7 @@ class Story:
 
 
 def told(events: Iterable[Event]) -> Story:
-    """Put the events together. Raises: AssertionError where they break the protocol."""
+    """Assemble the events. Raises: AssertionError if they break the protocol."""
     story, texts, validator = Story(), dict[str, str](), create_validator()
     for event in events:
         validator.feed(event)
@@ -66,7 +66,7 @@ class Listener:
     seen: list[Event] = field(default_factory=list)
 
     async def listen(self, most: int | None = None) -> None:
-        """Listen until the invocation has ended, or so many more events have come."""
+        """Listen until the invocation has ended, or this number of further events has come."""
         until = len(self.seen) + most if most is not None else None
         if most == 0 or self.over:
             return
@@ -78,7 +78,7 @@ class Listener:
                     return
 
     async def heard(self, type: str, times: int = 1) -> None:
-        """Wait until so many events of this type have come."""
+        """Wait until this number of events of this type has come."""
         while sum(event["type"] == type for event in self.seen) < times:
             assert not self.over, f"the stream has ended, and {type} did not come {times} times"
             await asyncio.sleep(0.01)

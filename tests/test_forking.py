@@ -1,4 +1,4 @@
-"""What is forked is a process as good as one that is started, and nothing outlives the tests."""
+"""A forked process is as good as a started one, and no process outlives the tests."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""The suite grades an agent that fails a lot, and comes to its end."""
+"""The suite grades an agent with many failures, and reaches its end."""
 
 import json
 import os
@@ -17,7 +17,7 @@ CASES = "live and not provider and (a_refusal or wrong_path or the_checks_run_in
 
 @pytest.mark.server
 def test_an_agent_is_graded_by_promise(tmp_path: Path) -> None:
-    """The documented pattern: a request without a body is retried without an end, and costs the suite its limit."""
+    """The documented pattern: Restate retries a request without a body forever, and the case runs into its limit."""
     agent = "restate_loop=restate_loop/twins/documented_agent.py"
     command = [sys.executable, "-m", "pytest", "tests/conformance", "-n", "0", "-k", CASES, "-p", "no:cacheprovider"]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}

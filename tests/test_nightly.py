@@ -1,4 +1,4 @@
-"""Days in a row take all tests that are run in turn."""
+"""Consecutive days run all tests that are taken in turn."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +10,7 @@ from tests import nightly
 
 
 class Item:
-    """What `nightly` needs of a `pytest.Item`."""
+    """The part of a `pytest.Item` that `nightly` needs."""
 
     def __init__(self, *marks: pytest.MarkDecorator) -> None:
         self.path = Path(__file__)
@@ -24,7 +24,7 @@ class Item:
 
 
 def days(count: int, *marks: pytest.MarkDecorator) -> Iterator[set[int]]:
-    """The numbers of the tests with these marks that each of three days takes."""
+    """The numbers of the tests with these marks, for each of three days."""
     for day in (1000, 1001, 1002):
         tests: list[Any] = [Item(*marks) for _ in range(count)]
         nightly.leave_to_the_night(tests, day)

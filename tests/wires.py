@@ -1,4 +1,4 @@
-"""A turn of a model as each wire has it, with whatever ids and ends a server may give it."""
+"""A turn of a model on each wire, with the ids and finish reasons that servers may give it."""
 
 import json
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ def turn(
     refusal: str | None = None,
     thought: str | None = None,
 ) -> dict[str, Any]:
-    """The body of an answer. A call is its id, the tool's name and the arguments; `ends` is how the wire says it."""
+    """The body of an answer. A call is its id, the tool's name and the arguments; `ends` is the finish reason."""
     match wire:
         case "OpenAI Responses":
             return _response(text, calls, ends, refusal, thought)

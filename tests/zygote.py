@@ -1,10 +1,9 @@
-"""A process that has imported what a program imports, and forks a child that goes on as the program, on each request.
+"""A process that has imported a program's packages. On each request it forks a child, which becomes the program.
 
 `python zygote.py SOCKET OWNER PROGRAM`; tests/forking.py starts it and asks it. It ends with the process `OWNER`, its
 children end with it, and each child ends when the connection that asked for it is closed.
 
-Only packages are imported here. The project's own modules read the environment when they are imported, so each child
-imports them by itself.
+It imports only packages. The project's modules read the environment at import, so each child imports them itself.
 """
 
 import ast
@@ -33,18 +32,18 @@ LATER = {
     "httpx": ("anyio._backends._asyncio", "anyio._core._sockets"),
     "offline_model.server": ("google.genai.client", "google.genai.types", "openai._client", "openai.types", "uvicorn"),
 }
-"""What a module imports only when it is used."""
+"""Modules that a package imports only when it is used."""
 
 
 @dataclass
 class Asked:
-    """A connection: what has been read of its request, and the child that it got."""
+    """A connection: the received part of its request, and its child."""
 
     connection: socket.socket
     text: bytes = b""
     pid: int = 0
     ended: int = -1
-    """The file descriptor that tells that the child has ended."""
+    """The file descriptor that signals the end of the child."""
 
 
 @dataclass
@@ -57,7 +56,7 @@ class Zygote:
     selector: selectors.DefaultSelector = field(default_factory=selectors.DefaultSelector)
 
     def serve(self) -> dict[str, Any]:
-        """Fork until the owner ends. Returns, in a child, the request that it was forked for."""
+        """Fork until the owner ends. In a child, returns the request."""
         self.selector.register(self.listener, selectors.EVENT_READ)
         self.selector.register(self.owner, selectors.EVENT_READ)
         while True:
@@ -121,7 +120,7 @@ class Zygote:
 
 
 def become(request: dict[str, Any]) -> None:
-    """Go on as the program of the request, as if it had been started."""
+    """Become the program of the request, as if it had been started."""
     with contextlib.suppress(OSError):
         os.setpgid(0, 0)
     _join(Path(request["namespaces"]))
@@ -145,7 +144,7 @@ def become(request: dict[str, Any]) -> None:
 
 
 def packages(program: Path) -> Iterator[str]:
-    """The modules of packages that a program imports when it starts, directly or through modules of the project."""
+    """The package modules that a program imports at its start, directly or through the project's modules."""
     seen, files = set[str](), [program]
     while files:
         file = files.pop()
@@ -175,7 +174,7 @@ def _imported(file: Path) -> Iterator[str]:
 
 
 def _sources(name: str, folder: Path) -> list[Path]:
-    """The files of a module of the project; none when it is a name in a module."""
+    """The files of a module of the project; none if it is a name in a module."""
     path = Path(*name.split("."))
     files = [home / file for home in (ROOT, folder) for file in (path.with_suffix(".py"), path / "__init__.py")]
     return [file for file in files if file.is_file()]
@@ -194,7 +193,7 @@ def _end_with(parent: int) -> None:
 
 
 def _join(namespaces: Path) -> None:
-    """Join the network of the process that asked, if it is another one: a reader's of the pages."""
+    """Join the network of the asking process if it differs, as for a reader of the pages."""
     if (namespaces / "net").stat().st_ino == Path("/proc/self/ns/net").stat().st_ino:
         return
     with (namespaces / "user").open("rb") as user, (namespaces / "net").open("rb") as network:

@@ -1,1 +1,1 @@
-"""The command `tour`: it runs all agents side by side on one Restate, compares them, and breaks them on purpose."""
+"""The command `tour`, which runs all agents side by side on one Restate, compares them, and breaks them on purpose."""

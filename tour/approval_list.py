@@ -1,4 +1,4 @@
-"""The claims that wait for a person, on the live page. It keeps nothing of them: the list is Restate's."""
+"""The claims that wait for a person, on the live page. The page stores no claims: it reads the list from Restate."""
 
 import httpx
 from nicegui import ui
@@ -20,11 +20,11 @@ class ApprovalList:
         self.timer = ui.timer(READING, self.refresh, active=False)
 
     async def refresh(self) -> None:
-        """Add the rows of new claims, and take away those that wait no more; what somebody types stays."""
+        """Add rows for new claims, and remove those that no longer wait. Typed text stays."""
         try:
             found = await waiting(self.stack.admin)
         except httpx.HTTPError:
-            return  # the timelines say so
+            return  # the timelines report it
         for id in self.rows.keys() - found.keys():
             self.rows.pop(id).delete()
         for id in found.keys() - self.rows.keys():

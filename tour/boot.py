@@ -1,4 +1,4 @@
-"""Booting for the command line: on the usual ports or on free ones, for one command or until Ctrl-C."""
+"""Starts the stack for the command line: on the usual ports or on free ones, for one command or until Ctrl-C."""
 
 import asyncio
 import json
@@ -25,10 +25,11 @@ from tour.runtime.stack import Stack
 async def booted(
     frameworks: Sequence[Framework], model_latency: float, step_latency: float, console: Console
 ) -> AsyncIterator[Stack]:
-    """The stack of a command, for as long as the block runs; latencies in seconds. Raises: TourError.
+    """The stack of a command, while the block runs; latencies in seconds. Raises: TourError.
 
-    It takes the usual ports and keeps its journals. If another program has one of Restate's ports, or `TOUR_PORTS` is
-    `free`, it takes free ports, and its journals go with it. Those of a Restate that is named stay where they are.
+    The stack uses the usual ports and keeps its journals. If another program has one of Restate's ports, or
+    `TOUR_PORTS` is `free`, the stack uses free ports, and deletes its journals. A Restate that the environment names
+    keeps its own.
     """
     usual = os.environ.get("TOUR_PORTS") != "free" and bool(named.restate() or not Ports().holders())
     with tempfile.TemporaryDirectory(prefix="tour-") as folder:

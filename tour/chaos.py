@@ -1,7 +1,7 @@
 """`tour chaos`: a seeded storm over all frameworks, and the verdict of Restate's journal and the lab's ledger.
 
-Checks fail, the model is overloaded or hangs up, agents and the Restate server are killed and started again. The whole
-plan is made from the seed before the first claim. The verdict says whether the promise was kept, and whether enough
+Checks fail, the model is overloaded or hangs up, and agents and the Restate server are killed and started again. The
+seed determines the whole plan before the first claim. The verdict says whether the promise was kept, and whether enough
 faults struck to prove it.
 """
 
@@ -47,7 +47,7 @@ COUNTS = ("claims", "right", "steps run", "retried", "interrupted", "kills", "re
 """The columns of the verdict's table: a number for each framework."""
 
 MODEL_FAULTS = [fault for name, fault in compare.MODEL_FAULTS.items() if name != "truncate"]
-"""The faults after which the SDKs' clients retry. A truncated answer is not among them: it takes one of a model call's
+"""The faults after which the SDKs' clients retry. A truncated answer is not among them: it uses one of a model call's
 three attempts, as does each kill of the agent, and both together may end a claim."""
 
 
@@ -74,12 +74,12 @@ class Storm:
 
 
 async def run(claims: int, seed: int, console: Console) -> None:
-    """Let the storm of this seed loose on a stack of its own, and show the verdict.
+    """Run the storm of this seed on a separate stack, and show the verdict.
 
-    Raises: TourError; typer.Exit with code 1, logs and journals kept, when the promise was broken or too little failed.
+    Raises: TourError; typer.Exit with code 1, logs and journals kept, if the promise was broken or too little failed.
     """
     if os.environ.get("RESTATE_ADMIN_URL"):
-        raise TourError("The storm kills the Restate server.", "Unset RESTATE_ADMIN_URL: then it uses one of its own.")
+        raise TourError("The storm kills the Restate server.", "Unset RESTATE_ADMIN_URL: then it starts one.")
     folder = Path(tempfile.mkdtemp(prefix="tour-chaos-"))
     async with stack.running(folder, say=say(console)) as running:
         storm = plan(claims, seed, running.frameworks)
@@ -94,14 +94,14 @@ async def run(claims: int, seed: int, console: Console) -> None:
 
 
 def plan(claims: int, seed: int, frameworks: Sequence[Framework] = FRAMEWORKS) -> Storm:
-    """The storm of this seed over these frameworks; the same arguments give the same storm."""
+    """The storm of this seed over these frameworks. The same arguments give the same storm."""
     rng = random.Random(seed)
     samples = sample_claims()
     orders = []
     for number in range(claims):
         reason = f"storm {seed}, claim {number}."
         claim = samples[rng.choice(sorted(samples))].model_copy(update={"reason": reason})
-        # One in 22 kills its agent, which takes seconds to start again; 22 lets five or seven frameworks take turns.
+        # One claim in 22 kills its agent, which restarts in seconds; 22 lets five or seven frameworks take turns.
         kind = "crash" if number % 22 == 7 else rng.choices(("fail", "model", "none"), weights=(5, 3, 2))[0]
         faults = tuple(replace(fault, about=reason) for fault in _faults(kind, rng))
         orders.append(Order(frameworks[number % len(frameworks)], claim, faults))
@@ -127,7 +127,7 @@ def _faults(kind: str, rng: random.Random) -> list[Fault]:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The result of an order. `answers` are two readings of its answer; None when there was none in `IN_TIME`."""
+    """The result of an order. `answers` are two readings of its answer; None if there was none in `IN_TIME`."""
 
     order: Order
     id: str
@@ -154,7 +154,7 @@ class Witnessed:
 
 @dataclass
 class Verdict:
-    """The claims for which each statement does not hold, and the faults and kills planned and seen.
+    """The claims that violate each statement, and the planned and observed faults and kills.
 
     `table` has a row for each framework: its title, then the numbers of `COUNTS`.
     """
@@ -220,7 +220,7 @@ async def judge(storm: Storm, seen: Witnessed) -> Verdict:
 
 
 async def rage(running: Stack, storm: Storm, console: Console) -> Witnessed:
-    """Let the storm loose on a stack of all frameworks, and collect the evidence. Raises: TourError."""
+    """Run the storm on a stack of all frameworks, and collect the evidence. Raises: TourError."""
     began, outages, kills = time.monotonic(), list[tuple[float, float]](), list[str]()
     running.lab.plan(*(fault for order in storm.orders for fault in order.faults))
     answered, turn = 0, asyncio.Semaphore(IN_FLIGHT)
@@ -248,7 +248,7 @@ async def rage(running: Stack, storm: Storm, console: Console) -> Witnessed:
                 await running.restate.restart()
                 outages.append((gone, time.time()))
             else:
-                await running.agents[victim].process.kill()  # it is started again by `agents_kept`
+                await running.agents[victim].process.kill()  # `agents_kept` starts it again
             kills.append(victim)
 
     async def report() -> None:
@@ -290,11 +290,11 @@ async def rage(running: Stack, storm: Storm, console: Console) -> Witnessed:
 
 
 async def _patient(ask: Callable[[], Awaitable[str]]) -> str:
-    """Restate's answer; while Restate is down, the question is repeated. Raises: TourError when it refuses."""
+    """Restate's answer; asks again while Restate is down. Raises: TourError when Restate refuses."""
     while True:
         try:
             return await ask()
-        except (httpx.HTTPError, ValueError):  # while it starts, its answer may not be JSON
+        except (httpx.HTTPError, ValueError):  # while Restate starts, its answer may not be JSON
             await asyncio.sleep(0.2)
         except TourError as error:
             if "retry" not in error.problem and "unavailable" not in error.problem:

@@ -42,7 +42,7 @@ def tour(
     step_latency: StepLatency = 0.5,
     svg: Svg = None,
 ) -> None:
-    """Start everything that does not run yet, send one claim to all agents at once, and show the results."""
+    """Start whatever is not running yet, send one claim to all agents at once, and show the results."""
     if context.invoked_subcommand is None:
         job = compare_.side_by_side(
             options.frameworks(only), options.claim(sample, claim), model_latency, step_latency, console
@@ -75,7 +75,7 @@ def compare(
         typer.Option(help=f"The model fails once, or twice (`500=2`): {', '.join(compare_.MODEL_FAULTS)}."),
     ] = None,
     json_: Annotated[
-        str, typer.Option("--json", help="Write the figures to this file as JSON; `-` prints them and nothing else.")
+        str, typer.Option("--json", help="Write the figures to this file as JSON; `-` prints only the JSON.")
     ] = "",
     html: Annotated[Path | None, typer.Option(help="Write a report to this file, as one self-contained page.")] = None,
     patterns: Annotated[
@@ -91,7 +91,7 @@ def compare(
     """Compare the agents on one claim, with faults if you plan any: figures, timelines and facts from their code."""
     faults = compare_.faults(fail or (), crash or (), crash_after or (), terminal or (), delay or (), model_fault or ())
     if patterns and (repeat > 1 or json_ or html):
-        raise TourError("--patterns shows timelines and nothing else.", "Leave out --repeat, --json and --html.")
+        raise TourError("--patterns shows only timelines.", "Leave out --repeat, --json and --html.")
     chosen = options.frameworks(only)
     sent = options.claim(sample, claim)
     if patterns:
@@ -122,15 +122,15 @@ def chaos(
     seed: Annotated[int, typer.Option(help="The seed of the plan: the same seed gives the same storm.")] = 1,
     model: Model = None,
 ) -> None:
-    """Let failing steps, model faults and `kill -9` loose on all agents, and judge: was the promise kept?"""
-    from tour import chaos as chaos_  # only this command runs checks, for which the SDK of Restate is imported
+    """Break all agents with failing steps, model faults and `kill -9`, and judge: was the promise kept?"""
+    from tour import chaos as chaos_  # only this command runs checks, which import Restate's SDK
 
     until_done(chaos_.run(claims, seed, console))
 
 
 @cli.command()
 def upgrade(only: Only = "restate_loop", model: Model = None) -> None:
-    """Change an agent's code while claims wait for a person: beside the old code, then in place of it, and back."""
+    """Change an agent's code while claims wait for a person: beside the old code, in place of it, and back."""
     until_done(upgrade_.run(options.frameworks(only), console))
 
 
@@ -142,22 +142,22 @@ def judge(
             help="The command that starts your service, after `--`; or an agent's file, such as my_agent.py."
         ),
     ] = None,
-    url: Annotated[str, typer.Option(help="The address of a service that runs already: nothing is killed then.")] = "",
+    url: Annotated[str, typer.Option(help="The address of a running service; it is not killed.")] = "",
     request: Annotated[
         str, typer.Option(help="`Service/handler`, or `Object/{key}/handler`; needed if there are several handlers.")
     ] = "",
     body: Annotated[str, typer.Option(help="A file with the request as JSON; without it, a sample claim.")] = "",
-    text: Annotated[str, typer.Option(help="The request, of an agent that takes a text.")] = "",
-    port: Annotated[int, typer.Option(help="Where it listens; 0: on the free port that the variable PORT names.")] = 0,
+    text: Annotated[str, typer.Option(help="The request, for an agent that takes a text.")] = "",
+    port: Annotated[int, typer.Option(help="The service's port; 0: a free one, in the variable PORT.")] = 0,
     json_: Annotated[
-        str, typer.Option("--json", help="Write the verdict to this file as JSON; `-` prints it and nothing else.")
+        str, typer.Option("--json", help="Write the verdict to this file as JSON; `-` prints only the JSON.")
     ] = "",
     html: Annotated[
         Path | None, typer.Option(help="Write the verdict to this file, as one self-contained page.")
     ] = None,
 ) -> None:
-    """Try to break a durable agent of yours from outside. Exits with 1 when a promise is broken."""
-    from tour.judge import run as judge_  # only this command serves a world, for which uvicorn is imported
+    """Try to break your durable agent from outside. Exits with 1 if a promise is broken."""
+    from tour.judge import run as judge_  # only this command serves a world, which imports uvicorn
 
     console.quiet = json_ == "-"
     if bool(command) == bool(url):
@@ -210,9 +210,7 @@ def server() -> None:
 @cli.command()
 def register(
     url: Annotated[str, typer.Argument(help="The agent's address, such as http://localhost:9080")],
-    http1: Annotated[
-        bool, typer.Option("--http1", help="Call it over HTTP/1.1: before it is a proxy that has no HTTP/2.")
-    ] = False,
+    http1: Annotated[bool, typer.Option("--http1", help="Call it over HTTP/1.1, for a proxy without HTTP/2.")] = False,
 ) -> None:
     """Register a running agent with Restate."""
     until_done(boot.register(url, http1, console))
@@ -220,12 +218,12 @@ def register(
 
 @cli.command()
 def new(
-    folder: Annotated[Path, typer.Argument(help="The new folder; its name is that of the agent, such as ../my_agent.")],
-    sdk: Annotated[str, typer.Option(help=f"What it is built with: {', '.join(project.SDKS)}.")],
+    folder: Annotated[Path, typer.Argument(help="The new folder, whose name the agent gets, such as ../my_agent.")],
+    sdk: Annotated[str, typer.Option(help=f"The agent's SDK: {', '.join(project.SDKS)}.")],
 ) -> None:
-    """Write a project of your own: a durable agent with one tool, and tests that kill it."""
+    """Write a new project: a durable agent with one tool, and tests that kill it."""
     project.write(folder, sdk)
-    console.print(f"{folder} has an agent of your own. In that folder:\n", highlight=False, soft_wrap=True)
+    console.print(f"{folder} has your agent. In that folder:\n", highlight=False, soft_wrap=True)
     for line in project.commands(folder.resolve().name, sdk):
         console.print(f"    {line}", highlight=False, soft_wrap=True, markup=False)
 
@@ -233,16 +231,16 @@ def new(
 @cli.command("try")
 def try_(
     agent: Annotated[Path, typer.Argument(help="The agent's file, such as my_agent.py.")],
-    request: Annotated[str, typer.Argument(help="What the agent is asked.")],
+    request: Annotated[str, typer.Argument(help="The request to the agent.")],
     model: Model = None,
 ) -> None:
-    """Start an agent of your own with a Restate and a model, send it one request, and show its steps and its answer."""
+    """Start your agent with a Restate and a model, send it one request, and show its steps and its answer."""
     until_done(own.ask(agent, request, console))
 
 
 @cli.command()
 def doctor() -> None:
-    """Say what this machine lacks for the tour, and how to get it. Exits with 1 when it cannot run."""
+    """Say what this machine lacks for the tour, and how to get it. Exits with 1 if the tour cannot run."""
     findings = list(doctor_.examine())
     for finding in findings:
         mark, color = {True: ("ok", "green"), False: ("missing", "red"), None: ("note", "yellow")}[finding.ok]
@@ -258,10 +256,10 @@ def main() -> None:
 
 
 def _picture(svg: Path | None, title: str, job: Coroutine[Any, Any, None]) -> None:
-    """Run the job, and save what it prints as a picture in the file `svg`, if given."""
+    """Run the job, and save its output as a picture in the file `svg`, if given."""
     console.record = svg is not None
     until_done(job)
     if svg:
         picture = console.export_svg(title=title)
-        # The font files are on a web server: the picture does without them.
+        # The font files are on a web server, so the picture does without them.
         svg.write_text(re.sub(r"@font-face \{.*?\}", "", picture, flags=re.DOTALL), encoding="utf-8")

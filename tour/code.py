@@ -1,4 +1,4 @@
-"""The agents' code, read from their files: by region, side by side, and the facts that it tells."""
+"""The agents' code, read from their files: side by side, by region, and the facts in it."""
 
 import ast
 import itertools
@@ -16,7 +16,7 @@ REGIONS = ("the tool", "the agent", "the service")
 
 @dataclass(frozen=True)
 class Line:
-    """A line of code. `common`: most agents in its language have it in the same region, whatever its indentation."""
+    """A line of code. `common`: most agents in its language have it in the same region, with any indentation."""
 
     text: str
     common: bool
@@ -26,8 +26,8 @@ class Line:
 class Facts:
     """Facts about an agent, read from its code.
 
-    `lines`: the number of lines of its file that are not blank. `helpers`: the same for the modules that it imports
-    from its folder and from `durable` (in TypeScript: shared/tool_calls.ts).
+    `lines`: the number of non-blank lines of its file. `helpers`: the same for the modules that it imports from its
+    folder and from `durable` (in TypeScript: shared/tool_calls.ts).
     `context`: the module of `restate_context()`, or else the way in which the tool gets Restate's context. `claim`: the
     object in which the tool finds the submitted claim. `session`: the service that keeps the session.
     """
@@ -95,7 +95,7 @@ def _cut_python(framework: Framework) -> dict[str, list[str]]:
 
 
 def _cut_typescript(framework: Framework) -> dict[str, list[str]]:
-    """By the lines that are not indented: in code that is formatted, each statement begins with one."""
+    """Cut at the lines without indentation: in formatted code, each statement begins with one."""
     lines = framework.entrypoint.read_text().splitlines()
     imports = max(number for number, line in enumerate(lines) if line.startswith("import "))
 
@@ -117,7 +117,7 @@ def _cut_typescript(framework: Framework) -> dict[str, list[str]]:
 
 def _lacks_regions(framework: Framework) -> TourError:
     return TourError(
-        f"{framework.entrypoint} has not all of its regions: calculate_metrics, the agent, claim_service, serve.",
+        f"{framework.entrypoint} lacks a region: calculate_metrics, the agent, claim_service or serve.",
         "Keep the order and the names of the other frameworks' files.",
     )
 

@@ -41,7 +41,7 @@ def faults(
 ) -> list[Fault]:
     """The faults that these options of the command line plan.
 
-    Each value is of the form `fraud` or `fraud=2` (fail), `500` or `500=2` (model), `cost` (crash, crash_after),
+    Each value has the form `fraud` or `fraud=2` (fail), `500` or `500=2` (model), `cost` (crash, crash_after),
     `cost=422` (terminal), `1s` for all checks or `fraud=1.5` for one (delay). Raises: TourError that names the option.
     """
     planned = []
@@ -81,7 +81,7 @@ def _number(option: str, given: str, number: str) -> float:
     with contextlib.suppress(ValueError):
         if 0 <= (value := float(number)) < 3600:
             return value
-    raise TourError(f"{option} {given}: {number!r} is not a number that it takes.", "Such as fraud=2, or 1.5s.")
+    raise TourError(f"{option} {given}: {number!r} is not a valid number.", "Such as fraud=2, or 1.5s.")
 
 
 async def side_by_side(
@@ -96,10 +96,10 @@ async def side_by_side(
     *,
     details: bool = False,
 ) -> None:
-    """Compare the frameworks on a stack of their own, and show the results; latencies in seconds.
+    """Compare the frameworks on a separate stack, and show the results; latencies in seconds.
 
-    `details` adds the facts from their code. Raises: TourError; typer.Exit with code 1 when a claim ends with an error
-    although no fault is planned.
+    `details` adds the facts from their code. Raises: TourError; typer.Exit with code 1 if a claim ends with an error
+    without a planned fault.
     """
     async with booted(frameworks, model_latency, step_latency, console) as running:
         model = running.model
@@ -121,7 +121,7 @@ async def side_by_side(
     if running.restate.process and running.restate.admin.endswith(f":{Ports().admin}"):
         console.print("The journals are kept: these pages open in the Restate UI while `uv run tour up` runs.")
     elif running.restate.process:
-        console.print("This run had a Restate of its own on free ports: its journals, and so its pages, are gone.")
+        console.print("This run used a separate Restate on free ports: its journals and pages are gone.")
     files.write(made.model_dump_json(indent=2, ensure_ascii=True) + "\n", lambda: report.html(made))
     if files.html:
         console.print(f"Report: {files.html}", soft_wrap=True, highlight=False)
@@ -137,9 +137,9 @@ async def every_way(
     console: Console,
     faults: Sequence[Fault],
 ) -> None:
-    """Send the claim to the agents of each pattern, and show each framework's timelines: of its second, warm claim.
+    """Send the claim to the agents of each pattern, and show the timelines of each framework's second, warm claim.
 
-    Where an agent asks a person, the person approves. Latencies in seconds. Raises: TourError.
+    If an agent asks a person, the person approves. Latencies in seconds. Raises: TourError.
     """
     runs: dict[str, dict[Framework, list[Run]]] = {}
     async with booted(frameworks, model_latency, step_latency, console) as running:
@@ -169,7 +169,7 @@ async def compare(
 ) -> dict[Framework, list[Run]]:
     """Send the claim to each framework's agent of a pattern at the same moment, `repeat` times; shows the progress.
 
-    An agent whose process ends, as after a planned crash, is started again. Returns the runs in the order made.
+    Agents whose process ends, as after a planned crash, start again. Returns the runs in order.
     """
     runs: dict[Framework, list[Run]] = {framework: [] for framework in frameworks}
     async with stack.agents_kept():
@@ -197,7 +197,7 @@ async def _once(
         answers = [group.create_task(stack.answer(id)) for id in ids]
         with Live(console=console, transient=True, refresh_per_second=10) as live:
             while True:
-                done = all(task.done() for task in answers)  # before reading: the last reading is complete
+                done = all(task.done() for task in answers)  # before reading, so that the last reading is complete
                 invocations = await journal.read(stack.admin, *ids)
                 live.update(progress(title, frameworks, [invocations.get(id) for id in ids]))
                 if done:
@@ -212,7 +212,7 @@ async def _once(
 
 
 def progress(title: str, frameworks: Sequence[Framework], invocations: Sequence[Invocation | None]) -> Table:
-    """A line for each framework: the steps that are running, or the state of its invocation; None: not yet seen."""
+    """A line for each framework: its running steps, or the state of its invocation; None: not yet seen."""
     shown = Table.grid(padding=(0, 2))
     for framework, invocation in zip(frameworks, invocations, strict=True):
         shown.add_row(title, framework.title, _state(invocation))

@@ -1,4 +1,4 @@
-"""The lanes of the live page, and a claim that is on its way in them."""
+"""The lanes of the live page, and a claim that moves through them."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from tour.runtime.streams import events, put_together
 
 @dataclass(frozen=True)
 class Lane:
-    """One of the timelines on the page: a framework, and the pattern in which it runs the checks."""
+    """A timeline on the page: a framework, and the pattern in which it runs the checks."""
 
     framework: Framework
     pattern: Pattern
@@ -34,19 +34,19 @@ def views(frameworks: Sequence[Framework]) -> dict[str, list[Lane]]:
 
 @dataclass
 class Sent:
-    """A claim that was sent: its view, the invocation id of each lane, and the answers so far."""
+    """A sent claim: its view, the invocation id of each lane, and the answers so far."""
 
     view: str
     invocations: dict[Lane, str]
     answers: dict[Lane, str] = field(default_factory=dict)
     texts: defaultdict[Lane, dict[str, str]] = field(default_factory=lambda: defaultdict(dict))
-    """What the models have written so far, by lane and message; of streaming agents."""
+    """The models' texts so far, by lane and message; only of streaming agents."""
 
     @property
     def done(self) -> bool:
         return len(self.answers) == len(self.invocations)
 
     async def follow(self, lane: Lane, streams: str) -> None:
-        """Collect the texts of a lane, from the server of the streams at this address, whoever looks at them."""
+        """Collect the texts of a lane from the stream server at this address, even if nobody looks at them."""
         async for _, event in events(streams, self.invocations[lane]):
             put_together(self.texts[lane], event)

@@ -1,4 +1,4 @@
-"""The options that several commands have: the claim, the frameworks, the latencies, the picture."""
+"""The options of several commands: the claim, the frameworks, the latencies, the picture."""
 
 import json
 import sys
@@ -21,16 +21,16 @@ StepLatency = Annotated[float, typer.Option(min=0, help="Seconds that are added 
 Model = Annotated[
     Provider | None,
     typer.Option(
-        help="Whose model answers; without it, the provider whose key is exported, and else the offline model.",
+        help="The model that answers; by default the provider whose key is exported, else the offline model.",
         callback=lambda chosen: choose(chosen) if chosen else None,
     ),
 ]
-"""It acts where it is read: no command needs its value."""
+"""The option acts when it is parsed: no command needs its value."""
 Svg = Annotated[Path | None, typer.Option(help="Save the output as a picture in this SVG file.")]
 
 
 def frameworks(only: str) -> tuple[Framework, ...]:
-    """The frameworks that the option `Only` names; all of them when it is empty. Raises: TourError."""
+    """The frameworks that the option `Only` names; all if it is empty. Raises: TourError."""
     names = [name.strip() for name in only.split(",") if name.strip()] or list(BY_NAME)
     if unknown := [name for name in names if name not in BY_NAME]:
         raise TourError(f"There is no framework {', '.join(unknown)}.", f"Choose from: {', '.join(BY_NAME)}")
@@ -38,9 +38,9 @@ def frameworks(only: str) -> tuple[Framework, ...]:
 
 
 def claim(sample: str, file: str) -> InsuranceClaim:
-    """The claim in `file` (`-`: standard input), or the sample when `file` is empty.
+    """The claim in `file` (`-`: standard input), or the sample if `file` is empty.
 
-    Raises: TourError when there is no such sample or file, or the claim is not valid.
+    Raises: TourError if there is no such sample or file, or the claim is not valid.
     """
     samples = sample_claims()
     if sample not in samples:
@@ -57,7 +57,7 @@ def claim(sample: str, file: str) -> InsuranceClaim:
 
 
 def request(file: str, text: str) -> bytes:
-    """The JSON of a request: that of `file`, or the text, or a sample claim. Raises: TourError."""
+    """The JSON of a request: from `file`, from the text, or of a sample claim. Raises: TourError."""
     try:
         if file:
             return Path(file).read_bytes()
@@ -67,7 +67,7 @@ def request(file: str, text: str) -> bytes:
 
 
 def _read(file: str) -> bytes:
-    # JSON says itself how it is encoded; the locale does not.
+    # JSON itself defines its encoding, not the locale.
     return sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
 
 

@@ -1,4 +1,4 @@
-"""An agent of one's own, with a Restate and an offline model: asked once, or killed by the tests of its project."""
+"""The user's agent, with a Restate and an offline model: asked once, or killed by the tests of its project."""
 
 import asyncio
 import os
@@ -26,27 +26,27 @@ from tour.runtime.restate_server import Ports
 
 @dataclass(frozen=True)
 class Own:
-    """An agent that runs, registered with a Restate. Its service has one handler, which takes and returns a string."""
+    """A running agent, registered with a Restate. Its service has one handler, which takes and returns a string."""
 
     process: Process
     url: str
     path: str
-    """The part after `/restate/call/` of its handler's address; the key of a Virtual Object is `me`."""
+    """The part of its handler's address after `/restate/call/`; the key of a Virtual Object is `me`."""
     admin: httpx.AsyncClient
     ingress: httpx.AsyncClient
     model: str
-    """Which model answers, in words."""
+    """A description of the model that answers."""
     lab: Lab
 
     async def send(self, request: str) -> str:
-        """Send a request, do not wait for its answer, and return the id of its invocation. Raises: httpx.HTTPError."""
+        """Send a request without waiting for its answer; returns the id of its invocation. Raises: httpx.HTTPError."""
         response = await self.ingress.post(f"/restate/send/{self.path}", json=request)
         response.raise_for_status()
         invocation: str = response.json()["invocationId"]
         return invocation
 
     async def answer(self, invocation: str) -> str:
-        """Wait for the answer of an invocation. Raises: TourError when it ends with an error; httpx.HTTPError."""
+        """Wait for the answer of an invocation. Raises: TourError if it ends with an error; httpx.HTTPError."""
         response = await self.ingress.get(f"/restate/invocation/{invocation}/attach")
         if response.status_code != 200:
             raise TourError(
@@ -72,11 +72,11 @@ class Own:
         await _answers(self.process, self.url)
 
     def model_calls(self) -> int:
-        """How often the offline model was asked."""
+        """The number of calls to the offline model."""
         return sum(entry.event == "start" for entry in self.lab.ledger() if entry.step == "model")
 
     def said(self, pattern: str) -> Counter[str]:
-        """How often each match of a regular expression, or of the group in it, is in the agent's output."""
+        """The count of each match of a regular expression, or of its group, in the agent's output."""
         return Counter(re.findall(pattern, self.process.log.read_text()))
 
 
@@ -84,11 +84,11 @@ class Own:
 async def running(
     script: Path, folder: Path, *, offline: bool = True, model_latency: float = 0.3, say: Say = quiet
 ) -> AsyncIterator[Own]:
-    """The agent in this file, for as long as the block runs, all on free ports of loopback; logs are in `folder`.
+    """The agent in this file, while the block runs, on free ports of loopback; logs are in `folder`.
 
     `offline` ignores the keys of providers, and a Restate that the environment names. The offline model takes
     `model_latency` seconds for an answer.
-    Raises: TourError when a part cannot be started.
+    Raises: TourError if a part cannot be started.
     """
     if not script.exists():
         raise TourError(f"There is no file {script}.", "Name the agent's file, such as my_agent.py.")
@@ -135,7 +135,7 @@ async def ask(script: Path, request: str, console: Console) -> None:
 
 
 def _keys() -> dict[str, str]:
-    """A model server on one's own machine needs no key, but the clients insist on one."""
+    """A local model server needs no key, but the clients require one."""
     google = os.environ.get("GEMINI_API_KEY") or "none"
     needed = {"OPENAI_API_KEY": "none", "GOOGLE_API_KEY": google, "OPENAI_AGENTS_DISABLE_TRACING": "1"}
     return {name: os.environ.get(name) or value for name, value in needed.items()}
@@ -151,7 +151,7 @@ async def _path(admin: httpx.AsyncClient, name: str) -> str:
 
 
 async def _install_packages(home: Path, say: Say) -> None:
-    """Install what the lock in this folder pins, if it has one, and nothing is installed yet. Raises: TourError."""
+    """Install the packages of the lock in this folder, unless there is no lock or they exist. Raises: TourError."""
     if not (home / "package-lock.json").exists() or (home / "node_modules").exists():
         return
     say("Installing the agent's packages with npm (once)")

@@ -32,7 +32,7 @@ TERMS = (
     "retried: after a failure. interrupted: in flight when its process was killed. repeated: for another reason, "
     "such as a sibling's failure; must be 0. recovery: from the first fault until the step was done."
 )
-"""The meaning of the columns that say why a check ran again."""
+"""The meaning of the columns for the reasons why a check ran again."""
 
 TEMPLATES = jinja2.Environment(
     loader=jinja2.FileSystemLoader(Path(__file__).with_name("templates")),
@@ -40,7 +40,7 @@ TEMPLATES = jinja2.Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-"""The HTML of the report, and of the parts that the live page shares with it."""
+"""The HTML templates of the report, and the parts that the live page shares with it."""
 
 VERDICTS = ("Approved", "Rejected", "Needs review", "error")
 
@@ -53,7 +53,7 @@ class Files:
     html: Path | None = None
 
     def write(self, figures: str, page: Callable[[], str]) -> None:
-        """Write the JSON, which ends with a line end, and the page."""
+        """Write the page, and the JSON with a final newline."""
         if self.json == "-":
             print(figures, end="")
         elif self.json:
@@ -66,7 +66,7 @@ NO_FILES = Files()
 
 
 class Step(BaseModel):
-    """A durable step. Times are in ms since the invocation was created; `end` is None while there is no result."""
+    """A durable step. Times are in ms since the invocation was created; `end` is None until there is a result."""
 
     name: str
     kind: Literal["model call", "check", "other"]
@@ -86,15 +86,15 @@ class Failure(BaseModel):
 class Run(BaseModel):
     """One claim that one framework decided. Times are in ms, sizes in bytes, `recovery` is in seconds.
 
-    `runs` tells, by the check's name, how often it ran and why; `recovery` is the time from the first fault until the
-    step that it hit was done.
+    `runs` has the number of runs of each check and their reasons, by the check's name. `recovery` is the time from the
+    first fault until the step that it hit was done.
     """
 
     model_config = ConfigDict(json_schema_serialization_defaults_required=True)
 
     answer: str
     verdict: str
-    """`Approved`, `Rejected`, `Needs review`; `error` if the invocation failed; else `none`."""
+    """`Approved`, `Rejected` or `Needs review`; `error` if the invocation failed; else `none`."""
     invocation: str
     page: str
     total: float
@@ -144,7 +144,7 @@ class Report(BaseModel):
 
 
 def run_of(answer: str, invocation: Invocation, ledger: Sequence[Entry], tokens: tuple[int, int], page: str) -> Run:
-    """One run: from Restate's answer, its journal and the lab's ledger. `tokens` are those read and written."""
+    """One run, from Restate's answer, its journal and the lab's ledger. `tokens` are the tokens read and written."""
     word = "error" if invocation.error else answer.partition(":")[0]
     return Run(
         answer=answer,
@@ -171,7 +171,7 @@ def run_of(answer: str, invocation: Invocation, ledger: Sequence[Entry], tokens:
 
 
 def lanes(steps: Iterable[Step]) -> list[tuple[Step, int]]:
-    """Each of these steps with a lane, from 0, in which no other one runs at the same time."""
+    """Each of these steps with a lane, from 0, in which no other step runs at the same time."""
     ends: list[float] = []
     placed = []
     for step in sorted(steps, key=lambda step: step.start):
@@ -182,7 +182,7 @@ def lanes(steps: Iterable[Step]) -> list[tuple[Step, int]]:
 
 
 def ticks(longest: float) -> list[float]:
-    """The times of an axis of this length, from 0 in equal steps of 1, 2 or 5 times a power of ten: five at most."""
+    """The times of an axis of this length, from 0 in equal steps of 1, 2 or 5 times a power of ten; at most five."""
     power = 10 ** math.floor(math.log10(longest / 4))
     step = next(times * power for times in (1, 2, 5, 10) if longest <= 4.999 * times * power)
     return [step * number for number in range(math.floor(longest / step) + 1)]
@@ -208,7 +208,7 @@ def report_of(
     step_latency: float,
     faults: Sequence[Fault],
 ) -> Report:
-    """The report on these runs, made now, on this machine. Latencies are in seconds."""
+    """The report on these runs, made now on this machine. Latencies are in seconds."""
     return Report(
         made=datetime.datetime.now(datetime.UTC).replace(microsecond=0),
         versions=versions(),
@@ -240,7 +240,7 @@ def versions() -> dict[str, str]:
 
 
 def machine() -> Machine:
-    """The machine that this runs on."""
+    """This machine."""
     return Machine(
         system=f"{platform.system()} {platform.machine()}",
         cores=os.cpu_count() or 1,

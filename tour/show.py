@@ -22,7 +22,7 @@ Columns = Mapping[str, Callable[[FrameworkReport], str | Text]]
 
 
 def figures(report: Report) -> FittedTable:
-    """The figures of the runs: of several runs the median, with the least and the greatest total."""
+    """The figures of the runs; for several runs the medians, with the least and the greatest total."""
     columns: Columns = {
         "framework": lambda f: f.title,
         "decision": lambda f: _verdict(f.runs[-1]),
@@ -40,7 +40,7 @@ def figures(report: Report) -> FittedTable:
 
 
 def faults(report: Report) -> RenderableType:
-    """How often each check ran, and why more than once; summed over the runs."""
+    """The number of runs of each check, with the reasons for repeats, summed over all claims."""
     rows: list[Sequence[str | Text]] = []
     for framework in report.frameworks:
         every = [(check, runs) for run in framework.runs for check, runs in run.runs.items()]
@@ -63,7 +63,7 @@ def faults(report: Report) -> RenderableType:
 
 
 def read_from_the_code(report: Report) -> FittedTable:
-    """The facts that the agents' files tell."""
+    """The facts from the agents' files."""
     columns: Columns = {
         "framework": lambda f: f.title,
         "lines": lambda f: str(f.code.lines),
@@ -83,7 +83,7 @@ def _by_framework(report: Report, columns: Columns, left: Sequence[str], expenda
 
 
 def timelines(runs: Mapping[str, Run], width: int) -> Table:
-    """The steps of these runs on one time scale, in `width` characters. Each check has a row: they run in parallel."""
+    """The steps of these runs on one time scale, in `width` characters. Each check has a row, as checks overlap."""
     longest = max(run.total for run in runs.values()) or 1.0
     names = [check.name for run in runs.values() for check in run.steps if check.kind == "check"]
     bar = max(20, width - max(map(len, runs)) - max(map(len, ["eligibility", *names])) - 3)
@@ -105,7 +105,7 @@ def timelines(runs: Mapping[str, Run], width: int) -> Table:
 
 
 def _bar(run: Run, check: Step | None, is_first: bool, calls: Sequence[Step], longest: float, width: int) -> Text:
-    """One row of a timeline, with these model calls: `width` characters that stand for `longest` ms."""
+    """One row of a timeline, with these model calls: `width` characters for `longest` ms."""
 
     def at(moment: float) -> int:
         return min(width - 1, max(0, int(moment / longest * (width - 1))))
@@ -174,7 +174,7 @@ def _verdict(run: Run) -> Text:
 
 
 def _seconds(values: Sequence[float], *, spread: bool = False) -> str:
-    """The median of times in ms, as seconds; with `spread`, the least and the greatest of several, too."""
+    """The median of times in ms, as seconds; with `spread`, also the least and the greatest of several."""
     shown = f"{statistics.median(values) / 1000:.2f} s"
     if spread and len(values) > 1:
         shown += f" ({min(values) / 1000:.2f}-{max(values) / 1000:.2f})"

@@ -16,19 +16,18 @@ from rich.text import Text
 class FittedTable:
     """A table that fits the width at which it is printed. Its first column names the rows.
 
-    It is made to fit by the first of these that is enough: headings of several lines, then narrow gaps; then the
-    columns in `expendable` are left out, one by one; else all columns are shown, in several tables below each other,
-    each of which begins with the first column.
+    The first sufficient measure is used: headings of several lines; narrow gaps; leaving out the columns in
+    `expendable`, one by one; or several tables below each other, each of which begins with the first column.
     """
 
     headings: Sequence[str]
-    """No two are the same."""
+    """The headings, each unique."""
     rows: Sequence[Sequence[str | Text]]
     title: str = ""
     left: Collection[str] = ()
-    """The headings of columns that are aligned left, as the first is. The others hold figures."""
+    """The headings of columns that are aligned left, like the first. The others hold figures."""
     expendable: Sequence[str] = ()
-    """The headings of columns that a narrow terminal does without, the least important one first."""
+    """The headings of columns that a narrow terminal omits, the least important first."""
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         for number in range(len(self.expendable) + 1):
@@ -57,9 +56,9 @@ class FittedTable:
         return table
 
     def _table(self, headings: Sequence[str], gap: int, longest: int) -> Table:
-        """These columns; their headings are in lines of `longest` characters, where their words and values allow it."""
+        """These columns, with headings in lines of `longest` characters if their words and values allow it."""
         shown = Table(box=box.SIMPLE_HEAD, padding=(0, gap), collapse_padding=True, title_justify="left")
-        if self.title and headings[1] == self.headings[1]:  # not again above a continuation
+        if self.title and headings[1] == self.headings[1]:  # not repeated above a continuation
             shown.title = Text(self.title)
         columns = [[row[self.headings.index(heading)] for row in self.rows] for heading in headings]
         for heading, cells in zip(headings, columns, strict=True):
@@ -69,7 +68,7 @@ class FittedTable:
                 Text(textwrap.fill(heading, line, break_on_hyphens=False)),
                 justify="left" if heading in (self.headings[0], *self.left) else "right",
                 vertical="bottom",
-                overflow="fold",  # where not even one column fits beside the first
+                overflow="fold",  # if not even one column fits beside the first
             )
         for row in zip(*columns, strict=True):
             shown.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in row))

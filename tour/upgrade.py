@@ -1,8 +1,8 @@
 """`tour upgrade`: the code of an agent changes while claims wait for a person.
 
 Version 2 is a copy of the agent's file with one change. It is deployed beside version 1, as it should be, and then in
-place of it, as it should not be: the replay of a claim that waits ends in a journal mismatch, error 570. The command
-tries the ways out one by one. Whatever is printed is read from Restate, the lab's ledger or the bank's.
+place of it, as it should not be: the replay of a waiting claim ends in a journal mismatch, error 570. The command tries
+the ways out one by one. All output comes from Restate, the lab's ledger or the bank's.
 """
 
 import asyncio
@@ -43,33 +43,33 @@ BEGUN = (CHECKS, CHECKS[::-1])
 """The order in which the code of each version begins the checks."""
 
 SETTINGS = {
-    # After so many attempts that fail, Restate pauses an invocation. Its default is 70.
+    # Restate pauses an invocation after this number of failed attempts. The default is 70.
     "RESTATE_DEFAULT_RETRY_POLICY__MAX_ATTEMPTS": "4",
     "RESTATE_DEFAULT_RETRY_POLICY__ON_MAX_ATTEMPTS": "pause",
-    # A claim that waits is suspended, and replayed when it goes on. Its default is a minute.
+    # After this time, a waiting claim is suspended, to be replayed later. The default is a minute.
     "RESTATE_WORKER__INVOKER__INACTIVITY_TIMEOUT": "500ms",
 }
 
 IN_TIME = 30.0
-"""Seconds in which each thing that is waited for has to happen."""
+"""Seconds for each wait."""
 
 T = TypeVar("T")
 
 
 def version_2(source: str) -> str:
-    """Version 2 of an agent's file: it begins with the fraud check. Raises: ValueError when that cannot be edited."""
+    """Version 2 of an agent's file, which begins with the fraud check. Raises: ValueError if it cannot be edited."""
     if source.count(STEPS) != 1:
-        raise ValueError(f"this is there {source.count(STEPS)} times, not once: {STEPS}")
+        raise ValueError(f"expected once, found {source.count(STEPS)} times: {STEPS}")
     return source.replace(STEPS, "in reversed(CHECKS.items())}")
 
 
 async def run(frameworks: Sequence[Framework], console: Console) -> None:
-    """Change the code of this framework's agent while claims wait, and say whether all went as it should.
+    """Change the code of this framework's agent while claims wait, and report whether each statement held.
 
-    Raises: TourError; typer.Exit with code 1, logs and journals kept, when something did not hold.
+    Raises: TourError; typer.Exit with code 1, logs and journals kept, if one did not hold.
     """
     if os.environ.get("RESTATE_ADMIN_URL"):
-        raise TourError("The upgrade needs a Restate of its own.", "Unset RESTATE_ADMIN_URL: then it starts one.")
+        raise TourError("The upgrade needs a separate Restate.", "Unset RESTATE_ADMIN_URL: then it starts one.")
     (framework, *more), began = frameworks, time.monotonic()
     if more or framework.on_node:
         raise TourError("The upgrade takes one framework, in Python.", "Choose one, such as --only restate_loop")
@@ -95,7 +95,7 @@ async def run(frameworks: Sequence[Framework], console: Console) -> None:
 
 @dataclass
 class Upgrade:
-    """One run. `verdict` says of each statement whether it held; `exits` ends the processes that are started here."""
+    """One run. `verdict` has each statement and whether it held; `exits` ends the processes that are started here."""
 
     running: Stack
     framework: Framework
@@ -104,7 +104,7 @@ class Upgrade:
     verdict: dict[str, bool] = field(default_factory=dict)
 
     async def run(self) -> None:
-        """All of it, in order. Raises: TourError; httpx.HTTPError."""
+        """Run all parts in order. Raises: TourError; httpx.HTTPError."""
         old, version_1 = self.running.agents[self.framework.name], self.framework.script(APPROVAL)
         changed = self.running.folder / "version_2.py"
         changed.write_text(version_2(version_1.read_text()))
@@ -187,7 +187,7 @@ class Upgrade:
         return code == 404
 
     async def cancel_kill_and_restart(self, id: str) -> None:
-        """The ways that do without the old code."""
+        """Try the ways out that do without the old code."""
         (invocation,) = (await journal.read(self.running.admin, id)).values()
         await self.running.admin.patch(f"/invocations/{id}/cancel")
         again = await self.until_paused(id, known=len(_failures(invocation)))
@@ -251,14 +251,14 @@ class Upgrade:
         return agent
 
     async def deployment(self, agent: Agent) -> str:
-        """The id of the agent's deployment, which is registered unless it is. Raises: httpx.HTTPError."""
+        """The id of the agent's deployment, registered if necessary. Raises: httpx.HTTPError."""
         uri = f"http://127.0.0.1:{agent.port}"
         response = await self.running.admin.post("/deployments", json={"uri": uri, "force": False})
         id: str = response.raise_for_status().json()["id"]
         return id
 
     async def send(self, number: int) -> str:
-        """A claim of which a person decides; returns its id when it waits."""
+        """Send a claim that needs a person's decision; returns its id when it waits."""
         reason = f"a broken leg, claim {number}"
         claim = sample_claims()["broken-leg"].model_copy(update={"amount": 6000.0, "reason": reason})
         id = await self.running.submit(self.framework, claim, f"user{number}", "upgrade")
@@ -277,16 +277,17 @@ class Upgrade:
         return all(row["status"] == "suspended" for row in rows)
 
     async def until_paused(self, id: str, known: int = 0) -> str:
-        """Wait until Restate has paused this claim, after more failures than these; returns the last one.
+        """Wait until Restate has paused this claim, after more than `known` failures; returns the last one.
 
-        Raises: TourError when the claim is answered instead.
+        Raises: TourError if the claim is answered instead.
         """
 
         async def paused() -> str:
             (invocation,) = (await journal.read(self.running.admin, id)).values()
             if invocation.status == "completed":
                 raise TourError(
-                    "A claim was answered that should have met another journal.", f"Logs: {self.running.folder}"
+                    "A claim was answered; its replay should have ended in a journal mismatch.",
+                    f"Logs: {self.running.folder}",
                 )
             failed = _failures(invocation)
             return failed[-1] if invocation.status == "paused" and len(failed) > known else ""
@@ -294,13 +295,13 @@ class Upgrade:
         return await self.until(paused)
 
     async def latest(self) -> str:
-        """The deployment that gets the new claims."""
+        """The deployment that gets new claims."""
         service = self.framework.service(APPROVAL)
         (row,) = await self.query(f"SELECT deployment_id FROM sys_service WHERE name = '{service}'")
         return str(row["deployment_id"])
 
     def ran(self, id: str) -> Counter[str]:
-        """How often each check has begun, as the lab's ledger has it."""
+        """How often each check has begun, according to the lab's ledger."""
         ledger = self.running.lab.ledger(invocations=[id])
         return Counter(entry.step for entry in ledger if entry.event == "start")
 
@@ -312,7 +313,7 @@ class Upgrade:
         return await journal.query(self.running.admin, sql)
 
     async def until(self, condition: Callable[[], Awaitable[T]]) -> T:
-        """The first value of this that is true. Raises: TourError when there is none in time."""
+        """The condition's first true value. Raises: TourError if there is none in time."""
         try:
             async with asyncio.timeout(IN_TIME):
                 while True:
@@ -335,7 +336,7 @@ class Upgrade:
 
     def diff(self, before: str, after: str) -> None:
         lines = difflib.unified_diff(before.splitlines(), after.splitlines(), n=1, lineterm="")
-        for line in list(lines)[3:]:  # after the names of the files and the numbers of the lines
+        for line in list(lines)[3:]:  # skips the file names and line numbers
             color = {"+": "green", "-": "red"}.get(line[0], "dim")
             self.console.print(Text(line, color))
 

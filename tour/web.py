@@ -1,8 +1,8 @@
 """`tour web`: a live page on which a claim goes to all agents at once, breaks as planned, and recovers.
 
-Each browser tab has a claim of its own, and shows it again after a reload. The faults of a tab hit only its claim: the
-claim's reason ends with a unique mark, and the lab injects the faults only where it finds the mark. The agents are
-shared by all tabs: a kill interrupts every claim that the agent is working on, and all of them recover.
+Each browser tab has its own claim, and shows it again after a reload. The faults of a tab hit only its claim: the
+claim's reason ends with a unique mark, and the lab injects the faults only where it finds the mark. All tabs share the
+agents: a kill interrupts every claim that the agent works on, and all of them recover.
 """
 
 import asyncio
@@ -41,7 +41,7 @@ from tour.runtime.processes import who_listens
 from tour.runtime.stack import CHECKS, Stack
 
 MOST_BELOW = 5
-"""With more lanes than these, the words of each are beside its timeline rather than above it."""
+"""With more lanes than this, the text of each is beside its timeline rather than above it."""
 
 READING = 0.25
 """Seconds between two readings of the journal."""
@@ -63,7 +63,7 @@ _MODEL_FAULTS: dict[str, Fault | None] = {
     "is silent for 6 s in its second answer": Fault("", "stall", 6, times=9, turn=1),
 }
 FAULTS = {"model": _MODEL_FAULTS, **dict.fromkeys(CHECKS, _CHECK_FAULTS)}
-"""The faults that the form offers for each step of a claim, in its words."""
+"""The faults that the form offers for each step of a claim, in the form's words."""
 
 FIELDS = {
     "date": "Date",
@@ -76,7 +76,7 @@ VERDICT_COLORS = {"Approved": "positive", "Rejected": "negative", "Needs review"
 
 
 async def run(port: int, model_latency: float, step_latency: float, console: Console, *, in_browser: bool) -> None:
-    """Serve the page on a stack of its own until cancelled; latencies in seconds. Raises: TourError."""
+    """Serve the page on a separate stack until cancelled; latencies in seconds. Raises: TourError."""
     listener = port_of_page(port)
     async with booted(FRAMEWORKS, model_latency, step_latency, console) as running:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
@@ -90,7 +90,7 @@ async def run(port: int, model_latency: float, step_latency: float, console: Con
 
 
 async def serve(stack: Stack, listener: socket.socket) -> None:
-    """Serve the page until cancelled. An agent that ends is started again."""
+    """Serve the page until cancelled. Restarts an agent that ends."""
     app = FastAPI(openapi_url=None)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"])
 
@@ -117,11 +117,11 @@ async def serve(stack: Stack, listener: socket.socket) -> None:
 class _Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        yield  # the command line handles Ctrl-C, and stops everything else, too
+        yield  # the command line handles Ctrl-C, and stops everything else
 
 
 def port_of_page(port: int) -> socket.socket:
-    """A socket that listens on this port of loopback; 0: a free port. Raises: TourError when the port is taken."""
+    """A socket that listens on this port of loopback; 0: a free port. Raises: TourError if the port is taken."""
     try:
         return listen("127.0.0.1", port)
     except OSError as error:
@@ -143,7 +143,7 @@ class Card:
 
 
 class Tab:
-    """One browser tab: its form, the claim that it sent, and a timeline for each lane of its view."""
+    """One browser tab: its form, its sent claim, and a timeline for each lane of its view."""
 
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
@@ -183,7 +183,7 @@ class Tab:
         self._view()
 
     def _view(self) -> None:
-        """Lay out the chosen lanes, empty."""
+        """Lay out the chosen lanes, without content."""
         lanes = self.views[self.view.value]
         self.approvals.timer.active = any(lane.pattern == APPROVAL for lane in lanes)
         self.sent = None
@@ -295,7 +295,7 @@ class Tab:
         self._watch(sent)
 
     def keep_in(self, tab: MutableMapping[str, Sent]) -> None:
-        """Keep the claim that is sent in what outlives a reload of the page, and go on with the one that is there."""
+        """Store the sent claim where it survives a reload of the page, and resume a stored claim."""
         self.kept = tab
         if sent := tab.get("sent"):
             self.view.value = sent.view
@@ -341,7 +341,7 @@ class Tab:
             ui.notify("It has not been started yet: the first claim starts it.")
             return
         await agent.process.kill()
-        ui.notify(f"{lane.title}: killed with kill -9. It is started again, and its claims go on.")
+        ui.notify(f"{lane.title}: killed with kill -9. The tour restarts it, and its claims continue.")
 
     def _draw(self, sent: Sent, seen: Mapping[str, Invocation], ledger: Sequence[Entry]) -> None:
         now = time.time() * 1000
@@ -369,5 +369,5 @@ class Tab:
 
 
 def _part(name: str, *args: Any, **kwargs: Any) -> str:
-    """The HTML of a macro in templates/parts.html. All values are escaped."""
+    """The HTML of a macro in templates/parts.html, with all values escaped."""
     return str(getattr(TEMPLATES.get_template("parts.html").module, name)(*args, **kwargs))

@@ -1,12 +1,12 @@
 """Restate's tracer, corrected in three cases; imported only when tracing is on.
 
-`RestateTracer` makes each span a child of Restate's span of the attempt, and none on a replay. Three
+`RestateTracer` makes each span a child of Restate's span of the attempt, and makes none on a replay. Three
 corrections:
 
-* A context variable tells it whether this is a replay. A task that awaits a tool in another task does not see there
-  that the replay is over, so the next model call would have no span.
-* Outside of a handler it raises an error, which a library that makes a span in the background does not expect.
-* A Restate that exports no spans sends no parent, so each span would be a trace of its own.
+* A context variable tells the tracer whether this is a replay. A task that awaits a tool in another task does not see
+  the end of the replay there, so the next model call would have no span.
+* Outside a handler the tracer raises an error, which a library that makes spans in the background does not expect.
+* A Restate that exports no spans sends no parent, so each span would be a separate trace.
 """
 
 import hashlib
@@ -32,7 +32,7 @@ from lab.observed import handler_context
 def parent(request: Any) -> Context:
     """The parent of an invocation's spans, from its request: Restate's span of the attempt.
 
-    Else the caller's span; else one that does not exist, whose ids follow from the invocation's.
+    Else the caller's span; else a span that does not exist, with ids derived from the invocation's.
     """
     for headers in (request.attempt_headers, request.headers):
         if "traceparent" in headers:
@@ -44,7 +44,7 @@ def parent(request: Any) -> Context:
 
 
 class InvocationTracerProvider(RestateTracerProvider):
-    """Its tracers make spans of the invocation in which they are used, or plain ones where there is none."""
+    """Its tracers make spans of the current invocation, or plain spans outside an invocation."""
 
     def __init__(self, provider: TracerProvider) -> None:
         super().__init__(provider)  # type: ignore[no-untyped-call]
@@ -72,7 +72,7 @@ class _InvocationTracer(RestateTracer):
 
 
 def _in_handler() -> bool:
-    """Whether this is part of an invocation; if so, the context variable says from now on whether it is a replay."""
+    """Whether this is part of an invocation. If so, this updates the context variable that marks a replay."""
     context = handler_context()
     if not isinstance(context, ServerInvocationContext):
         return False

@@ -1,10 +1,10 @@
 """OpenTelemetry traces: the model calls, tool calls and checks of an agent, beneath the spans that Restate exports.
 
-Nothing here is in use, and nothing of OpenTelemetry is imported, unless OpenTelemetry's own variable
-`OTEL_EXPORTER_OTLP_ENDPOINT` (or `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT`) names a collector: see docs/tracing.md.
+This module is inactive, and does not import OpenTelemetry, unless the variable `OTEL_EXPORTER_OTLP_ENDPOINT` (or
+`OTEL_EXPORTER_OTLP_TRACES_ENDPOINT`) names a collector: see docs/tracing.md.
 
-The module `spans` in the folder of an agent SDK has a function `instrument(provider, contents)`, which gives the SDK's
-own instrumentation that tracer provider. `contents`: whether spans may hold prompts, claims and answers.
+The module `spans` in the folder of an agent SDK has a function `instrument(provider, contents)`, which passes the
+tracer provider to the SDK's instrumentation. `contents`: whether spans may hold prompts, claims and answers.
 """
 
 import asyncio
@@ -29,10 +29,10 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 FLUSH = 1.0
-"""Seconds that spans not yet sent get when the process ends."""
+"""Seconds that unsent spans get when the process ends."""
 
 DELAY = "500"
-"""Milliseconds between two exports, unless `OTEL_BSP_SCHEDULE_DELAY` is set. A kill loses the spans that wait."""
+"""Milliseconds between two exports, unless `OTEL_BSP_SCHEDULE_DELAY` is set. A kill loses waiting spans."""
 
 ROOT = Path(__file__).parent.parent
 
@@ -47,8 +47,8 @@ def wanted() -> bool:
 def install(name: str) -> None:
     """Export the spans of this process, which serves the service `name`, if the environment names a collector.
 
-    A collector that is away costs one line on stderr, and no claim. When a package is missing, it exits and names
-    the one to install; when the protocol is unknown, it exits and names those it knows.
+    A missing collector costs one line on stderr, and no claim. If a package is missing, this exits and names the
+    package; if the protocol is unknown, it exits and names the known ones.
     """
     global _tracer
     if not wanted() or _tracer:
@@ -69,7 +69,7 @@ def install(name: str) -> None:
     atexit.register(_flush, provider.shutdown)
     _tracer = provider.get_tracer("tour-of-agents")
     contents = os.environ.get("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT", "").lower() in ("true", "1")
-    for side in ("INPUTS", "OUTPUTS"):  # OpenInference's instrumentations have no other setting for it
+    for side in ("INPUTS", "OUTPUTS"):  # the only setting of OpenInference's instrumentations for it
         os.environ.setdefault(f"OPENINFERENCE_HIDE_{side}", str(not contents).lower())
     try:
         for file in ROOT.glob("*/sdk.toml"):
@@ -83,10 +83,10 @@ def install(name: str) -> None:
 def traced(
     step: str,
 ) -> Callable[[Callable[P, Coroutine[None, None, T]]], Callable[P, Coroutine[None, None, T]]]:
-    """Make each run of an async function that a durable step named `step` runs a span of the invocation's trace.
+    """Make a span of the invocation's trace for each run of an async function in a durable step named `step`.
 
-    The journal runs no step again that has ended, so a replay has no second span of it. Without a collector the
-    decorator returns the function as it is.
+    A replay does not run a finished step again, so it makes no second span. Without a collector, the decorator returns
+    the function unchanged.
     """
 
     def decorate(work: Callable[P, Coroutine[None, None, T]]) -> Callable[P, Coroutine[None, None, T]]:
@@ -95,13 +95,13 @@ def traced(
 
         @functools.wraps(work)
         async def run(*args: P.args, **kwargs: P.kwargs) -> T:
-            if not _tracer:  # the agent is served by something else
+            if not _tracer:  # another server than `serve` runs the agent
                 return await work(*args, **kwargs)
             from opentelemetry.trace import StatusCode
 
             from tracing.invocation_tracer import parent
 
-            # Not by Restate's tracer: for it, a step that runs again is a replay as long as other entries follow.
+            # Restate's tracer would take a retried step for a replay as long as other entries follow.
             context = handler_context()
             if not context:
                 return await work(*args, **kwargs)
@@ -128,7 +128,7 @@ def _exporter() -> Any:
     protocol = next(filter(None, map(os.environ.get, variables)), "http/protobuf")
     wire = {"http/protobuf": "http", "grpc": "grpc"}.get(protocol)
     if wire is None:
-        sys.exit(f"The OTLP protocol {protocol} is not known here: http/protobuf (the default) and grpc are.")
+        sys.exit(f"The OTLP protocol {protocol} is unknown: use http/protobuf (the default) or grpc.")
     try:
         module = importlib.import_module(f"opentelemetry.exporter.otlp.proto.{wire}.trace_exporter")
     except ImportError as error:
@@ -149,16 +149,16 @@ def _missing(error: ImportError, more: str = "") -> Any:
 
 
 class _SayOnce(logging.Handler):
-    """Says once per process that spans are lost: the exporter would at each attempt."""
+    """Says once per process that spans are lost; the exporter would say so at each attempt."""
 
     def emit(self, record: logging.LogRecord) -> None:
         if record.levelno >= logging.WARNING:
             self.setLevel(logging.CRITICAL + 1)
-            print(f"The collector gets no traces, and claims go on without: {record.getMessage()}", file=sys.stderr)
+            print(f"The collector gets no traces, and claims continue without: {record.getMessage()}", file=sys.stderr)
 
 
 def _flush(shutdown: Callable[[], None]) -> None:
-    # In a thread of its own, as a collector that does not answer would hold up the end for ten seconds and more.
+    # In a separate thread, because a collector that does not answer would delay the end by ten seconds or more.
     last = threading.Thread(target=shutdown, daemon=True)
     last.start()
     last.join(FLUSH)

@@ -1,6 +1,6 @@
 """One attempt at an exercise: the learner's file runs as a process on a real Restate server.
 
-A chapter's check drives an `Attempt`: it starts the file, plans faults, and kills the process. It reports each thing
+A chapter's check drives an `Attempt`: it starts the file, plans faults, and kills the process. It reports each fact
 that `holds`, or raises `Wrong` with the lines of the journal or the ledger that show the mistake.
 """
 
@@ -34,10 +34,10 @@ from tour.runtime.processes import Process
 from tour.runtime.stack import CHECKS, Stack
 
 PATIENCE = 30.0
-"""How many seconds a claim may take, faults included, before the check gives up."""
+"""Seconds that a claim may take, faults included, before the check gives up."""
 
 MODEL_LATENCY = 0.1
-"""How many seconds an answer of the offline model takes."""
+"""The offline model's latency, in seconds."""
 
 
 class Wrong(Exception):
@@ -51,7 +51,7 @@ class Wrong(Exception):
 
 @dataclass(frozen=True)
 class Claim:
-    """The outcome of one claim. `runs`: how often each step and each turn of the model (`model 0`) was started."""
+    """The outcome of one claim. `runs`: the number of starts of each step and each turn of the model (`model 0`)."""
 
     answer: str
     invocation: Invocation
@@ -131,16 +131,16 @@ def _name(entry: Entry) -> str:
 
 @dataclass
 class Running:
-    """The learner's agent, running."""
+    """The learner's running agent."""
 
     stack: Stack
     agent: Agent
     attempt: "Attempt"
     back: asyncio.Event
-    """Set whenever the agent has been started again."""
+    """Set at each restart of the agent."""
 
     def plan(self, *faults: Fault) -> None:
-        """Plan these faults instead of the earlier ones."""
+        """Replace the planned faults by these."""
         self.stack.lab.clear_plan()
         self.stack.lab.plan(*faults)
 
@@ -150,7 +150,7 @@ class Running:
         return str(response.json().get("ty", ""))
 
     async def send(self, body: Any, key: str = "") -> str:
-        """Send a request to the handler `run`, and return its invocation id. Raises: Wrong when Restate refuses it."""
+        """Send a request to the handler `run`; returns its invocation id. Raises: Wrong if Restate refuses it."""
         path = self.agent.framework.path(key, self.stack.pattern)
         response = await self.stack.ingress.post(f"/restate/send/{path}", json=body)
         if response.status_code >= 300:
@@ -159,7 +159,7 @@ class Running:
         return id
 
     async def ended(self, id: str, prompt: str = "") -> Claim:
-        """Wait for the answer of an invocation. Raises: Wrong when the learner's code fails or never ends."""
+        """Wait for the answer of an invocation. Raises: Wrong if the learner's code fails or never ends."""
         answering = asyncio.create_task(self.stack.answer(id))
         try:
             async with asyncio.timeout(PATIENCE):
@@ -181,7 +181,7 @@ class Running:
         return Claim(answer, invocation, starts(entries), entries)
 
     async def until(self, id: str, seen: Callable[[Claim], bool], event: str, prompt: str = "") -> Claim:
-        """Wait until `seen` holds. Raises: Wrong when that takes too long, or the invocation ends first."""
+        """Wait until `seen` holds. Raises: Wrong if that takes too long, or the invocation ends first."""
         claim = await self.look(id, prompt=prompt)
         for _ in range(int(PATIENCE / 0.05)):
             if seen(claim):
@@ -194,7 +194,7 @@ class Running:
         raise Wrong(f"Never seen: {event}.", *claim.lines())
 
     async def kill(self) -> None:
-        """Kill the learner's process with `kill -9`, and start it again."""
+        """Kill the learner's process with `kill -9`, and restart it."""
         self.back.clear()
         self.attempt.say(f"kill -9 {self.agent.process.pid}")
         await self.agent.process.kill()
@@ -203,7 +203,7 @@ class Running:
         await self.agent.ready()
 
     async def until_killed(self, id: str) -> None:
-        """Wait until a planned crash kills the learner's process in this invocation, and start it. Raises: Wrong."""
+        """Wait until a planned crash kills the learner's process in this invocation, and restart it. Raises: Wrong."""
         try:
             async with asyncio.timeout(PATIENCE):
                 while not self.agent.restarts:
@@ -253,7 +253,7 @@ class Running:
 
 
 def _watch_for_mismatch(invocation: Invocation) -> None:
-    """Raises: Wrong when a replay does not match the journal. Such an error has no traceback, and no retry can pass."""
+    """Raises: Wrong if a replay does not match the journal. Such an error has no traceback, and no retry can pass."""
     found = next((failure.message for failure in invocation.failures if failure.code == 570), None)
     if found is None:
         return
@@ -269,7 +269,7 @@ def _watch_for_mismatch(invocation: Invocation) -> None:
 
 
 def starts(entries: Sequence[Entry]) -> Mapping[str, int]:
-    """How often each step was started, and each turn of the model (`model 0`)."""
+    """The number of starts of each step and each turn of the model (`model 0`)."""
     return Counter(_name(entry) for entry in entries if entry.event == "start")
 
 
@@ -279,7 +279,7 @@ Stacks = Callable[[Framework | None, Pattern, Say], AbstractAsyncContextManager[
 
 @asynccontextmanager
 async def new_stack(framework: Framework | None, pattern: Pattern, say: Say) -> AsyncIterator[Stack]:
-    """A stack of its own: Restate, the offline model, and the agent. Raises: TourError."""
+    """A new stack: Restate, the offline model, and the agent. Raises: TourError."""
     with tempfile.TemporaryDirectory(prefix="tour-workshop-") as folder:
         frameworks = [framework] if framework else []
         async with stack.running(
@@ -300,7 +300,7 @@ class Attempt:
         self.console.print(line, style="dim", soft_wrap=True, highlight=False)
 
     def holds(self, fact: str) -> None:
-        """Report one thing that is as it should be."""
+        """Report one fact that is correct."""
         self.console.print(f"[green]✓[/] {fact}", soft_wrap=True, highlight=False)
 
     @asynccontextmanager
@@ -311,7 +311,7 @@ class Attempt:
     ) -> AsyncIterator[Running]:
         """Run Restate, the offline model, and the learner's file, which serves `service`.
 
-        Raises: Wrong when the file does not run, or serves another name.
+        Raises: Wrong if the file does not run, or serves another name.
         """
         self._compile()
         pattern = Pattern("exercise", "your agent", str(self.file.resolve()), service)
@@ -323,7 +323,7 @@ class Attempt:
             ):
                 yield Running(running, running.agents[framework.name], self, back)
         except TourError as error:
-            if str(framework.name) not in error.problem:  # not the learner's
+            if str(framework.name) not in error.problem:  # not the learner's fault
                 raise
             raise Wrong(f"{self.file.name} does not run: {error.problem}") from error
 
@@ -331,7 +331,7 @@ class Attempt:
     async def script(self) -> AsyncIterator[tuple[Stack, Process]]:
         """Run the learner's file as a plain program, with the offline model and the lab, but without an agent.
 
-        Raises: Wrong when the file does not run.
+        Raises: Wrong if the file does not run.
         """
         self._compile()
         async with self.stacks(None, FAN_OUT, self.say) as running:
@@ -341,7 +341,7 @@ class Attempt:
                 yield running, process
 
     def constant(self, name: str) -> Any:
-        """The literal that the file assigns to `name`; the file is not run. Raises: Wrong."""
+        """The literal that the file assigns to `name`, without running the file. Raises: Wrong."""
         for node in self._compile().body:
             target = (
                 node.targets[0]
@@ -360,7 +360,7 @@ class Attempt:
         raise Wrong(f"{self.file.name} no longer has {name}.")
 
     def imports(self) -> set[str]:
-        """The modules and names that the file imports; the file is not run. Raises: Wrong."""
+        """The modules and names that the file imports, without running the file. Raises: Wrong."""
         found = set()
         for node in ast.walk(self._compile()):
             if isinstance(node, ast.Import):

@@ -24,16 +24,16 @@ HOME = ROOT / "workshop"
 
 @dataclass(frozen=True)
 class Chapter:
-    """One chapter. `minutes`: the time that a class needs, reading and slides included."""
+    """One chapter. `minutes`: the time that a class needs, including reading and slides."""
 
     number: int
     name: str
     title: str
     minutes: int
     solved_by: str = ""
-    """The file of the repository that solves it; if empty, the chapter has a solution of its own."""
+    """The repository's file that solves it; if empty, the chapter has its own solution."""
     open: bool = False
-    """Whether its solution is shown to nobody."""
+    """Whether its solution is never shown."""
     for_home: bool = False
     """Whether a class of 90 minutes leaves it out."""
 
@@ -61,7 +61,7 @@ class Chapter:
 
     @property
     def check(self) -> ModuleType:
-        """Its module `check`, which has a coroutine function of the same name."""
+        """Its module `check`, which has a coroutine function with the same name."""
         return import_module(f"workshop.{self.folder.name}.check")
 
 
@@ -95,7 +95,7 @@ def chapter(number: int) -> Chapter:
 
 
 def start(chapter: Chapter) -> bool:
-    """Copy the exercise for the learner. An existing copy stays as it is; then return False."""
+    """Copy the exercise for the learner. Returns False, and changes nothing, if there is a copy."""
     if chapter.mine.exists():
         return False
     chapter.mine.parent.mkdir(parents=True, exist_ok=True)
@@ -106,7 +106,7 @@ def start(chapter: Chapter) -> bool:
 def put(chapter: Chapter, source: Path) -> Path | None:
     """Replace the learner's file by `source`, keep the old file under another name, and return that name.
 
-    Returns None if there was no file, or if it was the same.
+    Returns None if there was no file, or the same one.
     """
     chapter.mine.parent.mkdir(parents=True, exist_ok=True)
     kept = None
@@ -119,7 +119,7 @@ def put(chapter: Chapter, source: Path) -> Path | None:
 
 
 def done() -> Mapping[int, datetime]:
-    """The numbers of the chapters that have passed their check, with the time. Raises: TourError."""
+    """The numbers of the passed chapters, with the time of each. Raises: TourError."""
     file = _progress()
     if not file.exists():
         return {}

@@ -52,7 +52,7 @@ def workshop(context: typer.Context) -> None:
 
 @cli.command()
 def start(number: Number) -> None:
-    """Start a chapter: copy its exercise to a file of your own."""
+    """Start a chapter: copy its exercise to your file."""
     chapter = chapters.chapter(number)
     fresh = chapters.start(chapter)
     _say(f"Read   {chapter.folder.relative_to(ROOT)}/README.md")
@@ -76,10 +76,10 @@ def watch(number: Number) -> None:
 @cli.command()
 def hint(
     number: Number,
-    again: Annotated[bool, typer.Option("--again", help="Show the hints that you have seen, and no other.")] = False,
+    again: Annotated[bool, typer.Option("--again", help="Show only the hints that you have seen.")] = False,
     all_: Annotated[bool, typer.Option("--all", help="Show all hints.")] = False,
 ) -> None:
-    """Show the next hint of a chapter; each leads a bit further."""
+    """Show the next hint of a chapter; each leads further."""
     chapter = chapters.chapter(number)
     shown = hints.seen(chapter) if again else hints.all_of(chapter) if all_ else hints.next_of(chapter)
     for hint in shown:
@@ -92,7 +92,7 @@ def hint(
 @cli.command()
 def solution(
     number: Number,
-    write: Annotated[bool, typer.Option("--write", help="Replace your file by it, and keep yours.")] = False,
+    write: Annotated[bool, typer.Option("--write", help="Replace your file by it, and keep the old one.")] = False,
 ) -> None:
     """Show the solution, or replace your file by it."""
     chapter = chapters.chapter(number)
@@ -137,7 +137,7 @@ NOT_HERE = (
     *("OPENAI_API_KEY", "OPENAI_BASE_URL", "GOOGLE_API_KEY", "GEMINI_API_KEY", "GOOGLE_GEMINI_BASE_URL"),
     *("RESTATE_INGRESS_URL", "RESTATE_ADMIN_URL"),
 )
-"""Variables that a check ignores: it expects the answers of the offline model."""
+"""Variables that a check ignores, because it expects the answers of the offline model."""
 
 
 async def _check(chapter: Chapter) -> None:
@@ -191,7 +191,7 @@ def _shown(chapter: Chapter) -> str:
 
 
 def _next(done: Container[int], after: int = -1) -> None:
-    """Name the first chapter after this one that is not done, or else the first one before it."""
+    """Name the first open chapter after this one, or else the first open one before it."""
     in_order = (*CHAPTERS[after + 1 :], *CHAPTERS[: after + 1])
     left = next((chapter for chapter in in_order if chapter.number not in done), None)
     if left is None:

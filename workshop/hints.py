@@ -1,4 +1,4 @@
-"""The hints of a chapter, one at a time. They are in its page; the learner's folder has how many were seen."""
+"""The hints of a chapter, one at a time. The chapter's page has them; the learner's folder stores the number seen."""
 
 import json
 import re
@@ -14,7 +14,7 @@ _HINT = re.compile(r"<details><summary>Hint \d+</summary>\n+(.+?)\n</details>", 
 
 @dataclass(frozen=True)
 class Hint:
-    """One hint in Markdown, with its number from 1, and how many the chapter has."""
+    """One hint in Markdown, with its number from 1, and the number of hints in the chapter."""
 
     number: int
     of: int
@@ -22,18 +22,18 @@ class Hint:
 
 
 def all_of(chapter: Chapter) -> Sequence[Hint]:
-    """The hints of the chapter's page, from the first to the one that tells most."""
+    """The hints of the chapter's page, in order: each tells more than the one before."""
     texts = _HINT.findall((chapter.folder / "README.md").read_text())
     return [Hint(number, len(texts), text) for number, text in enumerate(texts, 1)]
 
 
 def seen(chapter: Chapter) -> Sequence[Hint]:
-    """Those that the learner has seen. Raises: TourError."""
+    """The hints that the learner has seen. Raises: TourError."""
     return all_of(chapter)[: _counts().get(str(chapter.number), 0)]
 
 
 def next_of(chapter: Chapter) -> Sequence[Hint]:
-    """The next hint, which counts as seen from now on; empty when there is no other. Raises: TourError."""
+    """The next hint, which then counts as seen; empty if there is none. Raises: TourError."""
     counts = _counts()
     before = counts.get(str(chapter.number), 0)
     shown = all_of(chapter)[before : before + 1]
@@ -46,14 +46,14 @@ def next_of(chapter: Chapter) -> Sequence[Hint]:
 
 
 def forget(chapter: Chapter) -> None:
-    """Begin again with the first hint. Raises: TourError."""
+    """Restart with the first hint. Raises: TourError."""
     counts = _counts()
     if counts.pop(str(chapter.number), 0):
         (chapters.mine() / FILE).write_text(json.dumps(counts, indent=1) + "\n")
 
 
 FILE = "hints.json"
-"""How many hints of each chapter have been shown, by its number."""
+"""The file with the number of hints shown, by chapter."""
 
 
 def _counts() -> dict[str, int]:
@@ -64,5 +64,5 @@ def _counts() -> dict[str, int]:
         return {str(int(number)): int(count) for number, count in json.loads(file.read_text()).items()}
     except (ValueError, AttributeError, TypeError) as error:
         raise TourError(
-            f"It cannot be read which hints you have seen: {error}", f"Remove {file}; it contains nothing else."
+            f"The list of hints that you have seen cannot be read: {error}", f"Remove {file}; it contains nothing else."
         ) from error

@@ -1,7 +1,7 @@
-"""The insurer's registry: it stands for any external system that a step changes.
+"""The insurer's registry, which stands for any external system that a step changes.
 
-It keeps one entry for each number, in the SQLite file `<TOUR_LAB>.registry`. Entering the same number again changes
-nothing, as with an idempotency key. Without `TOUR_LAB` nothing is kept.
+It stores one entry for each number, in the SQLite file `<TOUR_LAB>.registry`. Entering the same number again changes
+nothing, as with an idempotency key. Without `TOUR_LAB` it stores nothing.
 """
 
 import os
@@ -22,7 +22,7 @@ async def enter(claim: InsuranceClaim, number: str) -> None:
 
 
 def entries(lab: Path) -> list[tuple[str, str]]:
-    """The number and the reason of each claim in the registry beside this file of the lab, in order of arrival."""
+    """The number and the reason of each claim in the registry of this lab file, in order of arrival."""
     with closing(_open(lab)) as registry:
         return list(registry.execute("SELECT number, reason FROM entry ORDER BY rowid"))
 

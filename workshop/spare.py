@@ -1,7 +1,7 @@
-"""A process that has imported what a program imports, and goes on as that program when it is told to.
+"""A process that has imported a program's packages, and becomes that program on request.
 
-`python -m workshop.spare PROGRAM` reads one order from its standard input, which `workshop/warm.py` writes: the log and
-the environment of the program, in JSON. Without an order, it ends.
+`python -m workshop.spare PROGRAM` reads one order from `workshop/warm.py` on its standard input: the log and the
+environment of the program, as JSON. Without an order, it ends.
 """
 
 import ast
@@ -19,20 +19,20 @@ LATER = {
     "openai": ("anyio._backends._asyncio", "openai.resources.chat.completions", "httpcore2"),
     "google.adk.agents": ("google.adk.workflow._workflow", "google.adk.flows.llm_flows.single_flow", "httpcore2"),
 }
-"""What a package imports only when it is used."""
+"""Modules that a package imports only when it is used."""
 
 
 def main() -> None:
     program = Path(sys.argv[1])
     for name in imported(program):
-        with contextlib.suppress(ImportError):  # it is no module; or the program will say so
+        with contextlib.suppress(ImportError):  # not a module, or the program will report it
             importlib.import_module(name)
     if order := sys.stdin.read():
         become(program, **json.loads(order))
 
 
 def become(program: Path, log: str, env: Mapping[str, str]) -> None:
-    """Go on as the program, as if it had been started so."""
+    """Become the program, as if it had been started directly."""
     nothing, output = os.open(os.devnull, os.O_RDONLY), os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
     for opened, standard in ((nothing, 0), (output, 1), (output, 2)):
         os.dup2(opened, standard)
@@ -42,7 +42,7 @@ def become(program: Path, log: str, env: Mapping[str, str]) -> None:
 
 
 def imported(program: Path) -> Iterator[str]:
-    """The modules that the program imports, and those that they import later; none of a program that is not Python."""
+    """The modules that the program imports, and their later imports; none if the program is not Python."""
     try:
         body = ast.parse(program.read_text()).body
     except (OSError, SyntaxError):
@@ -50,7 +50,7 @@ def imported(program: Path) -> Iterator[str]:
     for node in body:
         names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
         if isinstance(node, ast.ImportFrom) and node.module:
-            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]  # some are modules
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]  # some names are modules
         for name in names:
             yield from (name, *LATER.get(name, ()))
 

@@ -1,7 +1,7 @@
-"""What does not change between two checks of a file stays warm: Restate, the offline model, and imported packages.
+"""Keeps the common parts of two checks of a file warm: Restate, the offline model, and imported packages.
 
-A check takes an agent that is started, a journal and a ledger of its own. Its agent has another service prefix each
-time, so that Restate tells the attempts apart; its process is a spare one, which has imported the file's packages.
+Each check has a new agent, journal and ledger. Its agent has a new service prefix, so that Restate tells the attempts
+apart; its process is a spare one, which has imported the file's packages.
 """
 
 import asyncio
@@ -23,12 +23,12 @@ from tour.runtime.stack import Stack
 from workshop.attempt import MODEL_LATENCY
 
 SPARES = 3
-"""How many processes wait: so often does a check of chapters 0 to 9 start a file, kills included."""
+"""The number of waiting processes: a check of chapters 0 to 9 starts a file this often, including kills."""
 
 
 @asynccontextmanager
 async def warm(program: Path, say: Say) -> AsyncIterator["Warm"]:
-    """All that the checks of this file need, for as long as the block runs. Raises: TourError."""
+    """The warm parts for the checks of this file, while the block runs. Raises: TourError."""
     with tempfile.TemporaryDirectory(prefix="tour-workshop-") as folder:
         async with stack.running(Path(folder), frameworks=(), model_latency=MODEL_LATENCY, say=say) as running:
             spares = Spares(program.resolve(), Path(folder) / "spares.log", running.env("spare"))
@@ -42,7 +42,7 @@ async def warm(program: Path, say: Say) -> AsyncIterator["Warm"]:
 
 @dataclass
 class Warm:
-    """A stack that stays, and the spare processes."""
+    """A lasting stack, and the spare processes."""
 
     stack: Stack
     spares: "Spares"
@@ -50,7 +50,7 @@ class Warm:
 
     @asynccontextmanager
     async def stacks(self, framework: Framework | None, pattern: Pattern, say: Say) -> AsyncIterator[Stack]:
-        """The stack as a new one, with the agent of `framework`, if any (`Stacks` in workshop/attempt.py).
+        """The stack as if it were new, with the agent of `framework`, if any (`Stacks` in workshop/attempt.py).
 
         Raises: TourError.
         """
@@ -69,7 +69,7 @@ class Warm:
             await self._leave(agent, pattern)
 
     async def _leave(self, agent: Agent, pattern: Pattern) -> None:
-        """End the agent, and its invocations, which Restate would retry for ever."""
+        """End the agent and its invocations, which Restate would retry forever."""
         await agent.process.kill()
         prefix = agent.framework.prefix(pattern)
         open_ones = (
@@ -86,7 +86,7 @@ class Warm:
 
 @dataclass
 class Spares:
-    """Processes that have imported what `program` imports (workshop/spare.py), each with the pipe of its orders."""
+    """Processes that have imported the packages of `program` (workshop/spare.py), each with the pipe for its order."""
 
     program: Path
     log: Path
@@ -94,7 +94,7 @@ class Spares:
     _waiting: list[tuple[Process, int]] = field(default_factory=list)
 
     async def fill(self) -> None:
-        """Start as many as are missing; they import while we go on."""
+        """Start the missing processes, which import in the background."""
         while len(self._waiting) < SPARES:
             command: list[str | Path] = [sys.executable, "-m", "workshop.spare", self.program]
             read, write = os.pipe()
@@ -108,19 +108,19 @@ class Spares:
             self._waiting.append((Process("A spare process", command, self.log, self.env, child), write))
 
     async def spawn(self, command: Sequence[str | Path], log: Path, env: Mapping[str, str]) -> Child:
-        """What `processes.spawn` does; a spare process goes on as the program, if that is what the command starts."""
+        """Like `processes.spawn`, except that a spare process becomes the program if the command starts it."""
         if [*map(str, command)] == [sys.executable, str(self.program)]:
             while self._waiting:
                 spare, orders = self._waiting.pop(0)
                 with os.fdopen(orders, "w") as pipe:
                     if spare.alive:
-                        log.touch()  # a start opens it, too, before it returns
+                        log.touch()  # a normal start also opens it before it returns
                         pipe.write(json.dumps({"log": str(log), "env": dict(env)}))
                         return spare.child
         return await spawn_process(command, log, env)
 
     async def end(self) -> None:
-        """End those that wait."""
+        """End the waiting processes."""
         waiting, self._waiting = self._waiting, []
         for _, orders in waiting:
             os.close(orders)

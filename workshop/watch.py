@@ -1,4 +1,4 @@
-"""`tour workshop watch`: check a file each time it is saved, on a stack that stays warm."""
+"""`tour workshop watch`: checks a file each time it is saved, on a warm stack."""
 
 import asyncio
 import time
@@ -18,13 +18,13 @@ Check = Callable[[Attempt], Awaitable[bool]]
 """Checks an attempt, prints the result, and returns whether it passes."""
 
 SETTLED = 100
-"""Milliseconds: an editor saves a file in several steps."""
+"""Milliseconds to wait after a save, because an editor saves a file in several steps."""
 
 
 async def watch(file: Path, check: Check, console: Console) -> None:
-    """Check the file now, and each time it is saved; a check that still runs then is cancelled. It never ends.
+    """Check the file now, and each time it is saved; a save cancels a running check. This never returns.
 
-    Raises: TourError when the stack cannot be started.
+    Raises: TourError if the stack cannot be started.
     """
 
     def say(line: str) -> None:
@@ -41,7 +41,7 @@ async def watch(file: Path, check: Check, console: Console) -> None:
 
 
 async def saves(file: Path) -> AsyncIterator[None]:
-    """Now, and whenever the file has been saved."""
+    """Yields now, and at each save of the file."""
     yield
 
     def ours(change: Change, path: str) -> bool:
@@ -52,7 +52,7 @@ async def saves(file: Path) -> AsyncIterator[None]:
 
 
 async def _checked(file: Path, check: Check, console: Console, running: Warm) -> None:
-    """Check once, print what is wrong, also with the stack, and have processes ready for the next time."""
+    """Check once, print any problem, including the stack's, and prepare processes for the next check."""
     await running.spares.fill()
     begun = time.monotonic()
     console.rule(f"{datetime.now():%H:%M:%S} {file.name}", style="dim", align="left")

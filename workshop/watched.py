@@ -1,6 +1,6 @@
-"""The three checks for the agents of chapters 1 and 2, which call them as plain functions; the lab watches each call.
+"""The three checks for the agents of chapters 1 and 2, which call them as plain functions; the lab observes each call.
 
-From chapter 3 on the checks are durable steps, and the agent's server lets the lab watch them.
+From chapter 3 on the checks are durable steps, and the agent's server lets the lab observe them.
 """
 
 from lab.observed import observed

@@ -1,4 +1,4 @@
-"""Google ADK: the tool calls of a turn in parallel, and tokens as they come. Plugins in place of Restate's own."""
+"""Google ADK: the tool calls of a turn in parallel, and tokens as they arrive. Plugins that replace Restate's."""
 
 import json
 from collections.abc import AsyncGenerator
@@ -21,7 +21,7 @@ parts.check(__name__)
 
 
 class ParallelRestatePlugin(RestatePlugin):
-    """Restate's plugin, but the tool calls of a turn overlap."""
+    """Restate's plugin, except that the tool calls of a turn overlap."""
 
     async def before_model_callback(
         self, *, callback_context: CallbackContext, llm_request: LlmRequest
@@ -54,7 +54,7 @@ class ParallelRestatePlugin(RestatePlugin):
 
 
 class StreamedRestatePlugin(RestatePlugin):
-    """Restate's plugin; each turn of the model is reported when it is in the journal."""
+    """Restate's plugin, which also reports each turn of the model when it is in the journal."""
 
     async def before_model_callback(
         self, *, callback_context: CallbackContext, llm_request: LlmRequest

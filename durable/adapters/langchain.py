@@ -1,6 +1,6 @@
-"""LangChain: the tool calls of a turn in parallel, and tokens as they come.
+"""LangChain: the tool calls of a turn in parallel, and tokens as they arrive.
 
-Middlewares in place of Restate's own, each of which must be the outermost one.
+The middlewares replace Restate's. Each must be the outermost one.
 """
 
 import json
@@ -27,7 +27,7 @@ parts.check(__name__)
 
 
 class ParallelRestateMiddleware(RestateMiddleware):
-    """Restate's middleware, but the tool calls of a turn overlap."""
+    """Restate's middleware, except that the tool calls of a turn overlap."""
 
     async def awrap_model_call(
         self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]]
@@ -48,12 +48,12 @@ class ParallelRestateMiddleware(RestateMiddleware):
         async with ToolCalls.of(id).turn(id):
             result = await handler(request)
             if isinstance(result, ToolMessage):
-                result.id = str(restate_context().uuid())  # LangGraph's own would be another one on a replay
+                result.id = str(restate_context().uuid())  # LangGraph's id would differ on a replay
             return result
 
 
 class StreamedRestateMiddleware(RestateMiddleware):
-    """Restate's middleware; the model streams, and its tokens are reported."""
+    """Restate's middleware, with a model that streams and tokens that are reported."""
 
     async def awrap_model_call(
         self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]]
@@ -87,7 +87,7 @@ register_configure_hook(_REPORTED, inheritable=True)
 
 
 def names_of_answers(request: ModelRequest[Any]) -> set[str]:
-    """The names of the tools with which the model gives a structured answer: LangChain does not run them."""
+    """The names of the tools through which the model gives a structured answer: LangChain does not run them."""
     match request.response_format:
         case ToolStrategy() as strategy:
             return {spec.name for spec in strategy.schema_specs}

@@ -1,4 +1,4 @@
-"""OpenAI Agents SDK: the tool calls of a turn in parallel. A runner in place of Restate's `DurableRunner`."""
+"""OpenAI Agents SDK: the tool calls of a turn in parallel. A runner that replaces Restate's `DurableRunner`."""
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -41,7 +41,7 @@ class ParallelRunner:
         run_config: RunConfig | None = None,
         **kwargs: Any,
     ) -> RunResult:
-        """As `Runner.run`. A tool that runs an agent of its own calls this, too."""
+        """Like `Runner.run`. A tool that runs another agent also calls this."""
         return await Runner.run(_in_turn(agent), input, run_config=_durable(run_config, run_options), **kwargs)
 
     @staticmethod
@@ -53,7 +53,7 @@ class ParallelRunner:
         run_config: RunConfig | None = None,
         **kwargs: Any,
     ) -> RunResultStreaming:
-        """As `Runner.run_streamed`. `durable.streaming` reports the tokens; a turn is one event, from the journal."""
+        """Like `Runner.run_streamed`. `durable.streaming` reports the tokens; a turn is one event, from the journal."""
         return Runner.run_streamed(_in_turn(agent), input, run_config=_durable(run_config, run_options), **kwargs)
 
 
@@ -74,7 +74,7 @@ class _DurableModelCalls(MultiProvider):
 
 
 class _DurableModel(Model):
-    """A model whose answers are steps; the function calls in an answer are expected as tool calls."""
+    """A model whose answers are durable steps. The function calls in an answer are expected as tool calls."""
 
     def __init__(self, model: Model, run_options: RunOptions[Any], limit: int | None) -> None:
         self._model = model
@@ -95,7 +95,7 @@ class _DurableModel(Model):
 
 
 def _in_turn(agent: Agent[Any]) -> Agent[Any]:
-    """The agent, and those that it hands off to, with tools that take turns."""
+    """The agent, and the agents it hands off to, with tools that take turns."""
     tools = [_tool_in_turn(tool) if isinstance(tool, FunctionTool) else tool for tool in agent.tools]
     handoffs = [_in_turn(to) if isinstance(to, Agent) else _handoff_in_turn(to) for to in agent.handoffs]
     return agent.clone(tools=tools, handoffs=handoffs)
@@ -125,7 +125,7 @@ def _tool_in_turn(tool: FunctionTool) -> FunctionTool:
 
 
 def _reporting(guardrail: ToolInputGuardrail[Any]) -> ToolInputGuardrail[Any]:
-    """The guardrail; a call that it does not let through will not come."""
+    """The guardrail, which also drops a call that it rejects: that call never begins."""
 
     async def check(data: ToolInputGuardrailData) -> ToolGuardrailFunctionOutput:
         allowed = False

@@ -1,4 +1,4 @@
-"""Pydantic AI: the tool calls of a turn in parallel, and tokens as they come. Both beside Restate's `RestateAgent`."""
+"""Pydantic AI: the tool calls of a turn in parallel, and tokens as they arrive. Both work with `RestateAgent`."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -23,11 +23,11 @@ from durable.streaming import attempt, model_call
 from durable.tool_calls import ToolCalls
 
 ANSWERED = (ToolRetryError, ToolFailedError, CallDeferred, ApprovalRequired)
-"""What a tool raises that does not end the run."""
+"""The exceptions of a tool that do not end the run."""
 
 
 class ParallelToolCalls(AbstractCapability[Any]):
-    """Lets the tool calls of a turn overlap. Calls whose arguments do not fit are left out: they are not executed."""
+    """Lets the tool calls of a turn overlap, except calls whose arguments do not fit: the SDK does not execute them."""
 
     def __init__(self) -> None:
         self._valid: dict[str, ToolDefinition] = {}
@@ -38,13 +38,13 @@ class ParallelToolCalls(AbstractCapability[Any]):
     async def before_model_request(
         self, ctx: RunContext[Any], request_context: ModelRequestContext
     ) -> ModelRequestContext:
-        self._valid = {}  # of the last turn, those that were not executed
+        self._valid = {}  # drops calls of the last turn that were not executed
         return request_context
 
     async def after_tool_validate(
         self, ctx: RunContext[Any], *, call: ToolCallPart, tool_def: ToolDefinition, args: dict[str, Any]
     ) -> dict[str, Any]:
-        if tool_def.kind == "function" or ctx.tool_call_approved:  # others are answered outside of the run
+        if tool_def.kind == "function" or ctx.tool_call_approved:  # others are answered outside the run
             self._valid[call.tool_call_id] = tool_def
         return args
 
@@ -57,7 +57,7 @@ class ParallelToolCalls(AbstractCapability[Any]):
         args: dict[str, Any],
         handler: Callable[[dict[str, Any]], Awaitable[Any]],
     ) -> Any:
-        if call.tool_call_id in self._valid:  # the first one that is executed, after all have been validated
+        if call.tool_call_id in self._valid:  # the first executed call: by now all are validated
             one_at_a_time = any(tool.sequential for tool in self._valid.values()) or (
                 ctx.tool_manager is not None and ctx.tool_manager.get_parallel_execution_mode() == "sequential"
             )
@@ -68,7 +68,7 @@ class ParallelToolCalls(AbstractCapability[Any]):
 
 
 class StreamedModel(WrapperModel):
-    """A model that streams its answer, and reports the tokens. With the capability `Streamed`, in a `RestateAgent`."""
+    """A model that streams its answer, and reports the tokens. For a `RestateAgent` with the capability `Streamed`."""
 
     async def request(self, *args: Any, **kwargs: Any) -> ModelResponse:
         said = attempt()

@@ -1,1 +1,1 @@
-"""The journal holds what the model's server sent: one module per SDK, whose import is enough."""
+"""The journal holds exactly the answers of the model's server: one module per SDK, which only needs to be imported."""

@@ -1,7 +1,7 @@
-"""LangChain: the journal holds each message as LangChain has made it, whatever is in it.
+"""LangChain: the journal holds each message exactly as LangChain has made it.
 
-Restate's integration validates what it reads, and so refuses what LangChain has taken from the model's server, such as
-a count of tokens that is a list.
+Restate's integration validates messages when it reads the journal. It rejects values that LangChain has accepted from
+the model's server, such as a token count that is a list.
 """
 
 import json
@@ -23,7 +23,7 @@ _CLASSES: dict[str, type[AnyMessage]] = {
 
 
 class ExactModelResponse(SerializableModelResponse):
-    """A turn of the model. Restate's SDK writes and reads it with the two methods of JSON."""
+    """A turn of the model. Restate's SDK writes and reads it with its two JSON methods."""
 
     result: Any
 

@@ -1,10 +1,10 @@
-"""OpenAI's client: its models in the journal as they came over the wire.
+"""OpenAI's client: the journal holds its models exactly as they came over the wire.
 
     completion = await ctx.run_typed("call LLM", call_model, replace(RETRIES, serde=AsReceived(ChatCompletion)))
 
-The client validates nothing: it builds its models from whatever it is sent, and knows which fields were there. This
-writes these fields alone, under their names on the wire, and reads them as the client does. Pydantic's own way back
-would refuse a server that is only compatible, and take each field of the journal for one that the server has sent.
+The client validates nothing: it builds its models from any response, and remembers which fields were present. This
+module writes only these fields, under their names on the wire, and reads them as the client does. Pydantic's parser
+would reject a response of a merely compatible server, and treat each field of the journal as sent by the server.
 """
 
 import json
@@ -17,14 +17,14 @@ M = TypeVar("M", bound=BaseModel)
 
 
 def as_sent(value: Any) -> Any:
-    """The JSON of a model of the client, or of a list of them, as the server sent it."""
+    """The JSON of one of the client's models, or of a list of them, as the server sent it."""
     if isinstance(value, BaseModel):
         return value.to_dict(mode="json", warnings=False)
     return [as_sent(each) for each in value] if isinstance(value, list) else value
 
 
 class AsReceived(Serde[M], Generic[M]):
-    """Writes and reads a response of the client, such as a `ChatCompletion`."""
+    """Writes and reads a response, such as a `ChatCompletion`."""
 
     def __init__(self, type_: type[M]) -> None:
         self._type = type_

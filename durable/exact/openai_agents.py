@@ -1,10 +1,10 @@
-"""OpenAI Agents SDK: the journal holds the items of a model's turn as they came over the wire.
+"""OpenAI Agents SDK: the journal holds the items of a model's turn exactly as they came over the wire.
 
-Restate's `RestateModelResponse` writes every field of an item, those that the server never sent as null. After a replay
-the SDK sends them all back, `"async_": null` among them, and the official API refuses parameters that it does not know.
+Restate's `RestateModelResponse` writes every field of an item; fields that the server never sent become null. After a
+replay the SDK sends them all back, such as `"async_": null`, and the official API rejects unknown parameters.
 
-Restate's turnstile also waits for calls that the SDK does not run, such as one of an unknown tool: the calls behind it
-would hang. It gets those alone that the SDK runs.
+Restate's turnstile also waits for calls that the SDK does not run, such as a call of an unknown tool, and the calls
+behind it would hang. Here, the turnstile gets only the calls that the SDK runs.
 """
 
 import json
@@ -41,7 +41,7 @@ class _AsReceived(Serde[ModelResponse]):
 
 
 async def in_journal(model: Model, options: RunOptions[Any], *args: Any, **kwargs: Any) -> ModelResponse:
-    """The model's answer to this request: a step, with an exact journal."""
+    """The model's answer to this request, as a durable step with an exact journal."""
 
     async def call_llm() -> ModelResponse:
         return await model.get_response(*args, **kwargs)
@@ -52,7 +52,7 @@ async def in_journal(model: Model, options: RunOptions[Any], *args: Any, **kwarg
 
 
 async def streamed_into_journal(model: Model, options: RunOptions[Any], *args: Any, **kwargs: Any) -> Response:
-    """The same of a model that streams its answer: the tokens are reported while they come."""
+    """The same for a model that streams its answer: the tokens are reported as they arrive."""
     reported = model_call()
 
     async def call_llm() -> Response:
@@ -83,7 +83,7 @@ class ExactModel(RestateModelWrapper):
 
 
 def ids_of_calls(response: ModelResponse | Response, tools: Iterable[Tool]) -> list[str]:
-    """The ids of the calls that the SDK runs: none of a handoff, an unknown tool, or one that needs an approval."""
+    """The ids of the calls that the SDK runs: not handoffs, unknown tools, or tools that need an approval."""
     run = {tool.name for tool in tools if isinstance(tool, FunctionTool) and tool.needs_approval is not True}
     return [item.call_id for item in response.output if item.type == "function_call" and item.name in run]
 

@@ -1,9 +1,9 @@
-"""Pydantic AI: the journal holds each answer as the SDK has made it, whatever is in it.
+"""Pydantic AI: the journal holds each answer exactly as the SDK has made it.
 
-The SDK takes what servers leave out or set to null. The validation with which Restate's integration reads the journal
-refuses it: a call's id that is missing, a count of tokens that is null. Here the journal has the fields of each object,
-and its class, and they come back as they were. That is quicker, too: the integration builds a new TypeAdapter for each
-answer, which takes 21 ms of CPU.
+The SDK accepts missing fields and nulls, such as a call without an id, or a token count that is null. Restate's
+integration validates the journal when it reads it, and rejects them. Here the journal has the fields and the class of
+each object, which come back unchanged. This is also quicker: the integration builds a new TypeAdapter for each answer,
+which takes 21 ms of CPU.
 """
 
 import json
@@ -21,7 +21,7 @@ from restate.ext.pydantic._serde import PydanticTypeAdapter
 from durable import parts
 
 CLASS = "class"
-"""The key with the name of an object's class, beside the object's fields."""
+"""The key for the name of an object's class, among the object's fields."""
 
 _CLASSES: dict[str, type] = {
     name: found
@@ -37,7 +37,7 @@ class _AsMade(PydanticTypeAdapter[ModelResponse]):
 
     def deserialize(self, buf: bytes) -> ModelResponse | None:
         fields = json.loads(buf)
-        # A journal of version 0.1.0 has what the integration itself writes.
+        # A journal of version 0.1.0 has the integration's format.
         return cast(ModelResponse, _read(fields)) if CLASS in fields else super().deserialize(buf)
 
 

@@ -1,4 +1,4 @@
-"""Google ADK without Restate: the agent with which `tour bench` compares the durable one.
+"""Google ADK without Restate: `tour bench` compares the durable agent with this one.
 
 uv run google_adk/twins/plain_agent.py
 """

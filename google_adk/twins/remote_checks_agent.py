@@ -1,6 +1,6 @@
-"""Google ADK: one tool that calls three checks in a service of their own, in a Virtual Object that keeps the session.
+"""Google ADK: one tool that calls three checks in another service, in a Virtual Object that keeps the session.
 
-Each call is an invocation of its own, which Restate retries alone, so no failure has to be held back.
+Restate retries each call as a separate invocation, so no failure has to be held back.
 
 uv run google_adk/twins/remote_checks_agent.py
 """

@@ -1,4 +1,4 @@
-"""LangChain without Restate: the agent with which `tour bench` compares the durable one.
+"""LangChain without Restate: `tour bench` compares the durable agent with this one.
 
 uv run langchain_agent/twins/plain_agent.py
 """

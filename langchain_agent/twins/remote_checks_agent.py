@@ -1,6 +1,6 @@
-"""LangChain: one tool that calls three checks in a service of their own.
+"""LangChain: one tool that calls three checks in another service.
 
-Each call is an invocation of its own, which Restate retries alone, so no failure has to be held back.
+Restate retries each call as a separate invocation, so no failure has to be held back.
 
 uv run langchain_agent/twins/remote_checks_agent.py
 """
@@ -44,7 +44,7 @@ async def run(ctx: restate.Context, claim: InsuranceClaim) -> str:
     prompt = f"Claim: {claim.model_dump_json()}"
     state = await agent.ainvoke(
         {"messages": [{"role": "user", "content": prompt}]},
-        # One tool call at a time: else the terminal error of one can be lost among the others' ends.
+        # One tool call at a time: otherwise the end of another call can hide a call's terminal error.
         {"recursion_limit": 2 * llm.MAX_TURNS, "max_concurrency": 1},
         context=claim,
     )

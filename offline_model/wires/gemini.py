@@ -66,7 +66,7 @@ def _reply(conversation: Conversation, turn: Turn) -> "BaseModel":
     reason, message = "STOP", None
     try:
         parts += [{"function_call": _gemini_call(call)} for call in turn.calls]
-    except ValueError as error:  # such arguments do not fit this wire: the real API drops the turn and says so
+    except ValueError as error:  # the real API also drops such a turn, and says so
         parts, reason, message = [], "MALFORMED_FUNCTION_CALL", f"Malformed function call: {error}"
     if turn.refusal is not None:
         parts, reason, message = [], "PROHIBITED_CONTENT", turn.refusal
@@ -117,5 +117,5 @@ def _chunks(reply: dict[str, Any], _: dict[str, Any]) -> list[dict[str, Any]]:
     return [*chunks, {**reply, "candidates": [{**candidate, "content": {"role": "model"}}]}]
 
 
-# Google's client takes a comment for a broken chunk, and Google sends none.
+# Google sends no comments, and its client reads one as a broken chunk.
 GEMINI = Wire(_parse, _reply, _error, _streams, _chunks, opening=b"")

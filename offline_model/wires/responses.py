@@ -38,7 +38,7 @@ def _parse(path: dict[str, str], body: dict[str, Any]) -> Conversation:
                 said.append(ToolResult("", text_of(output, f"input[{at}].output"), call))
             case {"type": "reasoning"}:
                 pass
-            case {"type": "item_reference", "id": str()}:  # OpenAI has that text, and this model keeps none
+            case {"type": "item_reference", "id": str()}:  # OpenAI stores that text; this model stores nothing
                 said.append(AssistantText(""))
             case {"role": str(role), "content": content} if item.get("type", "message") == "message":
                 said.append(message_of(role, text_of(content, f"input[{at}].content"), f"input[{at}].role"))

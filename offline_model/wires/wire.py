@@ -1,4 +1,4 @@
-"""A wire: how an API asks and is answered; and the code that the three wires share."""
+"""A wire: the requests and responses of an API; and the code that the three wires share."""
 
 import hashlib
 import json
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
 CHARACTERS_PER_TOKEN = 4
-"""The usage is an estimate: OpenAI's rule of thumb for English text, over all text in and out."""
+"""OpenAI's rule of thumb for English text, with which the usage is estimated over all text in and out."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Wire:
     error_event: Callable[[dict[str, Any], int], dict[str, Any]] = lambda error, at: {"error": error}
     """An error after `at` chunks -> the data of its event."""
     opening: bytes = b": keep-alive\n\n"
-    """What a stream starts with, before the first chunk."""
+    """The start of a stream, before the first chunk."""
     closing: bytes = b""
 
     def failure(self, status: int, message: str, headers: dict[str, str] | None = None) -> Response:
@@ -62,7 +62,7 @@ Said: TypeAlias = Message | System
 
 
 def openai_conversation(wire: str, path: dict[str, str], body: dict[str, Any], said: list[Said]) -> Conversation:
-    """The part that OpenAI's two wires share. A tool that is not a function runs at OpenAI, so it is left out here."""
+    """The part that OpenAI's two wires share. Tools that are not functions run at OpenAI, so they are left out here."""
     if not isinstance(body.get("model"), str):
         raise BadRequest("model: must name a model")
     tools = []
@@ -94,7 +94,8 @@ def openai_error(status: int, message: str) -> dict[str, Any]:
 
 
 def conversation_of(wire: str, path: dict[str, str], model: str, said: list[Said], tools: list[Tool]) -> Conversation:
-    """Raises BadRequest, as the real APIs do, unless calls and results match: by id or (Gemini) by name."""
+    """The conversation of a request. Raises: BadRequest, like the real APIs, unless calls and results match by id, or
+    by name (Gemini)."""
     names = {m.id: m.name for m in said if isinstance(m, ToolCall) and m.id}
     calls = Counter(m.id or m.name for m in said if isinstance(m, ToolCall))
     results = Counter(m.call_id or m.name for m in said if isinstance(m, ToolResult))
@@ -128,7 +129,7 @@ def message_of(role: str, text: str, where: str) -> Said:
             return AssistantText(text)
         case "system" | "developer":
             return System(text)
-    raise BadRequest(f"{where}: {role!r} is none of user, assistant, system, developer")
+    raise BadRequest(f"{where}: {role!r} is not user, assistant, system or developer")
 
 
 def text_of(content: Any, where: str) -> str:
@@ -147,15 +148,15 @@ _PIECE = re.compile(r"\s*[^\s\ud800-\udbff]{0,16}[\ud800-\udbff]|\s*\S{1,16}|\s+
 
 
 def pieces_of(text: str) -> list[str]:
-    """The words, each with the space before it, long ones in parts; put together, they are the text.
+    """The words, each with the space before it, long words in parts. Joined, they are the text.
 
-    An emoji that is written as two surrogates ends a piece in its middle.
+    A piece ends in the middle of an emoji that is written as two surrogates.
     """
     return _PIECE.findall(text)
 
 
 def in_surrogates(turn: Turn) -> Turn:
-    """The same turn, with each emoji as the two surrogates that its JSON escape has."""
+    """The same turn, with each emoji as the two surrogates of its JSON escape."""
 
     def pair(character: re.Match[str]) -> str:
         code = ord(character[0]) - 0x10000
@@ -175,12 +176,12 @@ def list_of(value: Any, where: str) -> list[Any]:
 
 
 def key_of(conversation: Conversation) -> str:
-    """The same for the same conversation; another one in its next turn, which holds more."""
+    """The same key for the same conversation; the next turn has more messages, and so another key."""
     return hashlib.sha256(repr(conversation).encode()).hexdigest()[:24]
 
 
 def tokens_of(conversation: Conversation, turn: Turn) -> tuple[int, int]:
-    """Estimated tokens in (instructions, messages, tools) and out (text and calls)."""
+    """The estimated tokens in (instructions, messages, tools) and out (text and calls)."""
     tools = (f"{tool.name}{tool.description}{json.dumps(tool.parameters)}" for tool in conversation.tools)
     messages = (text for message in conversation.messages for text in astuple(message))
     told = [conversation.system, *tools, *messages]

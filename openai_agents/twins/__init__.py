@@ -1,1 +1,1 @@
-"""The same agent elsewhere: without Restate, as documented, with remote checks, with programs, for projects."""
+"""Variants of the agent: without Restate, as documented, with remote checks, with programs, for new projects."""

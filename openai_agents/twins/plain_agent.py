@@ -1,4 +1,4 @@
-"""OpenAI Agents SDK without Restate: the agent with which `tour bench` compares the durable one.
+"""OpenAI Agents SDK without Restate: `tour bench` compares the durable agent with this one.
 
 uv run openai_agents/twins/plain_agent.py
 """

@@ -1,6 +1,6 @@
-"""OpenAI Agents SDK: one tool that calls three checks in a service of their own.
+"""OpenAI Agents SDK: one tool that calls three checks in another service.
 
-Each call is an invocation of its own, which Restate retries alone, so no failure has to be held back.
+Restate retries each call as a separate invocation, so no failure has to be held back.
 
 uv run openai_agents/twins/remote_checks_agent.py
 """

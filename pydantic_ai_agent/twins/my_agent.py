@@ -22,7 +22,7 @@ from durable.held_steps import hold_failures
 MODEL = os.environ.get("OPENAI_MODEL", "gpt-5.4")
 INSTRUCTIONS = "You book trips. Call book_trip once for each city. Then say in one short paragraph what is reserved."
 RETRIES: restate.RunOptions[Any] = restate.RunOptions(max_attempts=3, initial_retry_interval=timedelta(seconds=1))
-"""Of a model call: three attempts, and then the request ends with an error."""
+"""A model call gets three attempts; then the request ends with an error."""
 
 
 async def reserve(what: str, city: str, seconds: float) -> str:

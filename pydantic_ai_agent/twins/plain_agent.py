@@ -1,4 +1,4 @@
-"""Pydantic AI without Restate: the agent with which `tour bench` compares the durable one.
+"""Pydantic AI without Restate: `tour bench` compares the durable agent with this one.
 
 uv run pydantic_ai_agent/twins/plain_agent.py
 """

@@ -1,6 +1,6 @@
-"""Pydantic AI: one tool that calls three checks in a service of their own.
+"""Pydantic AI: one tool that calls three checks in another service.
 
-Each call is an invocation of its own, which Restate retries alone, so no failure has to be held back.
+Restate retries each call as a separate invocation, so no failure has to be held back.
 
 uv run pydantic_ai_agent/twins/remote_checks_agent.py
 """

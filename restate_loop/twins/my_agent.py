@@ -1,4 +1,4 @@
-"""An agent on a loop of its own, made durable by Restate: its tool books a flight, a hotel and a car in parallel.
+"""An agent on its own loop, made durable by Restate: its tool books a flight, a hotel and a car in parallel.
 
 Serve it on port 9080: uv run my_agent.py
 """
@@ -25,7 +25,7 @@ INSTRUCTIONS = "You book trips. Call book_trip once for each city. Then say in o
 RETRIES: restate.RunOptions[ChatCompletion] = restate.RunOptions(
     max_attempts=3, initial_retry_interval=timedelta(seconds=1), serde=AsReceived(ChatCompletion)
 )
-"""Of a model call: three attempts, and then the request ends with an error."""
+"""A model call gets three attempts; then the request ends with an error."""
 MAX_TURNS = 10
 
 

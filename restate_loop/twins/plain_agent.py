@@ -1,4 +1,4 @@
-"""No agent SDK, without Restate: the loop with which `tour bench` compares the durable one.
+"""No agent SDK, without Restate: `tour bench` compares the durable loop with this one.
 
 uv run restate_loop/twins/plain_agent.py
 """

@@ -1,6 +1,6 @@
-"""No agent SDK: a loop of our own (agent_loop.py), and one tool that calls three checks in a service of their own.
+"""No agent SDK, on our own loop (agent_loop.py): one tool that calls three checks in another service.
 
-Each call is an invocation of its own, which Restate retries alone, so no failure has to be held back.
+Restate retries each call as a separate invocation, so no failure has to be held back.
 
 uv run restate_loop/twins/remote_checks_agent.py
 """

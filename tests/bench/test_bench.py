@@ -1,4 +1,4 @@
-"""The benchmark measures what it says: all sides decide the same claims, and no figure is left out."""
+"""The benchmark is fair: all sides decide the same claims, and no figure is left out."""
 
 from importlib.util import find_spec
 from io import StringIO

@@ -118,7 +118,7 @@ BENCH = Bench(
 
 
 def printed(part: RenderableType) -> str:
-    """What a terminal of 80 columns shows."""
+    """The output of a terminal with 80 columns."""
     console = Console(file=StringIO(), width=80)
     console.print(part)
     said: str = console.file.getvalue()  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""docs/comparison.md is what its command writes today, whatever the day, the machine and the times."""
+"""docs/comparison.md equals its command's output, independent of the day, the machine and the times."""
 
 import asyncio
 import os

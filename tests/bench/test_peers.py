@@ -1,4 +1,4 @@
-"""The peers are what the benchmark takes them for: the same agent, durable in their own way."""
+"""The peers of the benchmark are the same agent, each durable in its own way."""
 
 import asyncio
 import sys
@@ -27,7 +27,7 @@ TRIED = [
     *(pytest.param(peer, marks=pytest.mark.in_turn(1)) for peer in QUICK_TO_START),
     *by_night(peer for peer in PEERS if peer not in QUICK_TO_START),
 ]
-"""The servers of the others take long to start."""
+"""The peers to try: those with a slow server run at night."""
 
 QUICK = replace(MIDDLE, faults=(Fault(crashes.SLOW, "delay", 1.0),), settle=0.3)
 
@@ -59,7 +59,7 @@ async def model(folder: Path) -> AsyncIterator[Callable[[str], dict[str, str]]]:
 
 
 async def decision(verdict: str, sample: str) -> str:
-    """What every agent of the tour answers to a sample."""
+    """The answer of every agent of the tour to a sample."""
     claim = sample_claims()[sample]
     metrics = await asyncio.gather(check_eligibility(claim), compare_to_standard_rates(claim), check_fraud(claim))
     return f"{verdict}: {'; '.join(metrics)}."
@@ -105,7 +105,7 @@ async def refuses_a_bad_claim(running: Running) -> None:
 
 
 def assert_consistent(recovery: Recovery, lab: Lab) -> None:
-    """What was repeated is not asserted, just that the ledger says the same."""
+    """Asserts only that the ledger agrees, not the repeats themselves."""
     print(recovery)
     assert recovery.right
     assert recovery.ready > 0

@@ -57,7 +57,7 @@ def url() -> Iterator[str]:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def browser(running_browser: Browser) -> AsyncIterator[Browser]:
-    """The browser of all these tests, in which each has windows of its own."""
+    """The browser of all these tests; each test has its own windows."""
     yield running_browser
     for context in running_browser.contexts:
         await context.close()

@@ -1,6 +1,6 @@
 """README's picture of the live page: two agents are killed during a check, and recover.
 
-uv run python -m tests.browser.picture    # writes docs/web.png; on a machine that does nothing else
+uv run python -m tests.browser.picture    # writes docs/web.png; on an idle machine
 """
 
 import asyncio
@@ -17,7 +17,7 @@ KILLED = ("langchain_agent", "vercel_ai")
 
 
 async def draw(url: str) -> None:
-    """Send a claim whose cost check takes long, kill the agents in the middle of it, and photograph the end."""
+    """Send a claim with a long cost check, kill the agents during that check, and photograph the end."""
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox", "--disable-gpu"])
         page = await opened(browser, url)

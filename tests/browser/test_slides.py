@@ -1,4 +1,4 @@
-"""The slides in a real browser: nothing is cut off, nothing is too small for the last row, nothing is fetched."""
+"""The slides in a real browser: nothing is cut off, everything is legible from the last row, nothing is fetched."""
 
 from playwright.async_api import Browser, Request, ViewportSize
 

@@ -1,4 +1,4 @@
-"""What a person does on the page, and what they see."""
+"""A person's actions on the page, and their results."""
 
 import re
 
@@ -13,7 +13,7 @@ from tour.runtime.stack import CHECKS
 ALL = len(FRAMEWORKS)
 
 LONG = 60_000
-"""Milliseconds that the agents on two cores may take to start again after a kill."""
+"""Milliseconds that the agents may take to restart after a kill, on two cores."""
 
 
 async def opened(browser: Browser, url: str, scheme: str = "light") -> Page:
@@ -36,7 +36,7 @@ async def send(page: Page) -> None:
 
 
 async def answered(page: Page) -> str:
-    """Wait until all have answered; returns what the page says of the ledger."""
+    """Wait until all have answered; returns the page's text about the ledger."""
     status = page.get_by_role("status").filter(has_text="Ledger")
     await expect(status).to_contain_text(f"{ALL} of {ALL} answered", timeout=LONG)
     return await status.inner_text()
@@ -193,7 +193,7 @@ async def test_nothing_is_fetched_from_elsewhere(browser: Browser, url: str) -> 
 
 
 def test_another_host_name_is_refused(url: str) -> None:
-    """Else a page of somebody's could reach this one through a name of theirs that leads to loopback."""
+    """Otherwise a foreign page could reach this one through a domain name that resolves to loopback."""
     assert httpx.get(url, headers={"host": "example.org"}).status_code == 400
 
 

@@ -1,4 +1,4 @@
-"""What the cases about a step that is a person share: the agents, the bank, and what a person does over HTTP."""
+"""Shared by the approval cases: the agents, the bank, and a person's actions over HTTP."""
 
 import asyncio
 import sys
@@ -19,7 +19,7 @@ from tour.runtime.processes import POLL, free_port
 from tour.runtime.stack import Stack
 
 HANDLERS = ("run", "outcome", "withdraw")
-"""Those of a request for approval, besides `decide`."""
+"""The handlers of a request for approval, besides `decide`."""
 
 replaying = pytest.mark.parametrize("running", ["replaying"], indirect=True)
 
@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 @asynccontextmanager
 async def approving(folder: Path, server: str) -> AsyncIterator[Stack]:
-    """The agents of this pattern on this kind of server, and the bank's service as a process of its own."""
+    """The agents of this pattern on this kind of server, and the bank's service as a separate process."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     command: list[str | Path] = [sys.executable, ROOT / "lab/bank.py", "--port", str(port)]
@@ -72,7 +72,7 @@ async def until_waiting(running: Stack, id: str) -> Waiting:
 
 
 async def until(condition: Callable[[], Awaitable[T]]) -> T:
-    """The first value of this that is true."""
+    """The condition's first true value."""
     async with asyncio.timeout(60):
         while True:
             if value := await condition():
@@ -89,14 +89,14 @@ async def say(
     pattern: Pattern = APPROVAL,
     **more: object,
 ) -> httpx.Response:
-    """A person decides."""
+    """Decide as a person."""
     return await decide(
         running.ingress, service(framework, pattern), id, {"approved": approved, "reason": reason, **more}
     )
 
 
 async def settled(running: Stack, id: str, money: str) -> None:
-    """Wait until nothing is left of the request, and this has become of the money."""
+    """Wait until the request has ended, and the money is in this state."""
 
     async def so_it_is() -> bool:
         handlers = [row for handler in HANDLERS for row in await requests(running, id, handler)]

@@ -1,4 +1,4 @@
-"""What the conformance modules share, and which agents they test: all of the tour, or the one in `TOUR_AGENT`.
+"""Shared by the conformance modules, with the agents to test: all agents of the tour, or the one in `TOUR_AGENT`.
 
 `TOUR_PATTERN=specialists`, `approval` or `streaming` runs the cases on the agents of that pattern instead of the
 documented one.
@@ -34,9 +34,9 @@ from tour.runtime.stack import Stack
 
 
 def _under_test(agent: str, pattern: Pattern = FAN_OUT) -> tuple[Sequence[Framework], Pattern]:
-    """The frameworks, and where their agents are; `agent` is `NAME=FILE`, the name of one of the tour, or empty.
+    """The frameworks and their agents; `agent` is `NAME=FILE`, the name of a framework of the tour, or empty.
 
-    A name that the tour does not know is that of a new framework, whose service has no key.
+    An unknown name is a new framework, whose service has no key.
     """
     if not agent:
         return FRAMEWORKS, pattern
@@ -51,33 +51,33 @@ PATTERNS = {pattern.name: pattern for pattern in (FAN_OUT, SPECIALISTS, APPROVAL
 AGENTS, PATTERN = _under_test(os.environ.get("TOUR_AGENT", ""), PATTERNS[os.environ.get("TOUR_PATTERN", FAN_OUT.name)])
 
 MODEL_CALLS = 8 if PATTERN == SPECIALISTS else 2
-"""Of a claim: each agent calls the model before its tool and after it."""
+"""The model calls of a claim: each agent calls the model before its tool and after it."""
 
 STRANGE = "TOUR_AGENT" in os.environ
 
 LIMIT = 25.0 if STRANGE else 150.0
-"""Seconds that a case waits for an answer: a strange agent may hang in many; five that start again at once are slow."""
+"""Seconds that a case waits for an answer: an unknown agent may hang in many cases; five restarts at once are slow."""
 
 IN_TIME = 20.0 if STRANGE else 30.0
-"""Seconds in which a claim must be answered whose agent goes on running; one that hangs is retried after a minute."""
+"""Seconds for a claim's answer while its agent keeps running; a claim that hangs is retried after a minute."""
 
 promise = pytest.mark.promise
-"""What a case shows: one of the names in grading.py."""
+"""Marks the promise that a case tests: one of the names in grading.py."""
 
 Tagged = Callable[..., InsuranceClaim]
 """The fixture `tagged`: the function of this name."""
 
 live = pytest.mark.parametrize("running", ["live"], indirect=True)
-"""Only on the server as it comes: for cases that take long, and are the same on one that replays."""
+"""Marks long cases that are the same on the replaying server: they run only on the default server."""
 
 
 def tagged(sample: str = "broken-leg") -> InsuranceClaim:
-    """A claim whose reason holds a text that is in no other claim, so that a fault can be meant for it."""
+    """A claim whose reason has a unique text, so that a fault can target it."""
     return sample_claims()[sample].model_copy(update={"reason": f"case {uuid.uuid4().hex}"})
 
 
 def to_the_claim_agent(claim: InsuranceClaim) -> str:
-    """A text that is in the prompt of the claim agent, and in no specialist's."""
+    """A text that is only in the prompt of the claim agent, and in no specialist's."""
     if PATTERN != SPECIALISTS:
         return claim.reason
     return f"Claim: {claim.model_dump_json()}".partition(',"amount"')[0]  # which JavaScript writes in another way
@@ -89,19 +89,19 @@ def asked(running: Stack, claim: InsuranceClaim) -> list[Entry]:
 
 
 async def send(running: Stack, framework: Framework, claim: InsuranceClaim) -> str:
-    """Send a claim in a session of its own; returns the id of its invocation."""
+    """Send a claim in a new session; returns the id of its invocation."""
     return await running.submit(framework, claim, key=claim.reason[:40], session=claim.reason[:40])
 
 
 async def decide(running: Stack, framework: Framework, claim: InsuranceClaim) -> tuple[str, Invocation]:
-    """The agent's answer to a claim in a session of its own, and what the journal says about it."""
+    """The agent's answer to a claim in a new session, and the claim's journal."""
     id = await send(running, framework, claim)
     answer = await running.answer(id)
     return answer, (await journal.read(running.admin, id))[id]
 
 
 def tool_shown(running: Stack, framework: Framework) -> tuple[str, dict[str, Any]] | None:
-    """The name and the schema of the tool that the model was shown, in its first call; None before that."""
+    """The name and the schema of the tool in the first model call; None before that call."""
     calls = [
         entry for entry in running.lab.ledger(framework.prefix()) if (entry.step, entry.event) == ("model", "start")
     ]

@@ -1,9 +1,9 @@
 """The conformance suite: one set of cases, all frameworks, a real Restate server and real agent processes.
 
-Every case runs twice: on a server as it comes, and on one that suspends at every await and so replays the journal
-again and again (inactivity timeout 0), the cheapest proof that an agent is deterministic.
+Every case runs twice: on a server with default settings, and on one that suspends at every await and so replays the
+journal again and again (inactivity timeout 0), the cheapest proof that an agent is deterministic.
 
-`TOUR_AGENT=NAME=FILE uv run pytest tests/conformance` runs the cases on one agent, which need not be of the tour.
+`TOUR_AGENT=NAME=FILE uv run pytest tests/conformance` runs the cases on one agent, also from outside the tour.
 """
 
 import contextlib
@@ -30,15 +30,15 @@ OWN_AGENTS = [
 collect_ignore = [] if PATTERN == FAN_OUT else OWN_AGENTS
 
 LOOPS = ("restate_loop", "typescript_loop")
-"""They start soonest, one in each language."""
+"""The frameworks that start fastest, one in each language."""
 
 SERVERS = {"live": {}, "replaying": {"RESTATE_WORKER__INVOKER__INACTIVITY_TIMEOUT": "0s"}}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """All need a server; the first case of a `sample` on the live one, for both loops, is quick nevertheless.
+    """Mark the cases: all need a server, but the first case of a `sample` is quick on the live one, for both loops.
 
-    What is not in turn today is for the night, and never quick.
+    Cases that are not in turn today are for the night, and never quick.
     """
     quick = set[object]()
     ours = [item for item in items if Path(__file__).parent in item.path.parents]
@@ -61,7 +61,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """A case that fails tells which invocations have not ended, and why: one that hangs would not say. It ends them."""
+    """If a case fails, report which invocations have not ended, and why, and end them: a hanging case says nothing."""
     report = yield
     running = getattr(item, "funcargs", {}).get("running")
     if report.failed and isinstance(report.longrepr, ExceptionRepr) and running:
@@ -79,7 +79,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session", params=list(SERVERS))
 async def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
-    """Restate, the offline model and the agents: all of them, unless each test that runs is about a single one."""
+    """Restate, the offline model and the agents: all agents, unless each selected test needs a single one."""
     tests = [item for item in request.session.items if "running" in getattr(item, "fixturenames", ())]
     about = [item.callspec.params.get("framework") if hasattr(item, "callspec") else None for item in tests]
     async with stack.running(
@@ -97,7 +97,7 @@ async def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempP
 
 @pytest_asyncio.fixture(autouse=True, loop_scope="session")
 async def agents_alive(request: pytest.FixtureRequest) -> None:
-    """One that a case has ended is started again for the next."""
+    """Restarts an agent that a case has ended, for the next case."""
     if "running" in request.fixturenames:
         running: Stack = request.getfixturevalue("running")
         for agent in running.agents.values():
@@ -113,5 +113,5 @@ def framework(request: pytest.FixtureRequest) -> Framework:
 
 @pytest.fixture
 def tagged() -> Tagged:
-    """Makes a claim that no other test has."""
+    """Makes a unique claim."""
     return cases.tagged

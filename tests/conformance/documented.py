@@ -1,6 +1,6 @@
-"""Grade two agents on each SDK: the pattern of the documentation, and the agent of the tour.
+"""Grade two agents on each SDK: the documented pattern, and the agent of the tour.
 
-uv run python -m tests.conformance.documented             # all; half an hour, with nothing else on the machine
+uv run python -m tests.conformance.documented             # all; half an hour, on an idle machine
 uv run python -m tests.conformance.documented google_adk  # one framework
 
 The outcomes go into docs/conformance.json; tests/docs/figures.py makes the table of docs/verification.md from them.
@@ -22,7 +22,7 @@ OUTCOMES = ROOT / "docs/conformance.json"
 KINDS = {"documented": "{0}/twins/documented_agent.py", "tour": "{0}/parallel_tools_agent.py"}
 
 Graded = dict[str, dict[str, str | None]]
-"""By promise and case the error, or None for a case that passes."""
+"""The error by promise and case; None for a case that passes."""
 
 
 def grades() -> dict[str, Any]:
@@ -32,7 +32,7 @@ def grades() -> dict[str, Any]:
 
 
 def promises_kept() -> dict[str, list[str]]:
-    """By promise, for each framework: `11/17`, the cases that the documented pattern passes, of all."""
+    """By promise and framework: the passed cases of the documented pattern, such as `11/17`."""
     agents = grades()["agents"].values()
     kept: dict[str, list[str]] = {promise: [] for promise in PROMISES if any(promise in of["tour"] for of in agents)}
     for promise, cells in kept.items():

@@ -1,4 +1,4 @@
-"""How many of the suite's cases an agent passes, by promise, for people and as JSON.
+"""The number of the suite's cases that an agent passes, by promise, for people and as JSON.
 
 TOUR_AGENT=NAME=FILE uv run pytest tests/conformance -k live --json grade.json
 """
@@ -23,10 +23,10 @@ PROMISES = {
     "model faults": "a model that fails is asked again, and at last ends the claim",
     "sessions": "a session keeps its turns, and each user's apart",
 }
-"""Their names, and their meanings."""
+"""The names of the promises, and their meanings."""
 
 OUTCOMES = {"passed": "passed", "failed": "failed", "error": "failed"}
-"""Of a report, by pytest's name for it. A skipped case is not counted."""
+"""The outcome of a report, by pytest's name. A skipped case does not count."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -35,7 +35,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def case(item: pytest.Item) -> str:
-    """The name of an item, without its framework's: what the frameworks have in common."""
+    """The name of an item without its framework, which all frameworks share."""
     params: dict[str, Any] = item.callspec.params if hasattr(item, "callspec") else {}
     if "framework" not in params:
         return item.name
@@ -44,13 +44,13 @@ def case(item: pytest.Item) -> str:
 
 
 def mark(item: pytest.Item) -> None:
-    """Send the promise of a case along with its report, and its name."""
+    """Attach a case's promise and name to its report."""
     if marker := item.get_closest_marker("promise"):
         item.user_properties += [("promise", marker.args[0]), ("case", case(item))]
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """Show the promises, when one agent is graded, and write the file."""
+    """Show the promises if one agent is graded, and write the file."""
     cases = list(_cases(terminalreporter.stats))
     if not cases:
         return

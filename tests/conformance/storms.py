@@ -1,6 +1,6 @@
 """A storm: claims of all frameworks at once, while their agents and the server are killed.
 
-By hand: `STORM_CLAIMS=200 STORM_SEEDS=3 uv run pytest tests/conformance -k storm`. CI has none: one takes minutes.
+By hand: `STORM_CLAIMS=200 STORM_SEEDS=3 uv run pytest tests/conformance -k storm`. CI runs none: one takes minutes.
 """
 
 import asyncio
@@ -19,16 +19,16 @@ from tour.runtime.stack import Stack
 CLAIMS = int(os.environ.get("STORM_CLAIMS") or 35)
 SEEDS = range(1, 1 + int(os.environ.get("STORM_SEEDS") or 0))
 SECONDS = CLAIMS / 4
-"""In which the claims are sent."""
+"""Seconds in which the claims are sent."""
 
 T = TypeVar("T")
 
 
 @contextlib.asynccontextmanager
 async def storm(running: Stack, rng: random.Random) -> AsyncIterator[None]:
-    """Kill the server or an agent every other second for as long as claims are sent, and somewhat longer.
+    """Kill the server or an agent every other second while claims are sent, and a little longer.
 
-    The server is started again. In the calm that follows, the claims have the time to end.
+    The server restarts. In the calm that follows, the claims have time to end.
     """
 
     async def rage() -> None:
@@ -46,7 +46,7 @@ async def storm(running: Stack, rng: random.Random) -> AsyncIterator[None]:
 
 
 async def patiently(ask: Callable[[], Awaitable[T]]) -> T:
-    """What Restate answers, when it is back."""
+    """Restate's answer, once it is back."""
     while True:
         with contextlib.suppress(httpx.HTTPError):
             return await ask()

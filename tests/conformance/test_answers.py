@@ -1,6 +1,6 @@
 """No answer of a model server makes a claim hang: every claim ends in time, and an error names its cause.
 
-Named cases are answers of real providers, gateways and proxies. Hypothesis changes valid answers of all wires further:
+Named cases are answers of real providers, gateways and proxies. Hypothesis also changes valid answers of all wires:
 EXAMPLES=2000 uv run pytest tests/conformance/test_answers.py -k any_answer
 """
 
@@ -32,7 +32,7 @@ EMOJI = "\ud83d"
 
 
 def raw(status: int = 200, body: Any = "", **headers: str) -> Fault:
-    """The model answers with this, whatever it is asked; a body that is not a text is sent as JSON."""
+    """The model answers every request with this; a body that is not a text is sent as JSON."""
     text = body if isinstance(body, str) else json.dumps(body)
     headers = {"content-type": "application/json"} | {name.replace("_", "-"): value for name, value in headers.items()}
     return Fault("model", "raw", detail=json.dumps({"status": status, "headers": headers, "body": text}))
@@ -53,7 +53,7 @@ def calls(arguments: str) -> Fault:
 async def ended(
     running: Stack, framework: Framework, claim: InsuranceClaim, fault: Fault, times: int, turn: int | None = None
 ) -> str:
-    """The answer of a claim whose model has this fault; of one that does not end in time, its last failure."""
+    """The answer of a claim whose model has this fault; its last failure if it does not end in time."""
     running.lab.plan(replace(fault, times=times, about=claim.reason, turn=turn))
     id = await send(running, framework, claim)
     try:
@@ -67,7 +67,7 @@ async def ended(
 
 
 def is_clear(answer: str) -> bool:
-    """Whether it is an answer, or an error whose message is one line and names more than a type."""
+    """Whether this is an answer, or an error with a one-line message that names more than a type."""
     if answer.startswith("not ended"):
         return False
     if not re.match(r"\d{3}: ", answer):
@@ -109,7 +109,7 @@ ONCE = {f"{case}, once": ALWAYS[case] for case in ("an error with status 200", "
 """The model's first answer only: it is asked again, and the claim is decided."""
 
 REFUSALS = {f"a refusal with status {status}": status for status in (400, 401, 403, 404, 413, 422)}
-"""What a provider would say again."""
+"""Answers that a provider would repeat."""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
@@ -256,7 +256,7 @@ faults = st.one_of(
 
 answers_of_a_model = st.tuples(faults, st.sampled_from([0, 1, None]), st.sampled_from([1, 999]))
 TOGETHER = AT_ONCE // len(AGENTS)
-"""Answers in one example."""
+"""The number of answers in one example."""
 
 
 @pytest.mark.timeout(0 if "EXAMPLES" in os.environ else 180)

@@ -1,6 +1,6 @@
-"""A step that is a person, the same in all frameworks: asked once, decided once, and what was done is undone.
+"""A person's decision as a step, alike in all frameworks: asked once, decided once, and undone for a refused claim.
 
-The person speaks HTTP, as curl does. `inv_…` names the invocation of a claim, and its request for approval, too.
+The person uses HTTP, as curl does. `inv_…` is the id of both a claim's invocation and its request for approval.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ from tour.runtime.stack import Stack
 pytestmark = pytest.mark.costly
 
 HURRIED = replace(APPROVAL, name="hurried", variant="hurried", env={"APPROVAL_DEADLINE": "1"})
-"""Its requests are refused after a second."""
+"""The pattern whose requests are refused after a second."""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session", params=["live", *by_night(["replaying"])])
@@ -45,7 +45,7 @@ async def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempP
 
 @pytest.fixture
 def risky(tagged: Tagged) -> InsuranceClaim:
-    """Its risk is medium, so that a person has to decide."""
+    """A claim of medium risk, so that a person has to decide."""
     return tagged("round-emergency")
 
 
@@ -249,7 +249,7 @@ async def test_the_money_cannot_be_reserved(running: Stack, framework: Framework
 
 
 async def test_the_model_asks_for_the_tool_again(running: Stack, framework: Framework, risky: InsuranceClaim) -> None:
-    """Twice in one turn, and once more in the next: the person is asked once."""
+    """The model calls the tool twice in one turn, and again in the next: the person is asked once."""
     call = {"name": "calculate_metrics", "arguments": json.dumps({"claim": risky.model_dump(mode="json")})}
     for turn, calls in enumerate(([call, call], [call])):
         running.lab.plan(Fault("model", "say", about=risky.reason, turn=turn, detail=json.dumps({"calls": calls})))

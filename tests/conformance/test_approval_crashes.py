@@ -1,4 +1,4 @@
-"""A step that is a person, under kill -9 of agents and server: nobody is asked twice, and no money is left behind."""
+"""A person's decision as a step, under kill -9 of agents and server: nobody is asked twice, and no money is lost."""
 
 import asyncio
 import contextlib
@@ -32,7 +32,7 @@ async def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempP
 
 
 ENTRIES = 17
-"""A claim's journal has so many entries (ADK's has some more)."""
+"""The number of entries in a claim's journal (ADK has a few more)."""
 
 
 async def person(running: Stack, framework: Framework, id: str, approved: bool = True) -> None:
@@ -79,7 +79,7 @@ async def test_the_agent_is_killed_at_every_point(running: Stack, tagged: Tagged
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("entries", some(range(1, ENTRIES)))
 async def test_the_server_is_killed_at_every_point(running: Stack, tagged: Tagged, entries: int) -> None:
-    """At this point of one claim, and wherever those of the other frameworks are."""
+    """Kill at this point of one claim, wherever the claims of the other frameworks are."""
     ids = {framework.name: await send(running, framework, slow(running, tagged)) for framework in FRAMEWORKS}
     deciding = [asyncio.create_task(person(running, framework, ids[framework.name])) for framework in FRAMEWORKS]
     await reached(running, ids[FRAMEWORKS[entries % len(ids)].name], entries)
@@ -108,7 +108,7 @@ async def test_a_storm_leaves_no_money_behind(running: Stack, tagged: Tagged, se
     wrong: list[str] = []
 
     async def person(service: str) -> None:
-        """One for each agent, since it waits while that is away; one for each claim would keep the server busy."""
+        """One person per agent, who waits while it is away; one per claim would keep the server busy."""
         decided = set[str]()
         while True:
             with contextlib.suppress(httpx.HTTPError):
@@ -158,7 +158,7 @@ KINDS: tuple[Kind, ...] = ("delay", "fail", "crash-before", "crash-after")
 
 
 def slow(running: Stack, tagged: Tagged) -> InsuranceClaim:
-    """A claim whose entries come one after another."""
+    """A claim whose entries come one by one."""
     claim = tagged("round-emergency")
     running.lab.plan(
         Fault("model", "delay", 0.15, about=claim.reason),

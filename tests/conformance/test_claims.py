@@ -1,4 +1,4 @@
-"""What every agent does with a claim."""
+"""Every agent treats a claim as it should."""
 
 import asyncio
 import json
@@ -62,7 +62,7 @@ async def test_the_checks_run_in_parallel(running: Stack, framework: Framework, 
 @promise("decisions")
 @pytest.mark.sample
 async def test_the_model_is_shown_the_same_tool(running: Stack, framework: Framework, tagged: Tagged) -> None:
-    """Name, fields, types and which are required; the claim may be a parameter, or be the parameters itself."""
+    """The name, fields, types and required fields; the claim may be one parameter, or all parameters."""
     await decide(running, framework, tagged())
     shown = tool_shown(running, framework)
     assert shown

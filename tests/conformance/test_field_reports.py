@@ -1,4 +1,4 @@
-"""Answers from the field, over each wire: what all agents must make of them, and all alike."""
+"""Answers from the field, over each wire: all agents must treat them alike."""
 
 import asyncio
 import json
@@ -51,7 +51,7 @@ async def arguments(running: Stack, framework: Framework, tagged: Tagged) -> str
 
 
 async def outcome(running: Stack, framework: Framework, claim: InsuranceClaim) -> tuple[str, Counter[str]]:
-    """The agent's answer, in time, and how often each check ended well."""
+    """The agent's timely answer, and the number of successful ends of each check."""
     id = await send(running, framework, claim)
     async with asyncio.timeout(IN_TIME):
         said = await running.answer(id)
@@ -63,7 +63,7 @@ async def outcome(running: Stack, framework: Framework, claim: InsuranceClaim) -
 async def test_ids_that_are_none_of_a_call_s_own(
     running: Stack, framework: Framework, tagged: Tagged, arguments: str, ids: str
 ) -> None:
-    """Beside a step that fails: equal ids froze the process for good."""
+    """Equal ids beside a failing step used to freeze the process permanently."""
     if framework.wire == "Gemini" and ids == "a number":
         pytest.skip("its client refuses an id that is no text")
     claim = tagged()
@@ -166,7 +166,7 @@ async def test_the_model_is_told_of_an_unknown_tool(
 
 
 def loosely(wire: str, arguments: str) -> dict[str, Any]:
-    """A call as a server sends it that is compatible, more or less: an object of arguments, an end of its own."""
+    """A call as a more or less compatible server sends it: an object of arguments, an unknown finish reason."""
     turn = wires.turn(wire, calls=[("c1", "calculate_metrics", arguments)])
     if wire == "OpenAI Chat":
         turn["service_tier"] = "on_demand"

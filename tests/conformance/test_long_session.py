@@ -1,4 +1,4 @@
-"""Google ADK: a session that goes on for long stays quick, and nothing of it is lost."""
+"""Google ADK: a long session stays quick, and loses nothing."""
 
 import itertools
 import json
@@ -13,7 +13,7 @@ from tour.runtime.frameworks import FRAMEWORKS
 
 [ADK] = (framework for framework in FRAMEWORKS if framework.keyed)
 TURNS = 48
-"""Long enough for two summaries, of which the second one takes in the first."""
+"""Long enough for two summaries, of which the second includes the first."""
 
 
 @pytest.mark.in_turn(1)

@@ -37,7 +37,7 @@ async def flat(running: Stack, framework: Framework, tagged: Tagged) -> bool:
 
 
 async def ask(running: Stack, framework: Framework, claim: InsuranceClaim) -> tuple[str, Counter[str]]:
-    """The answer, in time, and how often each check was started for this claim."""
+    """The timely answer, and the number of starts of each check for this claim."""
     async with asyncio.timeout(IN_TIME):
         answer, invocation = await decide(running, framework, claim)
     assert invocation.status == "completed"
@@ -57,7 +57,7 @@ KNOWN = (
 
 
 def ends(framework: Framework, *outcomes: str) -> str:
-    """The outcome of this framework, of those of `KNOWN` in their order; of another agent, any, and any error."""
+    """The expected outcome of this framework, in the order of `KNOWN`; of another agent, any outcome or error."""
     known = dict(zip(KNOWN, outcomes, strict=True)) if PATTERN in PATTERNS.values() else {}
     return known.get(framework.name, "|".join(["500: ", *outcomes]))
 

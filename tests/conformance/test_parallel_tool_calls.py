@@ -1,7 +1,7 @@
-"""Parallel tool calls, the same in all agents: they overlap, they are deterministic, and what is done is kept.
+"""Parallel tool calls, alike in all agents: they overlap, they are deterministic, and finished work is kept.
 
-The claim cases use the agents of `parallel_tool_calls_agent.py`; the others an agent of each framework whose tools run
-programs (tests/durable/programs.py) that the model is told to ask for.
+The claim cases use the agents of `parallel_tool_calls_agent.py`. The others use an agent of each framework whose tools
+run the programs (tests/durable/programs.py) that a scripted model asks for.
 """
 
 import asyncio
@@ -36,7 +36,7 @@ live = pytest.mark.parametrize("programs", ["live"], indirect=True)
 
 
 def only(*names: str) -> pytest.MarkDecorator:
-    """For what some SDKs alone have."""
+    """A case for features of some SDKs only."""
     return pytest.mark.parametrize(
         "framework", [each for each in AGENTS if each.name in names], ids=lambda each: each.name
     )
@@ -92,7 +92,7 @@ def repeated(running: Stack, invocation: Invocation) -> set[str]:
 
 @dataclass
 class Asked:
-    """One prompt on its way: what it was tagged with, and its invocation."""
+    """One sent prompt: its tag and its invocation."""
 
     running: Stack
     tag: str
@@ -145,7 +145,7 @@ def takes(**seconds: float) -> tuple[Fault, ...]:
 
 
 AGAIN = (["step", "last"],)
-"""At the end of the slowest tool: its failure replays what has happened, in the order in which it happened."""
+"""A step at the end of the slowest tool: its failure replays everything, in the original order."""
 MANY = (
     [["gather", ["a1", "a2"]], ["step", "a3"]],
     [["select", "b1", 0.2], ["step", "b2"]],
@@ -285,7 +285,7 @@ async def test_a_guardrail_rejects_one_call(programs: Stack, framework: Framewor
 async def test_what_pydantic_ai_does_by_itself_ends_in_a_journal_mismatch(
     programs: Stack, framework: Framework
 ) -> None:
-    """Two tools of two steps each, finished out of order, and then a failure: the reason for all of this."""
+    """Two tools of two steps each finish out of order, and then a step fails: the case that `ToolCalls` is for."""
     faults = (*takes(a1=0.6, b1=0.2), Fault("last", "fail", times=1))
     asked = await ask(programs, framework, [*steps("a"), *AGAIN], steps("b"), faults=faults, naive=True)
     async with asyncio.timeout(30):
@@ -301,9 +301,9 @@ async def test_what_pydantic_ai_does_by_itself_ends_in_a_journal_mismatch(
 @pytest.mark.in_turn(1)
 @pytest.mark.parametrize("step", ["a1", "a2", "b1", "b2"])
 async def test_killed_at_every_point(programs: Stack, step: str) -> None:
-    """In each step of two tools with two steps each; all frameworks at once, since restarts take long.
+    """Kill in each step of two tools with two steps each; all frameworks at once, because restarts take long.
 
-    After a step's work, before its result is in the journal: what is there then is there before its work, too.
+    The kill comes after a step's work, before its result is in the journal, which is then as before the work.
     """
 
     async def killed(framework: Framework) -> None:
@@ -326,7 +326,7 @@ async def test_killed_at_every_point(programs: Stack, step: str) -> None:
 )
 @given(batch=st.lists(generated.programs(), min_size=2, max_size=4))
 async def test_any_programs_replay_to_the_same_journal(programs: Stack, batch: list[Any]) -> None:
-    """Beside them a tool that fails when they are likely to have ended: what has happened is replayed."""
+    """Beside them, a tool fails when they have probably ended, so that everything is replayed."""
     written, faults = generated.named(batch)
     may_give_up = any(fault.kind == "terminal" for fault in faults)
 

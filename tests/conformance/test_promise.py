@@ -20,14 +20,14 @@ from tour.runtime.stack import CHECKS, Stack
 
 
 async def outcome(running: Stack, id: str) -> tuple[str, dict[str, Runs]]:
-    """The answer, and how often each check ran and why."""
+    """The answer, and the runs of each check with their reasons."""
     answer = await running.answer(id)
     invocation = (await journal.read(running.admin, id))[id]
     return answer, evidence.runs(invocation, running.lab.ledger(invocations=[id]))
 
 
 def model_calls(running: Stack, claim: InsuranceClaim) -> Counter[int]:
-    """How often the model was asked for each turn of this claim."""
+    """The number of model calls for each turn of this claim."""
     return Counter(json.loads(entry.detail)["turn"] for entry in asked(running, claim) if entry.event == "start")
 
 
@@ -80,7 +80,7 @@ async def test_a_check_that_fails_after_its_siblings_are_done(
 
 @contextlib.asynccontextmanager
 async def kept(running: Stack, framework: Framework) -> AsyncIterator[None]:
-    """The framework's agent is started again whenever it ends, and runs when the block is left."""
+    """Restarts the framework's agent whenever it ends; it runs when the block is left."""
     agent = running.agents[framework.name]
     try:
         async with agent.kept():
@@ -153,7 +153,7 @@ async def test_killed_again_as_soon_as_it_is_back(running: Stack, tagged: Tagged
 
 
 ENTRIES = 12
-"""A claim's journal has so many entries (ADK's has some more): input, two model calls, three checks, output."""
+"""The entries of a claim's journal (ADK has a few more): input, two model calls, three checks, output."""
 
 
 @promise("crashes")
@@ -180,13 +180,13 @@ async def test_killed_at_every_point_of_the_journal(running: Stack, tagged: Tagg
 
 
 def entry_by_entry(claim: InsuranceClaim) -> list[Fault]:
-    """Delays with which no two entries of this claim's journal come together."""
+    """Delays that separate all entries of this claim's journal."""
     checks = (Fault(check, "delay", 0.1 + 0.15 * at, about=claim.reason) for at, check in enumerate(CHECKS))
     return [Fault("model", "delay", 0.15, about=claim.reason), *checks]
 
 
 async def reached(running: Stack, id: str, entries: int) -> Invocation:
-    """The invocation as soon as its journal has so many entries, or it has completed."""
+    """The invocation, once its journal has this number of entries, or it has completed."""
     async with asyncio.timeout(30):
         while True:
             invocation = (await journal.read(running.admin, id)).get(id)

@@ -1,4 +1,4 @@
-"""A session: a user's claims in order, each sees those before it; only where a service is keyed by the user."""
+"""A session: a user's claims run in order, and each sees those before it. Only for services keyed by the user."""
 
 import asyncio
 

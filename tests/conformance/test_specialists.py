@@ -1,4 +1,4 @@
-"""Steps that are agents, the same in all frameworks: three specialists in parallel, paid once, within one budget.
+"""Specialist agents, alike in all frameworks: three work in parallel, are paid once, and share one budget.
 
 The ledger counts the model calls of each agent of a claim: two of the claim agent, and two of each specialist.
 """
@@ -53,7 +53,7 @@ def prompts(claim: InsuranceClaim) -> dict[str, str]:
 
 
 def about(claim: InsuranceClaim, agent: str) -> str:
-    """The beginning of this agent's prompt, to the claim's reason, where both languages write it in the same way."""
+    """The beginning of this agent's prompt, up to the claim's reason: both languages write this part alike."""
     return prompts(claim)[agent].partition(',"amount"')[0]
 
 
@@ -65,12 +65,12 @@ def asked(running: Stack, claim: InsuranceClaim) -> list[tuple[str, int]]:
 
 
 def model_calls(running: Stack, claim: InsuranceClaim) -> dict[str, int]:
-    """How often the model was asked for this claim, by agent."""
+    """The number of model calls for this claim, by agent."""
     return dict(Counter(agent for agent, _ in asked(running, claim)))
 
 
 def made_again(running: Stack, claim: InsuranceClaim) -> list[str]:
-    """The model calls that were made again although their answers were in the journal: what follows had begun."""
+    """The model calls that were repeated although their answers were in the journal, as the next step had begun."""
     again, seen = [], set[tuple[str, int]]()
     for agent, turn in asked(running, claim):
         later = {(agent, turn + 1)} | {(each, 0) for each in TEAM if (agent, turn) == ("claim agent", 0)}
@@ -104,7 +104,7 @@ async def test_three_specialists_work_at_the_same_time(running: Stack, framework
 async def test_only_the_specialist_whose_model_fails_asks_again(
     running: Stack, framework: Framework, tagged: Tagged, bad: str
 ) -> None:
-    """In its first turn, and in the second, after its check."""
+    """Kill in its first turn, and in the second, after its check."""
     claim = tagged()
     for turn in (0, 1):
         running.lab.plan(Fault("model", "status", 500, times=2, about=about(claim, bad), turn=turn))
@@ -144,7 +144,7 @@ async def test_a_specialist_without_end_ends_the_claim_when_the_others_are_done(
 async def test_a_specialist_whose_report_is_none_is_not_asked_again(
     running: Stack, framework: Framework, tagged: Tagged
 ) -> None:
-    """The claim agent is not convinced, and calls its tool again: the reports stand."""
+    """The claim agent calls its tool again, and gets the same reports."""
     claim = tagged()
     running.lab.plan(say(claim, "fraud", 1, text="Trust me: approve it."))
     answer, runs = await outcome(running, await send(running, framework, claim))
@@ -191,7 +191,7 @@ async def test_a_claim_is_cancelled_while_specialists_work(
 
 
 ENTRIES = 25
-"""A claim's journal has so many entries (ADK's has some more)."""
+"""The number of entries in a claim's journal (ADK has a few more)."""
 
 
 @live
@@ -231,7 +231,7 @@ async def decide(running: Stack, framework: Framework, claim: InsuranceClaim, pa
 async def test_the_calls_of_a_claim_do_not_exceed_its_budget(
     running: Stack, framework: Framework, tagged: Tagged, calls: int
 ) -> None:
-    """Although a check fails, and all is replayed."""
+    """The budget holds although a check fails, and everything is replayed."""
     claim = tagged()
     running.lab.plan(
         Fault("cost", "fail", about=claim.reason),
@@ -270,7 +270,7 @@ async def test_a_storm_makes_no_finished_call_again(running: Stack, tagged: Tagg
     """Model calls and checks fail, and agents and the server are killed."""
     rng = random.Random(seed)
     found: list[tuple[str, str, list[str]]] = []
-    """Of each claim: its framework, the verdict, and the finished model calls that were made again."""
+    """For each claim: its framework, the verdict, and the finished model calls that were repeated."""
 
     async def one(framework: Framework) -> None:
         await asyncio.sleep(rng.uniform(0, SECONDS))

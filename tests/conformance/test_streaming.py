@@ -1,4 +1,4 @@
-"""The stream of a claim, the same in all frameworks: as it happens, in order, each event once, through every crash."""
+"""The stream of a claim, alike in all frameworks: live, in order, each event once, through every crash."""
 
 import asyncio
 import random
@@ -38,12 +38,12 @@ async def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempP
 
 
 def listener(running: Stack, id: str) -> Listener:
-    """One that follows the stream of this claim."""
+    """A listener that follows the stream of this claim."""
     return Listener(running.streams[0].url, id)
 
 
 async def assert_true(running: Stack, id: str, heard: Listener) -> Story:
-    """What the stream has told is what the journal has, and its end is the answer."""
+    """The stream's events match the journal, and the last one has the answer."""
     story = told(heard.seen)
     invocation = (await journal.read(running.admin, id))[id]
     assert story.answer == await running.answer(id)
@@ -246,7 +246,7 @@ async def test_ten_listen_and_see_each_check_end_when_it_has(
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("seed", SEEDS)
 async def test_a_storm_of_claims_that_are_watched(running: Stack, seed: int) -> None:
-    """Agents, Restate and the stream server are killed, two listen to each claim, and models fail in mid-stream."""
+    """Agents, Restate and the stream server are killed, and models fail in mid-stream. Each claim has two listeners."""
     rng = random.Random(seed)
     heard, over = list[Listener](), asyncio.Event()
 

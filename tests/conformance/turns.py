@@ -1,4 +1,4 @@
-"""Which cases of the suite a day's run has; the night has all of them.
+"""The cases of the suite in a day's run; the night runs all of them.
 
 Each case of a function is a row of a table, and each framework a column. A day takes some of the table's cells, and the
 next day others, so that within as many days as the table is long, each case meets each framework, on both servers.
@@ -14,7 +14,7 @@ from tests.nightly import in_turn
 
 
 def leave_to_the_night(items: Iterable[pytest.Item], day: int) -> None:
-    """Mark the items that this day does without.
+    """Mark the items that this day leaves out.
 
     On the server as it comes, each case meets a framework, and each framework a case. On the server that replays, each
     case meets a framework. Of a `costly` function, our loop in Python has all cases, and another framework has one.

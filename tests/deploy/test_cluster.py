@@ -1,4 +1,4 @@
-"""Three nodes of Restate, replicas of an agent and of its checks: any one of them is killed, and no claim is lost.
+"""Three nodes of Restate, replicas of an agent and of its checks: a kill of any one of them loses no claim.
 
 uv run --all-groups pytest tests/deploy/test_cluster.py -n0 -rP
 """
@@ -40,7 +40,7 @@ pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.server, pyte
 T = TypeVar("T")
 AT_ONCE = 8
 UNAVAILABLE = {502, 503, 504}
-"""What a gateway says while a node is down; every other answer is the claim's."""
+"""The statuses of a gateway while a node is down; any other answer belongs to the claim."""
 
 
 @dataclass
@@ -52,7 +52,7 @@ class Running:
     ctl: Path
 
     def members(self) -> dict[str, dict[str, str]]:
-        """What the nodes say of each other: a row of `restatectl status` for each, by the node's name."""
+        """The nodes' state: a row of `restatectl status` for each, by the node's name."""
         addresses = ",".join(node.address for node in self.cluster.nodes)
         said = subprocess.run(
             [self.ctl, "--address", addresses, "status"],
@@ -72,7 +72,7 @@ class Running:
 
 @dataclass(frozen=True)
 class Answer:
-    """What came of a claim: the id of its invocation, how long it took (s), and how often it was sent again."""
+    """The outcome of a claim: the id of its invocation, its duration (s), and the number of resends."""
 
     key: str
     claim: InsuranceClaim
@@ -115,7 +115,7 @@ async def send(client: httpx.AsyncClient, url: str, key: str, claim: InsuranceCl
 async def under_load(
     running: Running, name: str, claims: int, then: dict[int, Callable[[], Coroutine[Any, Any, None]]]
 ) -> list[Answer]:
-    """Send the claims, several at a time; after so many answers do what `then` says, while the others go on."""
+    """Send the claims, several at a time; after `answers` answers call `then`, while the others continue."""
     samples, answers = sorted(sample_claims().items()), list[Answer]()
     waiting = iter(range(claims))
     doing = list[asyncio.Task[None]]()
@@ -137,7 +137,7 @@ async def under_load(
 
 
 async def judge(running: Running, name: str, claims: int, answers: list[Answer], since: float) -> None:
-    """No claim is lost, none is answered twice: what the client saw, Restate's tables, and the lab's ledger agree.
+    """Assert that no claim is lost or answered twice: the client, Restate's tables and the lab's ledger agree.
 
     Raises: AssertionError. `since`: a check in flight may run again after this time (s since the epoch).
     """
@@ -185,7 +185,7 @@ async def judge(running: Running, name: str, claims: int, answers: list[Answer],
 
 
 async def asked(query: Callable[[], Awaitable[T]]) -> T:
-    """What a query answers, asked again while a node does not know yet who leads a partition."""
+    """A query's answer, asked again while a node does not yet know the leader of a partition."""
     while True:
         try:
             return await query()
@@ -196,7 +196,7 @@ async def asked(query: Callable[[], Awaitable[T]]) -> T:
 
 
 async def settled(running: Running) -> dict[str, dict[str, str]]:
-    """Wait until each node is a member, and all partitions have a leader and a follower; returns what they say."""
+    """Wait until each node is a member, and all partitions have a leader and a follower; returns the nodes' state."""
     while True:
         rows = running.members()
         leaders, followers = (sum(int(row.get(name, 0)) for row in rows.values()) for name in ("LEADER", "FOLLOWER"))
@@ -208,7 +208,7 @@ async def settled(running: Running) -> dict[str, dict[str, str]]:
 
 @pytest.mark.parametrize("claims", by_night([80]))
 async def test_replicas_are_killed_under_load(running: Running, claims: int) -> None:
-    """Before a node is killed: after that, a check in flight was seen to run again before a replica was killed."""
+    """Runs before the test that kills a node, after which a check in flight may run again before any kill here."""
     await settled(running)
     agent, check = running.cluster.agents[0], running.cluster.checks[0]
     killed = list[float]()
@@ -247,7 +247,7 @@ async def test_a_node_is_killed_under_load(running: Running, claims: int) -> Non
 
 
 async def test_there_is_a_connection_per_partition_so_envoy_spreads_the_streams(running: Running) -> None:
-    """A balancer of connections could give a replica no less than a whole partition, and a new one nothing at all."""
+    """A connection balancer would give each replica whole partitions, and a new replica nothing."""
     async with httpx.AsyncClient(base_url=running.cluster.statistics) as envoy:
 
         async def streams() -> dict[str, int]:
@@ -336,7 +336,7 @@ async def test_a_check_that_fails_is_retried_alone(remote: Stack, framework: Fra
 
 
 async def test_a_terminal_error_of_a_check_reaches_the_caller(remote: Stack) -> None:
-    """Of its own service, as of its own step: status and message are kept, in each agent."""
+    """Status and message of a terminal error are kept in each agent, from another service as from a step."""
     claim = sample_claims()["broken-leg"].model_copy(update={"reason": "a check that ends with an error"})
     remote.lab.plan(Fault("cost", "terminal", 409, times=9, about=claim.reason, detail="no rate today"))
     for framework in remote.frameworks:
@@ -374,11 +374,11 @@ async def test_the_command_shows_a_line_that_works(tmp_path: Path) -> None:
 async def test_an_agent_that_is_none_of_the_five() -> None:
     code, said = await ended([sys.executable, "-m", "deploy.cluster", "--agent", "nobody"])
     assert code == 2
-    assert "nobody is none of openai_agents" in said
+    assert "nobody is not one of openai_agents" in said
 
 
 async def test_what_is_registered_may_be_registered_again(running: Running) -> None:
-    """As the Job of Kubernetes and the service of compose do it."""
+    """Registers as the Job of Kubernetes and the service of compose do."""
     deployments = [running.cluster.agents_url, running.cluster.checks_url]
     command = [sys.executable, "-m", "deploy.register", *deployments]
     code, said = await ended(command, {"RESTATE_ADMIN_URL": running.cluster.admin})
@@ -389,7 +389,7 @@ async def test_what_is_registered_may_be_registered_again(running: Running) -> N
 
 
 async def ended(command: list[str], env: dict[str, str] | None = None) -> tuple[int | None, str]:
-    """The exit code of a command that ends by itself, and what it says."""
+    """The exit code and the output of a command that ends by itself."""
     process = await asyncio.create_subprocess_exec(
         *command, env=os.environ | (env or {}), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )

@@ -1,4 +1,4 @@
-"""The image and the manifests, as far as they can be validated without an engine that runs them."""
+"""The image and the manifests, validated without an engine that runs them."""
 
 import os
 import re
@@ -35,7 +35,7 @@ NODES = {name: service for name, service in COMPOSE["services"].items() if servi
 
 
 def tool(*command: str | Path) -> str:
-    """What a program of the virtual environment says; fails when it exits with another code than 0."""
+    """The output of a program in the virtual environment; fails if its exit code is not 0."""
     program = Path(sys.executable).with_name(str(command[0]))
     done = subprocess.run([program, *command[1:]], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -49,7 +49,7 @@ def resource(kind: str, name: str) -> dict[str, Any]:
 
 
 def pods() -> Iterator[tuple[str, dict[str, Any]]]:
-    """Each pod that Kubernetes is asked for, with the name of what asks."""
+    """Each requested pod of Kubernetes, with the name of its owner."""
     for each in KUBERNETES:
         if template := each["spec"].get("template"):
             yield f"{each['kind']} {each['metadata']['name']}", template["spec"]
@@ -62,12 +62,12 @@ def containers() -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def env_of(container: dict[str, Any]) -> dict[str, str | None]:
-    """Its variables; None where the value is not in the manifest."""
+    """Its variables; None if the value is not in the manifest."""
     return {each["name"]: each.get("value") for each in container.get("env", ())}
 
 
 def copied() -> list[str]:
-    """The files and folders of the repository that are in the image, at the same place."""
+    """The files and folders of the repository that are at the same place in the image."""
     lines = re.findall(
         r"^COPY (?!--from)(.*) (\S+)$", DOCKERFILE.read_text().partition("\nFROM ")[2], flags=re.MULTILINE
     )
@@ -118,7 +118,7 @@ def test_uv_in_the_image_is_the_one_that_made_the_lock() -> None:
 
 @pytest.mark.server
 def test_the_image_has_all_that_its_programs_import(tmp_path: Path) -> None:
-    """All that is copied into it is copied into a folder; the six programs and `register` are imported from there."""
+    """Copy the image's files into a folder, and import the six programs and `register` from there."""
     for source in copied():
         (tmp_path / source).parent.mkdir(exist_ok=True)
         if (ROOT / source).is_dir():
@@ -255,7 +255,7 @@ def _known(env: dict[str, str], tmp_path: Path) -> dict[str, Any]:
 
 @pytest.mark.parametrize("where", ["compose", "kubernetes"])
 def test_restate_knows_its_variables(where: str, tmp_path: Path) -> None:
-    """Each variable turns up in the configuration that the server says it has: a name with a mistake would not."""
+    """Each variable appears in the server's configuration; a misspelled one would not."""
     pem = identity.make(tmp_path / "identity.pem").private
     if where == "compose":
         envs = [dict(node["environment"]) for node in NODES.values()]

@@ -1,4 +1,4 @@
-"""Specialists as services of their own, of several SDKs: one trace, one budget, and each of them is paid once."""
+"""Specialists as separate services, on several SDKs: one trace, one budget, and each specialist is paid once."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -38,7 +38,7 @@ TEAMS = {
 
 @dataclass
 class Running:
-    """All specialists, and for each team a claim agent."""
+    """All specialists, and a claim agent for each team."""
 
     stack: Stack
     collector: Collector
@@ -157,7 +157,7 @@ async def test_their_shares_keep_the_claim_s_budget(teams: Running, calls: int) 
 
 
 async def test_a_claim_is_cancelled(teams: Running) -> None:
-    """So are its specialists, wherever they work."""
+    """A cancelled claim cancels its specialists, wherever they work."""
     claim = tagged()
     teams.stack.lab.plan(*(Fault("model", "delay", 2, about=about(claim, agent)) for agent in TEAM))
     id = await teams.send("mixed", claim)

@@ -1,4 +1,4 @@
-"""The measured figures of the pages, from the files that the runs wrote: no figure is typed.
+"""The measured figures in the pages, from the result files: no figure is typed.
 
 uv run python -m tests.docs.figures    # writes the pages again
 """
@@ -29,7 +29,7 @@ from tour.tables import FittedTable
 
 DOCS = ROOT / "docs"
 BLOCK = re.compile(r"(<!-- figures: ([\w-]+) -->\n).*?(<!-- end of figures -->)", re.DOTALL)
-"""A part of a page that is made from a file, and its name in `FIGURES`."""
+"""A part of a page that is generated from a file, and its name in `FIGURES`."""
 
 
 def markdown(table: FittedTable) -> str:
@@ -118,7 +118,7 @@ def _durability(bench: Bench) -> str:
 
 
 LOADED = 32
-"""The number of claims at a time at which throughput is shown."""
+"""The concurrency at which throughput is shown."""
 
 
 def _pieces(bench: Bench) -> str:
@@ -305,7 +305,7 @@ def _faults(_: Bench) -> str:
 
 
 def _measured() -> tuple[dict[str, Any], dict[tuple[Pattern, int], Cost]]:
-    """What `deploy.cost --json` wrote, and the costs in it as `deploy.cost` has them."""
+    """The file of `deploy.cost --json`, and its costs as objects of `deploy.cost`."""
     measured = json.loads((DOCS / "deploy-cost.json").read_text())
     patterns = {pattern.title: pattern for pattern in (FAN_OUT, REMOTE_CHECKS)}
     costs = {(patterns[cost.pop("pattern")], cost.pop("nodes")): Cost(**cost) for cost in measured["costs"]}
@@ -336,7 +336,7 @@ def _cost(_: Bench) -> str:
 
 
 BUSY = 0.6
-"""The part of the time for which a planned core is busy."""
+"""The share of the time for which a planned core is busy."""
 
 
 def _cores(bench: Bench) -> str:

@@ -1,6 +1,6 @@
-"""A network of one's own: loopback only, where every port is free, whatever runs on this machine.
+"""A private network with only loopback, where every port is free, whatever runs on this machine.
 
-It takes no rights but that of making user namespaces, which some containers and systems refuse.
+It requires only the right to create user namespaces, which some containers and systems refuse.
 """
 
 import subprocess
@@ -19,12 +19,12 @@ sys.stdin.read()
 
 @dataclass(frozen=True)
 class Namespace:
-    """A network namespace, which lasts until it is closed, or we end."""
+    """A network namespace, which lasts until it is closed, or this process ends."""
 
     holder: subprocess.Popen[bytes]
 
     def inside(self, *command: str) -> list[str]:
-        """What runs this command in the namespace, as the same process."""
+        """The command that runs this one in the namespace, as the same process."""
         target = f"--target={self.holder.pid}"
         return ["nsenter", "--user", "--net", "--preserve-credentials", target, "--", *command]
 
@@ -33,7 +33,7 @@ class Namespace:
 
 
 def open_namespace() -> Namespace | None:
-    """A new one; None where that is not permitted, or there is no such thing."""
+    """A new namespace; None if that is not permitted, or not supported."""
     command = ["unshare", "--user", "--map-root-user", "--net", sys.executable, "-c", HOLD]
     try:
         holder = subprocess.Popen(

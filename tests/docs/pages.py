@@ -1,10 +1,10 @@
-"""The commands of a page, and whether what it shows of their output is what they print.
+"""The commands of a page, and whether their real output matches the page.
 
 A fenced block is one of these, by its info string:
 
 - `console`: lines `$ command`, each followed by what it prints. `…` alone stands for any number of lines. In
   `console exit=1` the last command exits with 1; a curl exits with 22 unless the answer is 2xx.
-- none: commands only, which print what they like.
+- none: only commands, with any output.
 - anything else, such as `text` or `python`, is not run.
 
 A code span with a command in it, such as `uv run tour doctor`, is run like the rest, where it stands.
@@ -35,7 +35,7 @@ PAGES = [
 """Every page whose links are followed, and whose commands are run."""
 
 PROGRAMS = {"uv", "curl", "restate", "diff", "pip", "apt-get"}
-"""What a command of a page may run."""
+"""The programs that a command of a page may run."""
 
 GAP = "…"
 SHELLS = {"bash", "sh", "shell", "zsh"}
@@ -61,7 +61,7 @@ _VARYING = [
 
 @dataclass(frozen=True)
 class Command:
-    """A command of a page, without the comment behind it, and what the page shows of its output, if anything."""
+    """A command of a page, without a comment behind it, and the output on the page, if any."""
 
     text: str
     line: int
@@ -80,7 +80,7 @@ def commands_of(page: Path) -> list[Command]:
 
 
 def commands(page: str) -> list[Command]:
-    """The commands of a page in Markdown, in order. Raises: ValueError where a block is not one of those above."""
+    """The commands of a page in Markdown, in order. Raises: ValueError if a block is not one of those above."""
     found: list[Command] = []
     line = 0
     for token in MarkdownIt("commonmark").enable("table").parse(page):
@@ -115,7 +115,7 @@ def _session(lines: list[str], first: int, options: list[str]) -> Iterator[Comma
 
 
 def _whole(lines: Sequence[str]) -> Iterator[tuple[int, str]]:
-    """The lines with their numbers from 1; one that ends with a backslash goes on in the next."""
+    """The lines with their numbers from 1; a line that ends with a backslash continues in the next."""
     whole = ""
     for number, line in enumerate(lines, 1):
         whole += line
@@ -142,7 +142,7 @@ def _without_comment(text: str) -> str:
 
 
 def _program(text: str) -> str:
-    """The program that a command runs; empty where nothing follows its name, as in prose about it."""
+    """The program that a command runs; empty if nothing follows its name, as in prose about it."""
     words = list(itertools.dropwhile(_VARIABLE.match, text.split()))
     return words[0] if len(words) > 1 else ""
 
@@ -155,9 +155,9 @@ def _spans(token: Token) -> Iterator[str]:
 
 
 def missing(shown: Iterable[str], output: str, *, more: bool = False) -> str:
-    """What a page shows and the output does not have at that place, or has besides; empty when they agree.
+    """The first difference between a page and the output; empty if they agree.
 
-    With `more`, as for a program that is still running, the output may go on where the page ends.
+    With `more`, as for a running program, the output may continue where the page ends.
     """
     parts: list[list[str]] = [[]]
     for line in shown:

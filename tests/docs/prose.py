@@ -1,4 +1,4 @@
-"""The prose of the pages, and what a linter says of it: proselint's own checks, and ours for the faults that we make.
+"""The linter of the pages' prose: proselint's checks, and our own for our frequent faults.
 
 uv run python -m tests.docs.prose    # prints what to change; exits with 1 if there is something
 """
@@ -19,10 +19,10 @@ from tests.docs.pages import PAGES
 from tour.runtime.frameworks import ROOT
 
 START = r"(?:\n|[.:;!?] )"
-"""Where a sentence begins."""
+"""The beginning of a sentence."""
 
 BETWEEN = "\n¶\n"
-"""What is between two paragraphs for the linter."""
+"""The separator of paragraphs for the linter."""
 
 RULES = {
     "subject": (
@@ -55,13 +55,13 @@ RULES = {
     "round": (r"\bthe other way round\b", "Name both directions."),
     "sequence": (r"\b(?:goes|went) on where it was interrupted\b", "“resumes”"),
 }
-"""Patterns of the worst sentences that these pages had, each with what to write instead."""
+"""Patterns of the worst sentences in earlier versions of the pages, each with a better form."""
 
 READ = [*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", ROOT / "bench" / "peers" / "README.md"]
-"""The pages whose prose is linted: also those whose commands are not run."""
+"""The pages whose prose is linted, including those whose commands are not run."""
 
 NOISE = ("typography", "misc.phrasal_adjectives", "misc.but", "dates_times", "spelling", "psychology", "terms")
-"""Proselint's checks that take code, units and our terms for faults."""
+"""Proselint's checks that report code, units and our terms as faults."""
 
 CONFIG: Config = {
     "max_errors": DEFAULT["max_errors"],
@@ -90,7 +90,7 @@ def prose(page: str) -> Iterator[tuple[int, str]]:
 
 
 def problems(page: Path, written: str = "") -> Iterator[str]:
-    """What to change on this page, or in what is `written` for it."""
+    """The faults on this page, or in the text `written` for it."""
     lines, texts = zip(*prose(written or page.read_text()), strict=True)
     text = BETWEEN.join(texts).replace('"', "")  # a rule is not to be silent because a quotation begins before it
     for result in LintFile(str(page), text).lint(CONFIG):

@@ -1,6 +1,6 @@
-"""A terminal in which the commands of a page are run: in a copy of the checkout, with nothing of the person's own.
+"""A terminal for the commands of a page: in a copy of the checkout, without the person's files and settings.
 
-It may have a network of its own, too, in which the usual ports are free.
+It may also have a private network, in which the usual ports are free.
 """
 
 import contextlib
@@ -27,10 +27,10 @@ from tour.runtime.processes import POLL
 from tour.runtime.restate_server import SERVER, Ports
 
 PATIENCE = 300.0
-"""Seconds that a command may take, or a server until it is ready, on a machine that does other things, too."""
+"""Seconds that a command, or the start of a server, may take on a busy machine."""
 
 CURL = "silent\nshow-error\nfail-with-body\nmax-time = 60\n"
-"""What curl is told besides: to exit with 22 unless the answer is 2xx, and not to draw."""
+"""Options added to curl: exit with 22 unless the answer is 2xx, and show no progress."""
 
 
 LISTENING = """
@@ -40,7 +40,7 @@ with contextlib.suppress(psutil.NoSuchProcess):  # it has ended, or what it had 
     for each in (process, *process.children(recursive=True)):
         print(*(c.laddr.port for c in each.net_connections("tcp") if c.status == psutil.CONN_LISTEN))
 """
-"""What tells the ports on which a process listens; they are seen only from its own network."""
+"""The command that lists the ports on which a process listens. They are visible only from its network."""
 
 
 FORKING = """
@@ -49,11 +49,11 @@ if os.path.basename(sys.orig_argv[1]) == "tour" and "server" not in sys.orig_arg
     from tests import forking
     forking.install(start=False)  # a zygote in a network of its own would be of no use to others
 """
-"""What Python does first in a terminal: the agents of `uv run tour` are forked. An agent that is run alone is not."""
+"""Python's start-up code in a terminal: `uv run tour` forks its agents. An agent that runs alone is not forked."""
 
 
 class Needs(NamedTuple):
-    """The ports that a server needs, and what it says when it is ready; none for a command that ends by itself."""
+    """The ports that a server needs, and its output when it is ready; none for a command that ends by itself."""
 
     ports: tuple[int, ...] = ()
     ready: str = ""
@@ -64,7 +64,7 @@ _RESTATE = (Ports().ingress, Ports().admin, Ports().node)
 
 @dataclass
 class Server:
-    """A command that runs until it is stopped. `shown` is what the pages show of its output."""
+    """A command that runs until it is stopped. `shown` is the part of its output on the pages."""
 
     command: str
     process: subprocess.Popen[bytes]
@@ -72,11 +72,11 @@ class Server:
     shown: list[tuple[str, ...]] = field(default_factory=list)
 
     def said(self) -> str:
-        """What it has printed."""
+        """Its output so far."""
         return self.log.read_text(errors="replace")
 
     def stop(self) -> int:
-        """Press Ctrl-C in its terminal, and kill it if it does not end; returns its exit code."""
+        """Press Ctrl-C in its terminal; kill it if it does not end. Returns its exit code."""
         for signum, patience in ((signal.SIGINT, 30), (signal.SIGKILL, None)):
             with contextlib.suppress(subprocess.TimeoutExpired):
                 if self.process.poll() is None:
@@ -122,7 +122,7 @@ class Terminal:
         }
 
     def run(self, command: str) -> tuple[int, str]:
-        """Run a command that ends by itself; returns its exit code and what it printed."""
+        """Run a command that ends by itself; returns its exit code and output."""
         process = self._start(command, subprocess.PIPE)
         try:
             output, _ = process.communicate(timeout=PATIENCE)
@@ -134,9 +134,9 @@ class Terminal:
         return process.returncode, re.sub(r"^curl: \(22\) .*\n?", "", said, flags=re.MULTILINE)  # due to `CURL`
 
     def serve(self, command: str) -> Server:
-        """The server of this command, started unless it runs, once it is ready.
+        """The server of this command, once it is ready; starts it if necessary.
 
-        Raises: RuntimeError when it ends, or says nothing of the kind.
+        Raises: RuntimeError if it ends, or does not report that it is ready.
         """
         for server in self.servers:
             if server.command == command and server.process.poll() is None:
@@ -153,12 +153,12 @@ class Terminal:
         return server
 
     def in_the_way(self, command: str) -> list[Server]:
-        """The servers of other commands that have the ports that this one needs."""
+        """The servers of other commands that use the ports of this one."""
         ports = set(self.needs(command).ports)
         return [server for server in self.servers if server.command != command and self._ports(server) & ports]
 
     def needs(self, command: str) -> Needs:
-        """What it takes to run this command, if it is a server."""
+        """The requirements of this command, if it is a server."""
         words = shlex.split(command)
         variables = dict(word.split("=", 1) for word in words if re.match(r"\w+=", word))
         port = int(variables.get("PORT", 9080))
@@ -178,7 +178,7 @@ class Terminal:
         return Needs()
 
     def left_behind(self) -> list[psutil.Process]:
-        """What still runs of all that was started here, whoever its parent is."""
+        """The running processes that were started here, whatever their parents."""
         return [
             process
             for process in psutil.process_iter(["environ"])
@@ -186,7 +186,7 @@ class Terminal:
         ]
 
     def _ports(self, server: Server) -> set[int]:
-        """The ports on which a server listens, with all that it started."""
+        """The ports on which a server and its children listen."""
         command = self._in_network(sys.executable, "-c", LISTENING, str(server.process.pid))
         said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
         return {int(port) for port in said.split()}

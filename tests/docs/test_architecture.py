@@ -1,4 +1,4 @@
-"""The house stays in order: imports go down only, no file is long, and each folder says what lives there."""
+"""The repository stays in order: imports only go down, no file is long, and each package has a description."""
 
 import ast
 import re
@@ -27,10 +27,10 @@ def _table() -> dict[str, set[str]]:
 
 
 BELOW = _table()
-"""The folders that each folder may import: those below it, by the page's table."""
+"""The folders that each folder may import: those below it in the page's table."""
 
 LONGEST = 400
-"""Lines of a file that is written by hand."""
+"""The most lines of a handwritten file."""
 
 FILES = [
     ROOT / line

@@ -1,4 +1,4 @@
-"""What the pages link to is there, and what they say of errors is met by a test."""
+"""The pages' links have targets, and a test provokes each error that the pages describe."""
 
 import json
 import re
@@ -100,7 +100,7 @@ TROUBLES = {
     ),
     "`META0005": ("shared/test_entrypoints.py", "test_a_service_s_name_that_restate_reserves"),
 }
-"""How rows of docs/troubleshooting.md begin, all of the most common ones among them, and the test that meets each."""
+"""The beginnings of rows in docs/troubleshooting.md, including all common ones, and the test that provokes each."""
 
 
 def test_every_error_that_is_explained_is_met_by_a_test() -> None:

@@ -1,7 +1,7 @@
-"""Every command of README, docs and workshop is run as it stands, and prints what its page shows.
+"""Every command of README, docs and workshop runs unchanged, and prints the output on its page.
 
-The commands are run in order, in a copy of the checkout, on the usual ports: those of a network namespace, so that they
-are free. A server runs until another one needs its port, or until the reader has come to the end.
+The commands run in order, in a copy of the checkout, on the usual ports of a network namespace, so that they are free.
+A server runs until another one needs its port, or until the reader reaches the end.
 """
 
 import asyncio
@@ -36,21 +36,21 @@ USUAL = (Ports().ingress, Ports().admin, Ports().node, 8070, 9080, 9180, *(each.
 
 @dataclass(frozen=True)
 class Instead:
-    """What is done where a command cannot be run as it stands, and must exit with 0, and why."""
+    """The substitute for a command that cannot run unchanged, and the reason. It must exit with 0."""
 
     why: str
     run: str = ""
-    """This is run in its place."""
+    """Run this instead."""
     exit: int = 0
     test: str = ""
-    """That test runs it."""
+    """Another test runs it."""
 
 
 WAITING = """restate sql "SELECT service_key, value_utf8 FROM state WHERE key = 'waiting'\""""
 
 
 def _of_the_claim(command: str) -> dict[str, Instead]:
-    """This command, for the one claim of docs/approval.md."""
+    """Run this command for the one claim of docs/approval.md."""
     claims = """restate sql "SELECT id FROM sys_invocation WHERE target_service_name = 'ApprovalClaimAgent'\""""
     id = f"$({claims} 2>/dev/null | grep --only-matching 'inv_[0-9A-Za-z]*')"
     return {command: Instead("inv_… is the reader's", run=command.replace("inv_…", id))}
@@ -173,7 +173,7 @@ INSTEAD = {
 
 
 def _reader(page: Path) -> str:
-    """Who follows a page: one reader those of the agents of each language, one each chapter, one each other page."""
+    """The reader of a page: one for the agents' pages of each language, one for each chapter and each other page."""
     folder, *below = page.relative_to(ROOT).parts
     agents = [framework.name for framework in PYTHON]
     if folder == "workshop":
@@ -192,7 +192,8 @@ for _page in PAGES:
 def network() -> Iterator[Namespace | None]:
     """A network in which the usual ports are free.
 
-    Where namespaces are not permitted, it is this machine's: one reader at a time, and nobody else has these ports.
+    Without namespaces, it is this machine's network: then only one reader runs at a time, and no other program may use
+    these ports.
     """
     if namespace := open_namespace():
         yield namespace
@@ -208,20 +209,20 @@ def network() -> Iterator[Namespace | None]:
 
 
 def _shared() -> Path:
-    """A folder of all workers of this run."""
+    """A folder that all workers of this run share."""
     return Path(os.environ[forking.HOME])
 
 
 @pytest.fixture(scope="module")
 def programs() -> list[Path]:
-    """The folder of the Restate CLI. It is installed once, as all that npm has: a page has no settings of npm's."""
+    """The folder of the Restate CLI, which is installed once: the pages' terminal has no settings of npm."""
     asyncio.run(node.install(print, dev=True))
     binary, _ = (program.installed() or asyncio.run(restate_server.install(print, program)) for program in (CLI, MARP))
     return [binary.parent]
 
 
 class Done:
-    """The commands that have been run, by whatever reader, in whatever worker."""
+    """The commands that any reader has run, in any worker."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -268,7 +269,7 @@ def test_what_the_pages_say(
 
 
 def follow(page: Path, terminal: Terminal, done: Done) -> Iterator[str]:
-    """Do what a page says; yields what is not as it says."""
+    """Follow a page; yields the deviations."""
     for command in commands_of(page):
         for problem in obey(command, INSTEAD.get(command.text, Instead("")), terminal, done):
             yield f"{page.relative_to(ROOT)}:{command.line}: {command.text}\n{problem}"
@@ -299,7 +300,7 @@ def obey(command: Command, instead: Instead, terminal: Terminal, done: Done) -> 
 
 
 def stopped(server: Server, terminal: Terminal) -> Iterator[str]:
-    """Stop a server; yields what is wrong with how it ends, or with what it has said."""
+    """Stop a server; yields the problems of its end and its output."""
     terminal.servers.remove(server)
     how = "stopped" if server.process.poll() is None else "ended by itself"
     code = server.stop()
@@ -311,7 +312,7 @@ def stopped(server: Server, terminal: Terminal) -> Iterator[str]:
 
 
 def _pictures(checkout: Path) -> dict[str, list[str]]:
-    """What is written in each picture of a terminal, row by row."""
+    """The text of each picture of a terminal, row by row."""
     pictures = {}
     for path in checkout.glob("**/*.svg"):
         rows: dict[str, list[str]] = defaultdict(list)

@@ -1,4 +1,4 @@
-"""How the commands of a page are found, and what it shows is compared; tests/docs runs them."""
+"""The commands of a page are found, and its output is compared; test_pages.py runs them."""
 
 import re
 

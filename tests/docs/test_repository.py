@@ -1,4 +1,4 @@
-"""The files by which others take part: the workflow, Dependabot, and the forms are valid."""
+"""The files for contributors are valid: the workflow, Dependabot, and the forms."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""The diffs of docs/your-own-agent/ apply, one after the other, and what they leave survives a crash."""
+"""The diffs of docs/your-own-agent/ apply, one after the other, and the result survives a crash."""
 
 import asyncio
 import re
@@ -14,14 +14,14 @@ from tour.runtime.frameworks import FRAMEWORKS, PLAIN, ROOT, Framework, Pattern
 
 
 def diffs(framework: Framework) -> list[str]:
-    """The diffs of the page of this framework."""
+    """The diffs on the page of this framework."""
     page = (ROOT / "docs" / "your-own-agent" / f"{framework.name}.md").read_text()
     assert f"](../../{framework.script(PLAIN).relative_to(ROOT)})" in page
     return re.findall(r"^```diff\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
 
 
 def durable(framework: Framework, folder: Path) -> Path:
-    """The plain agent with all diffs applied, in a folder where it finds what it imports."""
+    """The plain agent with all diffs applied, in a folder with its imports."""
     agent = folder / framework.script(PLAIN).relative_to(ROOT)
     agent.parent.mkdir(parents=True)
     agent.write_text(framework.script(PLAIN).read_text())

@@ -1,4 +1,4 @@
-"""Tool programs (programs.py) as Hypothesis makes them up: any commands, with steps that are slow, fail or give up."""
+"""Tool programs (programs.py) that Hypothesis generates: any commands, with steps that are slow, fail or give up."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ FAULTS: dict[str, tuple[Kind, float, int]] = {
 
 
 def commands() -> list[st.SearchStrategy[Any]]:
-    """Those that the tools of every agent know; in place of a step's name is its kind."""
+    """The commands that the tools of every agent support, with kinds in place of step names."""
     return [
         st.tuples(st.just("step"), KINDS),
         st.tuples(st.just("gather"), st.lists(KINDS, min_size=1, max_size=3)),
@@ -27,12 +27,12 @@ def commands() -> list[st.SearchStrategy[Any]]:
 
 
 def programs(*more: st.SearchStrategy[Any]) -> st.SearchStrategy[list[Any]]:
-    """Programs of a few commands: of `commands`, and of `more`."""
+    """Programs of a few commands, from `commands` and `more`."""
     return st.lists(st.one_of(*commands(), *more), min_size=1, max_size=4)
 
 
 def named(batch: list[Any]) -> tuple[list[Any], list[Fault]]:
-    """The same programs, in which each step has a name of its own; and the faults of these steps."""
+    """The same programs with a unique name for each step, and the faults of these steps."""
     faults: list[Fault] = []
     numbers = iter(range(1000))
 

@@ -1,4 +1,4 @@
-"""The services that test_held_steps.py tries: the same job of steps, with `hold_failures` and without."""
+"""The services of test_held_steps.py: the same job of steps, with `hold_failures` and without."""
 
 import asyncio
 from collections.abc import Callable
@@ -16,12 +16,12 @@ from shared.serving import serve
 class Job(BaseModel):
     id: str
     steps: list[str]
-    """Their names; one that begins with `sync` is a plain function. How long each takes, and how it fails: the lab."""
+    """The names of the steps; one that begins with `sync` is a plain function. The lab plans delays and failures."""
     how: Literal["gather", "forget", "select", "raise"] = "gather"
-    """`forget`: the first step is made, and not awaited; `select`: whoever is first, then the others; `raise`: the
-    first step is left in flight, and the handler raises what the lab plans for `body`."""
+    """`forget`: the first step is created, but not awaited. `select`: await the first to end, then the others.
+    `raise`: leave the first step in flight, and raise the lab's error for `body`."""
     afterwards: bool = False
-    """Run the observed step `afterwards` at the end, so that a failure of it replays all that was before."""
+    """Run the observed step `afterwards` at the end, so that its failure replays everything before."""
 
 
 held = restate.Service("Job", invocation_context_managers=[hold_failures])

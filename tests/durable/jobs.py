@@ -1,4 +1,4 @@
-"""A service of steps on a real Restate, and what the lab's ledger says of its jobs."""
+"""A service of steps on a real Restate, and its jobs in the lab's ledger."""
 
 import asyncio
 import itertools
@@ -26,7 +26,7 @@ class Job:
     id: str
 
     async def answer(self) -> tuple[int, object]:
-        """Status and body, once the job has ended; a body of an error is its message."""
+        """Status and body, once the job has ended; the body of an error is its message."""
         response = await self.jobs.client.get(f"{self.jobs.restate.ingress}/restate/invocation/{self.id}/attach")
         body = response.json()
         return response.status_code, body if response.status_code == 200 else body["message"]
@@ -35,11 +35,11 @@ class Job:
         await self.jobs.client.patch(f"{self.jobs.restate.admin}/invocations/{self.id}/cancel")
 
     async def ended(self, **steps: int) -> None:
-        """Wait until each of these steps has ended as often as it says, and no other."""
+        """Wait until each of these steps has ended this number of times, and no other step."""
         await self.until(lambda: self.count("end") == steps)
 
     async def until(self, seen: Callable[[], bool]) -> None:
-        """Wait until the ledger shows it."""
+        """Wait until the ledger meets the condition."""
         while True:
             if seen():
                 return
@@ -50,7 +50,7 @@ class Job:
 
     @property
     def started(self) -> dict[str, int]:
-        """How often each step was started."""
+        """The number of starts of each step."""
         return self.count("start")
 
 
@@ -70,7 +70,7 @@ class Jobs:
         return await self.send(f"{service}/run", {"id": tag, "steps": steps, **options})
 
     def tag(self, *faults: Fault) -> str:
-        """Plan the faults for one job; returns what its steps must have among their arguments."""
+        """Plan the faults for one job; returns the tag that its steps must have among their arguments."""
         tag = f"job-{next(self.numbers)}."
         self.lab.plan(*(replace(fault, about=tag) for fault in faults))
         return tag
@@ -83,7 +83,7 @@ class Jobs:
 
 @asynccontextmanager
 async def serving(script: str, inactivity: str, folder: Path) -> AsyncIterator[Jobs]:
-    """Serve a script of this folder, with a Restate that suspends after so long an inactivity; `0s` replays always."""
+    """Serve a script of this folder, with a Restate that suspends after this inactivity; `0s` replays at each await."""
     port, path = free_port(), folder / "lab.sqlite"
     server_env = {
         "RESTATE_WORKER__INVOKER__INACTIVITY_TIMEOUT": inactivity,

@@ -1,10 +1,10 @@
-"""Tool programs: what a tool of a test does, as data, so that a test (or Hypothesis) can say it.
+"""Tool programs: the work of a test's tool as data, so that a test (or Hypothesis) can specify it.
 
 A program is a list of commands: `["step", name]`, `["gather", [name, ...]]`, `["select", name, seconds]` (a step or a
-timer, whichever is first), `["sleep", seconds]`, `["call", name]` (a step in a service of its own), `["body", name]`
-(work outside of any step), `["together", [name, ...]]` (`asyncio.gather`, which is a mistake),
-`["turn", [program, ...]]` (an agent inside the tool that makes these tool calls). The work
-itself is the lab's: each name is a step that it observes, and to which it does what was planned.
+timer, whichever is first), `["sleep", seconds]`, `["call", name]` (a step in another service), `["body", name]`
+(work outside any step), `["together", [name, ...]]` (`asyncio.gather`, which is a mistake),
+`["turn", [program, ...]]` (an agent inside the tool that makes these tool calls). Each name is a step that the lab
+observes, with the faults planned for it.
 """
 
 import asyncio
@@ -25,14 +25,14 @@ Program = Sequence[Any]
 
 
 class Request(BaseModel):
-    """The request of the agents `*/twins/programs.py`; `limit` is how many tool calls the SDK starts at once."""
+    """A request to the agents `*/twins/programs.py`; `limit` is the number of tool calls that run at once."""
 
     prompt: str
     limit: int | None = None
     naive: bool = False
-    """Without anything that puts the tool calls in order, where that is what the SDK does by itself."""
+    """Without any ordering of the tool calls, if the SDK itself orders them."""
     never: bool = False
-    """With a tool `never` whose calls the SDK does not run."""
+    """With a tool `never`, whose calls the SDK does not run."""
 
 
 elsewhere = restate.Service(service_name("Elsewhere"))
@@ -49,7 +49,7 @@ async def perform_there(ctx: restate.Context, given: list[str]) -> str:
 
 
 async def work(name: str, tag: str) -> str:
-    """What a step named so does; `tag` tells the lab which test it is."""
+    """The work of a step with this name; `tag` tells the lab which test it belongs to."""
     if simulation := current.get(None):
         return await simulation.step(name)
 
@@ -61,7 +61,7 @@ async def work(name: str, tag: str) -> str:
 
 
 async def perform(program: Program, tag: str) -> str:
-    """Run the commands in order; returns what they came to, with blanks between."""
+    """Run the commands in order; returns their results, separated by blanks."""
     return " ".join([await _perform(command, tag) for command in program])
 
 

@@ -1,4 +1,4 @@
-"""The rules for an answer that is streamed: what `durable.answers` makes of the whole one, wherever the bytes split."""
+"""The rules for a streamed answer match those of `durable.answers` for a whole one, wherever the bytes split."""
 
 import copy
 import itertools
@@ -57,7 +57,7 @@ def stream_of(events: list[dict[str, Any]], closing: bytes = b"", *, escaped: bo
 
 
 def filtered(data: bytes, cuts: list[int] | None = None) -> bytes:
-    """What passes the filter, which gets the data cut at these places."""
+    """The output of the filter, which gets the data cut at these places."""
 
     def passed() -> Iterator[bytes]:
         stream = AnswerStream()

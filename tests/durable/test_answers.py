@@ -1,4 +1,4 @@
-"""The rules for a model's answer, over all wires; typescript/tests/answers.test.ts has the like for Node."""
+"""The rules for a model's answer, over all wires; typescript/tests/answers.test.ts has similar cases for Node."""
 
 import copy
 import json

@@ -1,4 +1,4 @@
-"""The log of an invocation's events: whatever is reported, and how often, it reads as if nothing had happened."""
+"""The log of an invocation's events: lost and repeated reports leave no trace in it."""
 
 import itertools
 import json
@@ -16,7 +16,7 @@ TEXTS = st.text("ab ", max_size=6)
 
 @st.composite
 def happened(draw: st.DrawFn) -> tuple[dict[int, str], list[Report]]:
-    """The texts of some model calls that are in the journal, and reports of these, lost, repeated and in any order."""
+    """The journaled texts of some model calls, and their reports: some lost, some repeated, in any order."""
     truth = draw(st.dictionaries(st.integers(1, 3), TEXTS, max_size=3))
     reports: list[Report] = []
     for number, text in truth.items():

@@ -1,7 +1,7 @@
-"""`hold_failures` on a real server: only the step that fails is retried. The same service without it stands beside.
+"""`hold_failures` on a real server: only the failed step is retried. The same service without it is the contrast.
 
-How often a step was started is read from the lab's ledger, from outside Restate. Every case runs on a server as it
-comes and on one that suspends at every await.
+The lab's ledger counts the starts of each step, from outside Restate. Every case runs on a server with default settings
+and on one that suspends at every await.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from tests.durable.jobs import Jobs, serving
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.server]
 
 SLOW = 2.0
-"""Seconds: long enough that a step which fails three times, with Restate's pauses between, has done so meanwhile."""
+"""Seconds in which another step can fail three times, including Restate's pauses."""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module", params=["1m", "0s"], ids=["live", "replaying"])

@@ -1,4 +1,4 @@
-"""`durable` as a package of its own: the wheel, installed into an empty environment, outside of this repository."""
+"""`durable` as a separate package: the wheel, installed into an empty environment outside this repository."""
 
 import asyncio
 import re
@@ -16,7 +16,7 @@ from tour.runtime.processes import free_port, running
 from tour.runtime.restate_server import Ports
 
 ITS_OWN = ("test_attempts.py", "test_steps.py", "test_turnstile.py")
-"""The tests that need nothing but the package."""
+"""The tests that need only the package."""
 
 
 async def succeeds(*command: str | Path, cwd: Path = ROOT) -> None:

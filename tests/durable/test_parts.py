@@ -1,4 +1,4 @@
-"""The parts of other packages that `durable` relies on: a change is named. All importers see that none has."""
+"""The private parts of other packages that `durable` relies on: an error names a change. Each import checks them."""
 
 import dataclasses
 import re

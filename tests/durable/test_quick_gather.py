@@ -1,4 +1,4 @@
-"""What a handler awaits is converted once, however often the SDK polls; equal futures are not taken for each other."""
+"""Awaited futures are converted once, however often the SDK polls; equal futures are not confused."""
 
 from typing import Any
 

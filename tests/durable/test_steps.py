@@ -1,4 +1,4 @@
-"""Which steps are in flight: those that the SDK has taken to run, until Restate has been sent their results."""
+"""A step is in flight from its start by the SDK until its result has been sent to Restate."""
 
 import asyncio
 

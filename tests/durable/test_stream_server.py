@@ -1,4 +1,4 @@
-"""What the server of streams answers where Restate is not as it should be. test_streaming.py has all else."""
+"""The stream server's answers when Restate fails. test_streaming.py has all other cases."""
 
 import httpx
 import pytest

@@ -1,6 +1,6 @@
-"""Parallel tool calls on a real server, without any agent SDK: they overlap, and every replay meets the same journal.
+"""Parallel tool calls on a real server, without any agent SDK: they overlap, and every replay matches the journal.
 
-A tool's work is a program (tests/durable/programs.py). How often each step was started is read from the lab's ledger.
+A tool's work is a program (tests/durable/programs.py). The lab's ledger counts the starts of each step.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from tour.runtime import journal
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.server]
 
 AGAIN = Fault("afterwards", "fail", times=1)
-"""Replays the whole turn, once all of it has happened in the order in which it happened."""
+"""Replays the whole turn after its end, in the original order."""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module", params=["1m", "0s"], ids=["live", "replaying"])
@@ -61,7 +61,7 @@ async def test_branches_of_the_same_name(jobs: Jobs, key: str, second: str) -> N
 
 
 async def test_out_of_order_completion_is_replayed(jobs: Jobs) -> None:
-    """What naive parallelism fails at: the last tool went on first, and the replay must do so again."""
+    """The case in which naive parallelism fails: the last tool continued first, and the replay must repeat that."""
     slow_first = takes(a1=0.6, b1=0.4, c1=0.2)
     job = await batch(jobs, *slow_first, AGAIN, programs=[steps("a"), steps("b"), steps("c")])
     assert await job.answer() == (200, ["a1 a2", "b1 b2", "c1 c2"])

@@ -1,4 +1,4 @@
-"""Restate's turnstile of tool calls, as its integrations use it: it neither freezes nor hangs."""
+"""Restate's turnstile of tool calls, as Restate's integrations use it, neither freezes nor hangs."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""The service that test_tool_calls.py tries: tool programs, run in turns, and naively beside that."""
+"""The service of test_tool_calls.py: tool programs, run in turns, and naively for contrast."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -17,7 +17,7 @@ class Batch(BaseModel):
     programs: list[list[list[object]]]
     limit: int | None = None
     naive: bool = False
-    """Run them with `asyncio.gather` alone."""
+    """Run them only with `asyncio.gather`."""
 
 
 service = restate.Service("Batch")
@@ -35,7 +35,7 @@ async def run(ctx: restate.Context, batch: Batch) -> list[str]:
 
 @service.handler()
 async def twice(ctx: restate.Context, key: str) -> list[list[str]]:
-    """Branches of the same name, asked for two times with other work."""
+    """Branches of the same name, called twice with different work."""
 
     def branch(result: str) -> Callable[[], Coroutine[None, None, str]]:
         async def run() -> str:

@@ -1,1 +1,1 @@
-"""Faults beyond a `kill -9`: on real servers and agents, with the same question each time: is anything lost?"""
+"""Faults beyond a `kill -9`, on real servers and agents: is anything lost?"""

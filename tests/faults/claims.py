@@ -1,4 +1,4 @@
-"""Claims under a fault: sent, brought to the point where it hits, and judged. Nothing of them may be lost."""
+"""Claims under a fault: sent, brought to the fault's point, and judged. They may lose nothing."""
 
 import json
 import os
@@ -26,7 +26,7 @@ from tour.runtime.processes import Process, free_port
 from tour.runtime.stack import CHECKS, Stack
 
 LANGUAGES = [BY_NAME["pydantic_ai_agent"], BY_NAME["typescript_loop"]]
-"""One agent in each language: what a fault does depends on the SDK of Restate, not on that of the agent."""
+"""One agent in each language: the effect of a fault depends on Restate's SDK, not on the agent's."""
 
 each_language = pytest.mark.parametrize(
     "framework", [LANGUAGES[0], *by_night(LANGUAGES[1:])], ids=lambda framework: framework.name
@@ -40,13 +40,13 @@ def run_of(request: pytest.FixtureRequest) -> list[Framework]:
 
 
 IN_FLIGHT = 1.5
-"""Seconds that a check takes which a fault is to hit."""
+"""Seconds that a check takes that a fault is to hit."""
 
 QUICK = {
     "RESTATE_WORKER__INVOKER__HTTP2_KEEP_ALIVE_INTERVAL": "1s",
     "RESTATE_WORKER__INVOKER__HTTP2_KEEP_ALIVE_TIMEOUT": "1s",
 }
-"""Settings of a server that takes a connection for dead 2 s after the last sign of life. By default, it is a minute."""
+"""Settings of a server that counts a connection as dead after 2 s of silence. The default is a minute."""
 
 
 Behind = tuple[Stack, dict[str, Proxy]]
@@ -61,7 +61,7 @@ async def behind_proxies(
     pattern: Pattern = FAN_OUT,
     agent_env: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Behind]:
-    """Their agents, each behind a proxy."""
+    """The frameworks' agents, each behind a proxy."""
     async with (
         stack.running(
             folder,
@@ -77,7 +77,7 @@ async def behind_proxies(
 
 @contextmanager
 def stopped(process: Process) -> Iterator[None]:
-    """While the block runs, the process does nothing, and is not told."""
+    """Stop the process while the block runs. It does not notice."""
     os.killpg(process.pid, signal.SIGSTOP)
     try:
         yield
@@ -98,7 +98,7 @@ async def another_process(running: Stack, agent: Agent) -> AsyncIterator[Agent]:
 
 
 async def submit(running: Stack, framework: Framework, claim: InsuranceClaim, pattern: Pattern | None = None) -> str:
-    """Send a claim, with an idempotency key of its own; returns the id of its invocation."""
+    """Send a claim with a new idempotency key; returns the id of its invocation."""
     return await running.submit(framework, claim, claim.reason, claim.reason, claim.reason, pattern)
 
 
@@ -108,7 +108,7 @@ Send = Callable[[Stack, Framework, InsuranceClaim], Awaitable[str]]
 async def half_done(
     running: Stack, framework: Framework, claim: InsuranceClaim, lasting: float = IN_FLIGHT, send: Send = submit
 ) -> str:
-    """Send a claim; returns its id when one check is finished, and the others are in flight, for so many seconds."""
+    """Send a claim; returns its id when one check is finished, and the others are in flight for some seconds."""
     running.lab.plan(*(Fault(check, "delay", lasting, about=claim.reason) for check in ("cost", "fraud")))
     id = await send(running, framework, claim)
 
@@ -122,7 +122,7 @@ async def half_done(
 
 
 async def entries(running: Stack, id: str) -> list[dict[str, Any]]:
-    """The journal of an invocation, entry by entry, as Restate has it."""
+    """The entries of an invocation's journal in Restate."""
     sql = f"SELECT index, entry_type, entry_json, appended_at FROM sys_journal WHERE id = '{id}' ORDER BY index"
     return await journal.query(running.admin, sql)
 
@@ -130,9 +130,9 @@ async def entries(running: Stack, id: str) -> list[dict[str, Any]]:
 async def judged(
     running: Stack, framework: Framework, claim: InsuranceClaim, id: str, since: float, until: float | None = None
 ) -> dict[str, Runs]:
-    """How often each check ran, and why. Raises: AssertionError when anything of the claim is lost, or came twice.
+    """The runs of each check, with their reasons. Raises: AssertionError if the claim lost or repeated anything.
 
-    The fault lasted from `since` to `until` (s since the epoch), or to now: what was in flight then may run again.
+    The fault lasted from `since` to `until` (s since the epoch), or until now: steps in flight then may run again.
     """
     answer = await running.answer(id)
     assert answer.startswith("Approved:"), answer
@@ -155,13 +155,13 @@ IN_FLIGHT_AGAIN = {
     "cost": Runs(starts=2, interrupted=1),
     "fraud": Runs(starts=2, interrupted=1),
 }
-"""The runs of a claim that was half done when the fault came."""
+"""The runs of a claim that was half done when the fault struck."""
 
 
 async def recovered(
     running: Stack, framework: Framework, claim: InsuranceClaim, id: str, since: float, fault: str, within: float
 ) -> None:
-    """Judge a claim that was half done, and print how long it takes from now; less than `within` seconds."""
+    """Judge a half-done claim, and print how long it takes from now, which must be less than `within` seconds."""
     began = time.time()
     runs = await judged(running, framework, claim, id, since)
     waited = time.time() - began
@@ -171,7 +171,7 @@ async def recovered(
 
 
 def assert_journal(found: Invocation) -> None:
-    """Each step is in the journal once, with a result, and no replay met another journal. Raises: AssertionError."""
+    """Assert that each step is in the journal once, with a result, and that every replay matched the journal."""
     assert found.status == "completed"
     assert sorted(step.name for step in found.checks) == sorted(CHECKS)
     assert len(found.model_calls) == 2
@@ -185,5 +185,5 @@ def _turn(detail: str) -> int:
 
 
 def figure(name: str, seconds: float, *more: object) -> None:
-    """Print how long it took: the figures of docs/guarantees.md come from here (`pytest -rP`)."""
+    """Print a duration: the figures in docs/guarantees.md come from here (`pytest -rP`)."""
     print(f"{name}: {seconds:.1f} s", *more)

@@ -1,6 +1,6 @@
-"""A TCP proxy on loopback whose connections are cut, slowed, held, or lose bytes. It keeps what is sent to the target.
+"""A TCP proxy on loopback whose connections can be cut, slowed or held, or lose bytes. It records the sent bytes.
 
-The dependencies have none: the faults of Envoy are those of whole HTTP requests.
+The dependencies include no such proxy: Envoy's faults concern whole HTTP requests.
 """
 
 import asyncio
@@ -18,33 +18,33 @@ from tour.runtime.processes import free_port
 from tour.runtime.stack import Stack
 
 Direction = Literal["there", "back"]
-"""`there`: from the program that has opened the connection to the target; `back`: from the target to it."""
+"""`there`: from the program that opened the connection to the target; `back`: from the target to the program."""
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 @dataclass(eq=False)
 class Connection:
-    """A connection through the proxy; `source` is the port of the program that has opened it."""
+    """A connection through the proxy; `source` is the port of the program that opened it."""
 
     source: int
     task: asyncio.Task[None]
     flowing: asyncio.Event = field(default_factory=asyncio.Event)
     losing: set[Direction] = field(default_factory=set)
-    """The directions in which bytes are lost, and the news that one side has ended the connection."""
+    """The directions that lose bytes, including the end of the connection."""
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     writers: list[asyncio.StreamWriter] = field(default_factory=list)
     sent: bytearray = field(default_factory=bytearray)
-    """All that the program has sent to the target so far."""
+    """The bytes that the program has sent to the target so far."""
 
     async def passing(self, direction: Direction) -> None:
-        """Wait until the end of one side may be told to the other, in this direction."""
+        """Wait until one side's end of the connection may reach the other side, in this direction."""
         await self.flowing.wait()
         if direction in self.losing:
             await self.ended.wait()
 
     def reset(self) -> None:
-        """End it with a TCP reset on both sides."""
+        """End the connection with a TCP reset on both sides."""
         for writer in self.writers:
             end: socket.socket = writer.get_extra_info("socket")
             with contextlib.suppress(OSError):  # it has ended
@@ -58,13 +58,13 @@ Which = Callable[[Connection], bool]
 
 @dataclass
 class Proxy:
-    """What comes to `port` goes to the port `target`. Faults begin at once, and last until `heal`."""
+    """Forwards `port` to the port `target`. Faults begin at once, and last until `heal`."""
 
     target: int
-    """It may change: then the next connections go to the new one."""
+    """The target's port. If it changes, new connections go to the new target."""
     port: int
     delay: float = 0.0
-    """Seconds by which each chunk is late."""
+    """The delay of each chunk, in seconds."""
     connections: set[Connection] = field(default_factory=set)
     _held: Which = lambda connection: False
 
@@ -73,26 +73,26 @@ class Proxy:
         return f"http://127.0.0.1:{self.port}"
 
     def cut(self) -> None:
-        """Reset all connections. New ones are made as before."""
+        """Reset all connections. New connections work as before."""
         for connection in self.connections:
             connection.reset()
 
     def lose(self, direction: Direction) -> None:
-        """Lose all bytes in this direction: each connection is half-open. New ones are made as before."""
+        """Lose all bytes in this direction: each connection is half-open. New connections work as before."""
         for connection in self.connections:
             connection.losing.add(direction)
 
     def hold(self, which: Which = lambda connection: True) -> None:
-        """Let nothing through on these connections, as a network that is cut: bytes that are sent now arrive later.
+        """Hold all bytes on these connections, like a cut network: they arrive later.
 
-        A new connection is opened, and then held, too.
+        A new connection is opened, and then also held.
         """
         self._held = which
         for connection in filter(which, self.connections):
             connection.flowing.clear()
 
     def heal(self) -> None:
-        """Let everything through that is held. A connection that has lost bytes is reset, since TCP has no gaps."""
+        """Release all held bytes. Resets connections that have lost bytes, because TCP has no gaps."""
         self._held = lambda connection: False
         for connection in self.connections:
             connection.flowing.set()

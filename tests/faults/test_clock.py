@@ -1,7 +1,7 @@
 """The clock of an agent jumps (libfaketime), or is wrong from the start.
 
-Restate's binary is linked statically, so its clock cannot be faked, and the machine's is not a test's to set. For a
-timer it matters how far the two clocks are apart: the agent's says when it is due, and the server's when that is.
+Restate's binary is linked statically, so its clock cannot be faked, and a test must not set the machine's clock. For a
+timer, only the difference of the two clocks matters: the agent's sets the due time, and the server's reaches it.
 """
 
 import json
@@ -35,11 +35,11 @@ DEADLINE = 4
 HURRIED = replace(APPROVAL, name="hurried", variant="hurried", env={"APPROVAL_DEADLINE": str(DEADLINE)})
 
 Clock = Callable[[int], None]
-"""Sets the agents' clock to so many seconds more than the machine's."""
+"""Sets the agents' clock ahead of the machine's by a number of seconds."""
 
 
 def library() -> Path:
-    """Debian's package libfaketime."""
+    """The library of Debian's package libfaketime."""
     if found := list(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1")):
         return found[0]
     pytest.skip("libfaketime is not installed (Debian: apt-get install libfaketime)")
@@ -47,7 +47,7 @@ def library() -> Path:
 
 @pytest.fixture(scope="module")
 def faked(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
-    """The file that says what the clock says, and the environment of a process that believes it."""
+    """The file that sets the fake clock, and the environment of a process that uses it."""
     file = tmp_path_factory.mktemp("clock") / "offset"
     file.write_text("+0")
     return file, {
@@ -124,7 +124,7 @@ async def test_it_jumps_while_the_model_hangs(running: Stack, framework: Framewo
 
 
 async def due(running: Stack, id: str) -> float:
-    """When the request for approval of this claim is refused (s since the epoch), as the journal has it."""
+    """The deadline of this claim's request for approval (s since the epoch), from the journal."""
     sql = f"SELECT id FROM sys_invocation WHERE target_service_key = '{id}' AND target_handler_name = 'run'"
     (row,) = await journal.query(running.admin, sql)
     found = [json.loads(entry["entry_json"]) for entry in await entries(running, row["id"])]
@@ -179,7 +179,7 @@ async def test_it_jumps_while_a_person_is_asked(
 async def test_an_agent_that_checks_signatures_refuses_restate_until_its_clock_is_right(
     faked: tuple[Path, dict[str, str]], framework: Framework, clock: Clock, tmp_path: Path
 ) -> None:
-    """A signature is good for a minute."""
+    """A signature is valid for a minute."""
     key = identity.make(tmp_path / "identity.pem")
     async with stack.running(
         tmp_path,

@@ -73,9 +73,9 @@ async def test_slowed(behind: Behind, framework: Framework) -> None:
 @quick
 @each_language
 async def test_held_and_healed(behind: Behind, framework: Framework) -> None:
-    """Longer than Restate takes a connection for alive. What arrives late is of attempts that it has given up.
+    """Slower than Restate's limit for a live connection. Late bytes belong to attempts that it has given up.
 
-    Each of them may begin the checks that are not finished: Restate has sent it what is in the journal.
+    Each attempt may begin the unfinished checks, because Restate has sent it the journal.
     """
     running, proxies = behind
     claim, proxy = tagged(), proxies[framework.name]

@@ -30,15 +30,15 @@ from tour.runtime.stack import CHECKS
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.server]
 
 CUT = 12.0
-"""Seconds that the node is cut off: the others have taken over by then."""
+"""Seconds that the node is cut off, in which the others take over."""
 
 PATIENCE = 3.0
-"""Seconds that a client waits for an answer, before it sends its claim again."""
+"""Seconds that a client waits for an answer before it resends its claim."""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def proxies() -> AsyncIterator[dict[str, Proxy]]:
-    """A proxy in front of each node, for the other nodes alone."""
+    """A proxy in front of each node, used only by the other nodes."""
     names = [f"node-{number}" for number in range(1, deploy.NODES + 1)]
     async with AsyncExitStack() as exits:
         yield {name: await exits.enter_async_context(proxying()) for name in names}
@@ -74,7 +74,7 @@ async def running(proxies: dict[str, Proxy], tmp_path_factory: pytest.TempPathFa
 
 
 def cut_off(victim: Node, proxies: Mapping[str, Proxy]) -> None:
-    """Hold what this node and the others say to each other; what it says to itself goes on."""
+    """Hold the traffic between this node and the others; its traffic with itself continues."""
     process = psutil.Process(victim.process.pid)
 
     def of_the_victim(connection: Connection) -> bool:
@@ -171,10 +171,10 @@ class Side:
 
 
 async def judge(running: Running, node: Node, texts: Mapping[str, str], since: float, until: float) -> None:
-    """Each claim has one invocation, and each step one result. Raises: AssertionError.
+    """Assert that each claim has one invocation, and each step one result.
 
-    A node that is cut off does not know what the others have finished. It was seen to begin checks again when the
-    network was healed, and to end them at once. Such a run is counted here; its result is in no journal.
+    A node that is cut off does not know which steps the others have finished. After the network heals, it may begin
+    checks again, and end them at once. This counts such a run; its result is in no journal.
     """
     assert all(text.startswith("Approved:") for text in texts.values()), texts
     async with httpx.AsyncClient(base_url=node.admin, timeout=30) as admin:

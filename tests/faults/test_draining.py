@@ -1,4 +1,4 @@
-"""SIGTERM lets a model call in flight end, for it is paid; a call that hangs is cut off."""
+"""SIGTERM lets a model call in flight finish, because it is paid for; a call that hangs is cut off."""
 
 import asyncio
 import os
@@ -33,7 +33,7 @@ async def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempP
 
 
 async def in_flight(running: Stack, framework: Framework, claim: InsuranceClaim, *faults: Fault) -> str:
-    """Send a claim; returns its id when the model has been asked."""
+    """Send a claim; returns its id once the model is called."""
     running.lab.plan(*faults)
     id = await submit(running, framework, claim)
 

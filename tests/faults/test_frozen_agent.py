@@ -1,7 +1,7 @@
-"""An agent freezes: its event loop stands still, and so do all claims in its process. It is started again.
+"""An agent freezes: its event loop stands still, and so do all claims in its process. The tour restarts it.
 
-The agent notices a loop in Python by itself. What holds the whole process, such as a loop in C, is noticed by the
-tour, which asks each agent whether it answers.
+The agent itself notices a loop in Python. The tour's health checks notice a loop that holds the whole process, such as
+one in C.
 """
 
 import asyncio
@@ -66,8 +66,8 @@ async def test_a_step_freezes_the_process_and_all_claims_in_it_are_decided(
         assert all(runs[check].interrupted == 1 for check in CHECKS), "they were in flight in the same process"
     [restart] = agent.restarts
     assert (restart.code, agent.process.pid != frozen) == (70, True)
-    again = f"it is started again (pid {agent.process.pid})"
-    assert said == [f"The agent {framework.name} froze (exit code 70): {again}, and its claims go on."]
+    again = f"restarted as pid {agent.process.pid}"
+    assert said == [f"The agent {framework.name} froze (exit code 70): {again}, and its claims continue."]
     log = agent.process.log.read_text()
     assert "The event loop has not turned for 2 s: this process ends with exit code 70" in log
     assert 'lab/observed.py", line ' in log.partition("It was at:")[2]
@@ -96,7 +96,7 @@ async def test_an_agent_that_cannot_notice_it_is_asked_killed_and_started_again(
 
 
 async def test_a_process_that_was_stopped_goes_on(running: Stack) -> None:
-    """It has not turned its loop for long, and has not been able to."""
+    """The process has not turned its loop for long, because it was stopped."""
     framework = FIRST
     agent, claim = running.agents[framework.name], tagged()
     with stopped(agent.process):

@@ -1,4 +1,4 @@
-"""The disk under the Restate server is full, in the middle of claims. Then there is room again."""
+"""The disk of the Restate server fills up in the middle of claims. Then there is room again."""
 
 import asyncio
 import contextlib
@@ -28,7 +28,7 @@ SIZE = 320 * 2**20
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
-    """A small disk of its own. It takes the rights of root."""
+    """A small separate disk, which requires root."""
     if os.geteuid() != 0:
         pytest.skip("only root may mount a disk")
     folder = tmp_path / "disk"
@@ -44,7 +44,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 
 @contextmanager
 def full(disk: Path) -> Iterator[None]:
-    """While the block runs, there is no room."""
+    """Fill the disk while the block runs."""
     ballast = disk / "ballast"
     with ballast.open("wb", buffering=0) as file, contextlib.suppress(OSError):
         while True:
@@ -56,7 +56,7 @@ def full(disk: Path) -> Iterator[None]:
 
 
 async def test_claims_outlive_a_full_disk(disk: Path, tmp_path: Path) -> None:
-    """The server ends, or lives on without a log to write to: it depends on which of its files cannot grow."""
+    """The server ends, or continues without a writable log: it depends on which of its files cannot grow."""
     async with stack.running(tmp_path, data=disk, frameworks=[PYTHON]) as running:
         server, decided = running.restate.process, tagged()
         assert server
@@ -86,7 +86,7 @@ async def test_claims_outlive_a_full_disk(disk: Path, tmp_path: Path) -> None:
 
 
 async def large_claims(running: Stack) -> AsyncIterator[str]:
-    """Send claims that are too large to be valid, until Restate accepts no more; yields their ids."""
+    """Send invalid, oversized claims until Restate accepts no more; yields their ids."""
     while True:
         claim = tagged().model_copy(update={"reason": os.urandom(2**21).hex()})
         try:

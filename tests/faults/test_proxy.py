@@ -1,4 +1,4 @@
-"""The proxy does to a connection what it says."""
+"""The proxy's faults work as documented."""
 
 import asyncio
 import time
@@ -13,7 +13,7 @@ from tour.runtime.processes import free_port
 
 @asynccontextmanager
 async def echo(shown: list[bytes]) -> AsyncIterator[Proxy]:
-    """A proxy to a server that sends back what it gets; `shown` is what it got."""
+    """A proxy to an echo server; `shown` are the bytes that the server got."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -35,7 +35,7 @@ Open = Callable[[Proxy], Coroutine[None, None, Streams]]
 
 @pytest.fixture
 async def opened() -> AsyncIterator[Open]:
-    """Opens a connection through the proxy, over which something is sent and comes back."""
+    """Opens a connection through the proxy, and sends something that comes back."""
     writers = []
 
     async def open_one(proxy: Proxy) -> Streams:

@@ -1,4 +1,4 @@
-"""The Restate server is replaced by the next minor version, on the same data, while claims are open."""
+"""The next minor version replaces the Restate server, on the same data, while claims are open."""
 
 import json
 import time
@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.server, pytest.mark.nightly]
 
 
 class OneBinary(Program):
-    """A program whose package.json pins the binary of one platform, and nothing else."""
+    """A program whose package.json pins only the binary of one platform."""
 
     @property
     def version(self) -> str:
@@ -84,7 +84,7 @@ async def test_claims_in_flight_finish_on_the_next_minor_version(
 
 
 async def send(running: Stack, framework: Framework, claim: InsuranceClaim, pattern: Pattern = FAN_OUT) -> str:
-    """What `submit` does, at the address that versions before 1.7 have."""
+    """Like `submit`, at the address of versions before 1.7."""
     response = await running.ingress.post(
         f"/{framework.path(pattern=pattern)}/send",
         json=framework.body(claim),
@@ -95,6 +95,6 @@ async def send(running: Stack, framework: Framework, claim: InsuranceClaim, patt
 
 
 async def version(admin: httpx.AsyncClient) -> str:
-    """That of the server that answers."""
+    """The version of the running server."""
     said: str = (await admin.get("/version")).json()["version"]
     return said

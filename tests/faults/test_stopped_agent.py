@@ -1,7 +1,7 @@
-"""An agent's process stops for longer than Restate waits (SIGSTOP), and goes on (SIGCONT) when it is too late.
+"""An agent's process stops for longer than Restate waits (SIGSTOP), and resumes too late (SIGCONT).
 
-A pause of the machine, a debugger or a long garbage collection do the same. The process does not know of it: it goes
-on where it was, and writes results for a claim that is no longer its own.
+A pause of the machine, a debugger or a long garbage collection do the same. The process does not notice: it resumes,
+and writes results for a claim that now belongs to another attempt.
 """
 
 import time
@@ -39,19 +39,19 @@ ABORTING = {
     "RESTATE_WORKER__INVOKER__INACTIVITY_TIMEOUT": "1s",
     "RESTATE_WORKER__INVOKER__ABORT_TIMEOUT": "2s",
 }
-"""Restate ends an attempt that says nothing for 3 s. By default, these are 1 and 10 minutes."""
+"""Restate ends an attempt after 3 s of silence. The defaults are 1 and 10 minutes."""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module", params=["connection", "attempt"])
 async def behind(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Behind]:
-    """A server that gives up the connection to an agent that says nothing, or each attempt on it."""
+    """A server that gives up the connection to a silent agent, or each attempt on it."""
     env = ABORTING | (QUICK if request.param == "connection" else {})
     async with behind_proxies(tmp_path_factory.mktemp(request.param), run_of(request), env) as behind:
         yield behind
 
 
 def late(running: Stack, id: str, pid: int, since: float) -> list[Entry]:
-    """The checks that this process has ended since then."""
+    """The checks that this process has ended since that time."""
     return [
         entry
         for entry in running.lab.ledger(invocations=[id])
@@ -93,7 +93,7 @@ async def test_another_process_takes_over_and_the_zombie_is_not_heard(behind: Be
 @pytest.mark.parametrize("behind", ["attempt"], indirect=True)
 @each_language
 async def test_a_late_result_of_an_attempt_that_was_ended_does_not_count(behind: Behind, framework: Framework) -> None:
-    """The connection lives on, so the zombie's result does reach Restate, while the claim is open."""
+    """The connection stays open, so the zombie's result reaches Restate while the claim is open."""
     running, _ = behind
     zombie, claim = running.agents[framework.name], tagged()
     id = await half_done(running, framework, claim)

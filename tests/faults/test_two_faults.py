@@ -1,4 +1,4 @@
-"""Two faults at once: the recovery from one meets the other."""
+"""Two faults at once: the second one strikes during the recovery from the first."""
 
 import asyncio
 import time
@@ -25,7 +25,7 @@ async def behind(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
 
 
 async def test_the_server_is_killed_while_the_agent_is_stopped(behind: Behind, framework: Framework) -> None:
-    """The server comes back first, and the zombie goes on with the attempt of a server that is gone."""
+    """The server comes back first, and the zombie continues the attempt of the old server process."""
     running, _ = behind
     agent, claim = running.agents[framework.name], tagged()
     id = await half_done(running, framework, claim)
@@ -39,7 +39,7 @@ async def test_the_server_is_killed_while_the_agent_is_stopped(behind: Behind, f
 
 @pytest.mark.nightly
 async def test_the_agent_is_killed_while_the_connection_is_half_open(behind: Behind, framework: Framework) -> None:
-    """Restate does not hear of the kill: the connection stays, and nothing comes."""
+    """Restate does not notice the kill: the connection stays open and silent."""
     running, proxies = behind
     agent, proxy, claim = running.agents[framework.name], proxies[framework.name], tagged()
     id = await half_done(running, framework, claim)
@@ -53,7 +53,7 @@ async def test_the_agent_is_killed_while_the_connection_is_half_open(behind: Beh
 
 
 async def test_the_server_is_killed_while_the_connection_is_held(behind: Behind, framework: Framework) -> None:
-    """When it is healed, the agent hears of the old server's end, and the new one of the agent, in any order."""
+    """After the network heals, the agent notices the old server's end, and the new server the agent, in any order."""
     running, proxies = behind
     proxy, claim = proxies[framework.name], tagged()
     id = await half_done(running, framework, claim)

@@ -1,1 +1,1 @@
-"""Journals that each release of the tour has recorded, and their replay on the code of today."""
+"""Journals that each release of the tour has recorded, and their replay on today's code."""

@@ -1,4 +1,4 @@
-"""The journals in this folder: RELEASE/FRAMEWORK-PATTERN.json, each with the frames that Restate would send again."""
+"""The journals in this folder: RELEASE/FRAMEWORK-PATTERN.json, each with the frames of a replay."""
 
 import base64
 import json
@@ -50,7 +50,7 @@ _MESSAGES = {
 
 
 def type_of(entry: str) -> int:
-    """The type of the frame of an entry, such as `Command: Run`, as Restate's table `sys_journal` names it."""
+    """The type of an entry's frame, by its name in Restate's table `sys_journal`, such as `Command: Run`."""
     side, _, kind = entry.partition(": ")
     if kind == "CallInvocationId":
         return _CALL_ID
@@ -83,7 +83,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Journal:
-    """A journal: who recorded it, the path of its handler, the server's Start message, and the entries."""
+    """A journal: the release that recorded it, the path of its handler, the server's Start message, and the entries."""
 
     release: str
     framework: Framework
@@ -97,12 +97,12 @@ class Journal:
 
     @property
     def points(self) -> list[int]:
-        """The numbers of entries after which an attempt can begin again: the input, each result, and all of them."""
+        """The numbers of entries from which an attempt can begin: after the input, after each result, and all."""
         after_a_result = [number for number, entry in enumerate(self.entries, 1) if not entry.is_command]
         return [1, *after_a_result, len(self.entries)]
 
     def request(self, known: int) -> bytes:
-        """The frames with which the server begins an attempt from this many entries."""
+        """The frames with which the server begins an attempt with this number of entries."""
         start = parsed("Start", self.start)
         start.known_entries = known
         entries = (protocol.frame(entry.type, entry.content) for entry in self.entries[:known])
@@ -127,7 +127,7 @@ def read(file: Path) -> Journal:
 
 
 def journals() -> Iterator[Journal]:
-    """All of them."""
+    """All journals."""
     yield from map(read, sorted(HOME.glob("*/*.json")))
 
 

@@ -1,9 +1,9 @@
-"""Record the journals of this release: a claim for each framework and pattern, on the tour's own stack.
+"""Record the journals of this release: a claim for each framework and pattern, on the tour's stack.
 
     uv run python -m tests.journals.record
 
-The entries are those of Restate's table `sys_journal`. The Start message, with the seed of an invocation's random
-numbers, is in no table: it is read on the wire, by a proxy between Restate and the agent.
+The entries come from Restate's table `sys_journal`. The Start message, with the seed of an invocation's random numbers,
+is in no table: a proxy between Restate and the agent reads it.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ _PREFACE = len(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
 
 
 def start_of(invocation: str, proxy: Proxy) -> bytes:
-    """The Start message of an invocation's first attempt, which has come to the agent through this proxy."""
+    """The Start message of an invocation's first attempt, which reached the agent through this proxy."""
     for connection in proxy.connections:
         for stream in _streams(bytes(connection.sent[_PREFACE:])):
             type, content = next(protocol.frames(stream), (-1, b""))
@@ -37,7 +37,7 @@ def start_of(invocation: str, proxy: Proxy) -> bytes:
 
 
 def _streams(sent: bytes) -> list[bytearray]:
-    """The content of the requests of a connection of HTTP/2."""
+    """The contents of the requests on an HTTP/2 connection."""
     streams: dict[int, bytearray] = {}
     while len(sent) >= 9:
         frame, length = Frame.parse_frame_header(memoryview(sent[:9]))

@@ -1,4 +1,4 @@
-"""Replays of a journal, as the server would begin them after a crash; there is no server, but a real agent process."""
+"""Replays of a journal, as the server would begin them after a crash, on a real agent process without a server."""
 
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
@@ -15,7 +15,7 @@ from tour.runtime.processes import free_port, running
 
 
 class Diverged(AssertionError):
-    """The code of today does not do what the journal has."""
+    """Today's code does not match the journal."""
 
     def __init__(self, journal: Journal, at: int, known: int, found: str) -> None:
         entry = f"entry {at}, {journal.entries[at]}" if at < len(journal.entries) else "its end"
@@ -28,7 +28,7 @@ class Diverged(AssertionError):
 
 @asynccontextmanager
 async def agent_of(journal: Journal, folder: Path, model: str) -> AsyncIterator[httpx.AsyncClient]:
-    """Today's agent for a journal, with the offline model at this address; a client of it. Raises: TourError."""
+    """A client of today's agent for a journal, with the offline model at this address. Raises: TourError."""
     await node.able([journal.framework], print)
     port, name = free_port(), journal.framework.prefix(journal.pattern)
     env = {
@@ -50,7 +50,7 @@ async def agent_of(journal: Journal, folder: Path, model: str) -> AsyncIterator[
 
 
 async def replay(journal: Journal, agent: httpx.AsyncClient, points: Iterable[int]) -> None:
-    """Begin an attempt from each of these numbers of entries. Raises: Diverged; httpx.HTTPError."""
+    """Begin an attempt at each of these numbers of entries. Raises: Diverged; httpx.HTTPError."""
     for known in points:
         response = await agent.post(
             journal.path, content=journal.request(known), headers={"content-type": protocol.CONTENT_TYPE}
@@ -60,7 +60,7 @@ async def replay(journal: Journal, agent: httpx.AsyncClient, points: Iterable[in
 
 
 def _check(journal: Journal, known: int, answer: list[tuple[int, bytes]]) -> None:
-    """The attempt makes the next commands of the journal, up to the next result at least, and suspends or ends."""
+    """Assert that the attempt makes the next commands, at least up to the next result, and suspends or ends."""
     commands = [number for number, entry in enumerate(journal.entries) if entry.is_command]
     for type, content in answer:
         if type == protocol.ERROR:

@@ -1,4 +1,4 @@
-"""Journals that the releases of the tour have recorded replay on the code of today, in each framework."""
+"""The recorded journals of all releases replay on today's code, in each framework."""
 
 import sys
 from collections.abc import AsyncIterator
@@ -40,7 +40,7 @@ async def model(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
     ],
 )
 async def test_a_recorded_journal_replays(journal: Journal, model: str, tmp_path: Path) -> None:
-    """From the input, from results in the middle, and whole."""
+    """Replay from the input, from results in the middle, and from the end."""
     async with agent_of(journal, tmp_path, model) as agent:
         await replay(journal, agent, [1, *journal.points[1:-1:2], *journal.points[-2:]])
 
@@ -54,7 +54,7 @@ async def test_a_recorded_journal_replays_from_each_result(journal: Journal, mod
 
 
 def renamed(entries: list[Entry]) -> None:
-    """The journal of code in which a step has another name."""
+    """A journal in which a step has another name."""
     number = next(number for number, entry in enumerate(entries) if str(entry) == "Run cost")
     run = parsed("Run", entries[number].content)
     run.name = "price"
@@ -62,7 +62,7 @@ def renamed(entries: list[Entry]) -> None:
 
 
 def swapped(entries: list[Entry]) -> None:
-    """The journal of code that starts two steps in another order."""
+    """A journal in which two steps start in another order."""
     first, second = (number for number, entry in enumerate(entries) if str(entry) in ("Run cost", "Run fraud"))
     names = [parsed("Run", entries[number].content) for number in (first, second)]
     names[0].name, names[1].name = names[1].name, names[0].name
@@ -72,7 +72,7 @@ def swapped(entries: list[Entry]) -> None:
 @pytest.mark.server
 @pytest.mark.parametrize("framework", ["restate_loop", "typescript_loop"])
 async def test_a_change_that_breaks_claims_in_flight_is_found(framework: str, model: str, tmp_path: Path) -> None:
-    """A step with another name, and two in another order: while the journal has them, and before."""
+    """A changed name and a changed order diverge when the journal has the steps, but not before."""
     journal = JOURNALS[f"{RELEASE}-{framework}-fan-out"]
     async with agent_of(journal, tmp_path, model) as agent:
         for change in (renamed, swapped):

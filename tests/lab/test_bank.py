@@ -1,4 +1,4 @@
-"""The bank's service: the same request again changes nothing, in whatever order they arrive."""
+"""The bank's service: repeated requests change nothing, in whatever order they arrive."""
 
 import subprocess
 import sys

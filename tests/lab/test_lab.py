@@ -1,4 +1,4 @@
-"""The lab: off it is nothing; on it injects what was planned, and remembers it through a kill -9."""
+"""The lab: when off, it does nothing; when on, it injects the planned faults, and remembers them through a kill -9."""
 
 import os
 import signal

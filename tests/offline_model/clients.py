@@ -1,4 +1,4 @@
-"""The official clients of OpenAI and Google, asked the same on each wire."""
+"""The official clients of OpenAI and Google, with the same requests on each wire."""
 
 import json
 import ssl
@@ -33,7 +33,7 @@ WEATHER = tool("get_weather", "Get the weather in a city.", city={"type": "strin
 
 
 NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-"""Loads no certificates, as each new client would: 20 ms each, three times for Gemini's."""
+"""Loads no certificates, which would take each new client 20 ms, and Gemini's three times that."""
 
 
 def openai_client(url: str, **options: Any) -> openai.AsyncOpenAI:
@@ -51,7 +51,7 @@ def gemini_client(url: str) -> genai.Client:
 
 @dataclass
 class Said:
-    """What a client made of one answer."""
+    """A client's view of one answer."""
 
     text: str | None
     calls: list[tuple[str, Any]]
@@ -61,7 +61,7 @@ class Said:
 
 @dataclass
 class Client:
-    """One wire: asks, and answers tool calls with `results` until there are none."""
+    """One wire: asks, and answers tool calls with `results` until there are no more."""
 
     url: str
     history: list[Any] = field(default_factory=list)
@@ -193,7 +193,7 @@ Wire = type[Responses] | type[Chat] | type[Gemini]
 
 @dataclass
 class Script:
-    """A director that says the same thing in each turn, and remembers whom it was asked about."""
+    """A director that says the same in each turn, and remembers the conversations."""
 
     fault: Fault | None
     seen: list[tuple[Conversation, int]] = field(default_factory=list)

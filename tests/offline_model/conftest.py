@@ -1,4 +1,4 @@
-"""Servers of the offline model for each module, one of which follows a script, and the wires as a parameter."""
+"""Servers of the offline model for each module, one of them scripted, and the wires as a parameter."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The official clients again, this time streaming: they put the same replies together, chunk by chunk."""
+"""The official clients with streaming: they assemble the same replies, chunk by chunk."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field

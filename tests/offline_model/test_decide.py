@@ -1,4 +1,4 @@
-"""What the model says, asked over real HTTP by the official clients."""
+"""The model's turns, over real HTTP with the official clients."""
 
 import json
 

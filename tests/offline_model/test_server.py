@@ -1,4 +1,4 @@
-"""How the model is served."""
+"""The server of the offline model."""
 
 import re
 import signal

@@ -1,4 +1,4 @@
-"""The model streams as the providers do: the official clients make of the events what they make of the whole answer."""
+"""The model streams as the providers do: the official clients get the same from the events as from a whole answer."""
 
 import json
 import os
@@ -41,7 +41,7 @@ def test_pieces_put_together_are_the_text(text: str) -> None:
 
 
 def told(reply: Any) -> tuple[Any, ...]:
-    """All that a reply says: its id, why it ended, texts, calls, usage."""
+    """The contents of a reply: its id, finish reason, texts, calls, usage."""
     match reply:
         case Response(id=id, status=status, output=output, usage=usage):
             parts = [part.to_dict() for item in output if item.type == "message" for part in item.content]

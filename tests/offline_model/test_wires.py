@@ -1,4 +1,4 @@
-"""How the model reads a request, and what it refuses."""
+"""The model's reading of requests, and its refusals."""
 
 import json
 from collections.abc import AsyncIterator

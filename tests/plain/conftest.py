@@ -1,4 +1,4 @@
-"""The plain agents of the SDKs beside the durable ones, all on one model's server that follows scripts."""
+"""The plain agents of the SDKs beside the durable ones, all on one scripted model server."""
 
 import asyncio
 import re
@@ -28,13 +28,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 AT_ONCE = 60
-"""Claims of all agents in flight at the same time: most of a claim's time is a wait."""
+"""The concurrent claims of all agents: most of a claim's time is waiting."""
 
 Outcome: TypeAlias = tuple[str, Case]
-"""An answer, or an error that begins with a status; and the requests of the model."""
+"""An answer, or an error that begins with a status; and the requests to the model."""
 
 ENDS = 120.0
-"""Seconds in which each claim ends, however slow the machine is."""
+"""Seconds in which each claim ends, even on a slow machine."""
 
 To: TypeAlias = Callable[[Framework, Sequence[object]], Awaitable[Outcome]]
 
@@ -61,7 +61,7 @@ class Both:
         return f"{response.status_code}: {response.text}", case
 
     async def to_durable(self, framework: Framework, script: Sequence[object]) -> Outcome:
-        """The same of the durable agent."""
+        """The same for the durable agent."""
         claim, case = self._claim(script)
         id = await self.running.submit(framework, claim, key=claim.reason, session=claim.reason)
         try:
@@ -72,7 +72,7 @@ class Both:
             return "599: not ended", case
 
     async def outcomes(self, to: To, framework: Framework, scripts: Sequence[Sequence[object]]) -> list[Outcome]:
-        """The outcomes of these scripts, in their order, of one of the two agents."""
+        """The outcomes of these scripts, in order, for one of the two agents."""
 
         async def one(script: Sequence[object]) -> Outcome:
             async with self.room:
@@ -81,7 +81,7 @@ class Both:
         return await asyncio.gather(*map(one, scripts))
 
     async def suspend_after(self, framework: Framework, timeout: str) -> None:
-        """Let Restate suspend the agent's invocations that make no progress for so long; `0s`: at every await."""
+        """Let Restate suspend the agent's invocations after this time without progress; `0s`: at every await."""
         service = f"/services/{framework.service()}"
         changed = await self.running.admin.patch(service, json={"inactivity_timeout": timeout})
         changed.raise_for_status()
@@ -117,5 +117,5 @@ async def both(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Both]:
 
 
 def is_an_answer(outcome: str) -> bool:
-    """Whether it is no error, which begins with its status."""
+    """Whether this is an answer: an error begins with its status."""
     return not re.match(r"\d{3}: ", outcome)

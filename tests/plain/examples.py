@@ -1,4 +1,4 @@
-"""Examples of Hypothesis, drawn first and tried together: most of a claim's time is a wait."""
+"""Examples of Hypothesis, drawn first and tried concurrently, because most of a claim's time is waiting."""
 
 import os
 from typing import TypeVar
@@ -9,7 +9,7 @@ from hypothesis.strategies import SearchStrategy
 T = TypeVar("T")
 
 EXAMPLES = int(os.environ.get("EXAMPLES", 25))
-"""How many; by default the same ones in each run."""
+"""The number of examples; by default the same ones in each run."""
 
 
 def examples_of(strategy: SearchStrategy[T]) -> list[T]:

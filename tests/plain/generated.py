@@ -21,19 +21,19 @@ signatures = st.binary(min_size=1, max_size=12).map(lambda raw: base64.b64encode
 
 
 def some(**optional: Json) -> Json:
-    """An object with some of these fields, and perhaps one that is not known."""
+    """An object with some of these fields, and perhaps an unknown one."""
     unknown = st.dictionaries(st.sampled_from(["x_new", "xNew", "async", "vendor"]), values, max_size=1)
     return st.builds(lambda known, new: known | new, st.fixed_dictionaries({}, optional=optional), unknown)
 
 
 def object_of(optional: Json, **required: Any) -> Json:
-    """The object, and these fields beside its own."""
+    """The object, with these additional fields."""
     fields = {name: value if isinstance(value, SearchStrategy) else st.just(value) for name, value in required.items()}
     return st.builds(lambda others, own: others | own, optional, st.fixed_dictionaries(fields))
 
 
 def arguments(flat: bool) -> dict[str, Any]:
-    """The arguments of `calculate_metrics` for the claim that is sent."""
+    """The arguments of `calculate_metrics` for the sent claim."""
     claim = {
         "date": "2024-10-01",
         "category": "orthopedic",
@@ -161,11 +161,11 @@ responses_usage = st.one_of(
 
 
 THE_CALL = ("arguments", "name", "args", "function", "functionCall", "tool_calls", "output", "message", "choices")
-"""What stays in a looser answer: it asks for the same tool call, with the same arguments."""
+"""The fields that stay in a looser answer, so that it asks for the same tool call, with the same arguments."""
 
 
 def loose(answer: Json) -> Json:
-    """The answer; one in four lacks a field that servers may leave out, or has a null in its place."""
+    """The answer. One in four lacks an optional field, or has a null in its place."""
     fewer = st.builds(_without, answer, st.integers(0, 60), st.booleans())
     return st.one_of(answer, answer, answer, fewer)
 
@@ -181,7 +181,7 @@ def _without(answer: Any, at: int, null: bool) -> Any:
 
 
 def is_call(value: dict[str, Any]) -> bool:
-    """Whether it is a tool call, which gets an id where it has none (durable/answers.py)."""
+    """Whether this is a tool call, which gets an id if it has none (durable/answers.py)."""
     return "function" in value or value.get("type") == "function_call"
 
 
@@ -194,7 +194,7 @@ def _fields(value: Any) -> Iterator[tuple[Any, Any]]:
 
 
 def turn(wire: str, flat: bool) -> Json:
-    """A turn of the model that calls the tool once, beside whatever else the wire has."""
+    """A turn of the model that calls the tool once, beside any other items of the wire."""
     text = json.dumps(arguments(flat))
     match wire:
         case "OpenAI Responses":

@@ -1,4 +1,4 @@
-"""A model's server that says what a script has, whatever it is asked, and keeps the requests."""
+"""A model server that follows a script, whatever the request, and records the requests."""
 
 import asyncio
 import json
@@ -18,14 +18,14 @@ from offline_model.faults import Raw
 from offline_model.sockets import listen
 
 CASE = re.compile(rb"case [0-9a-f]{32}")
-"""The text in a claim's reason by which its requests are known."""
+"""The text in a claim's reason that identifies its requests."""
 
 
 @dataclass
 class Case:
-    """The answer of each turn of a claim, the last one for all that follow; and each request, without the claim's text.
+    """The answer of each turn of a claim, the last one for all later turns; and each request, without the claim's text.
 
-    An answer is JSON, its text, or a whole response. A request that comes again has the answer of its turn.
+    An answer is JSON, its text, or a whole response. A repeated request gets the answer of its turn.
     """
 
     script: Sequence[Any]
@@ -33,14 +33,14 @@ class Case:
 
 
 class ScriptedModel:
-    """The server's answers; the cases are known by their claims' texts."""
+    """The server's answers; the texts of the claims identify the cases."""
 
     def __init__(self) -> None:
         self.cases: dict[str, Case] = {}
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[str]:
-        """Serve on a free port of loopback for as long as the block runs; gives the address."""
+        """Serve on a free port of loopback while the block runs; yields the address."""
         app = Starlette(routes=[Route("/{path:path}", self._answer, methods=["POST"])])
         with listen("127.0.0.1", 0) as listener:
             # In this thread: a second one would hold locks while a child process is forked.

@@ -1,6 +1,6 @@
-"""The agents on servers that are compatible with OpenAI, more or less: `PROFILES`, which docs/models.md tells about.
+"""The agents on servers that are more or less compatible with OpenAI: `PROFILES`, which docs/models.md describes.
 
-Each server has Chat alone, under the path of Azure's; it wants a key and knows one model, whose name has a slash.
+Each server has only Chat, under Azure's path. It requires a key, and has one model, whose name has a slash.
 """
 
 import asyncio
@@ -49,7 +49,7 @@ def calls(turn: Turn) -> list[Turn]:
 
 
 def ollama(turn: Turn) -> None:
-    """An empty text beside calls, thoughts in a field of their own, and in the text of a model without a parser."""
+    """An empty text beside calls; thoughts in a separate field, or in the text of a model without a parser."""
     turn["system_fingerprint"] = "fp_ollama"
     if calls(turn):
         message(turn).update(content="", reasoning=THOUGHT)
@@ -60,7 +60,7 @@ def ollama(turn: Turn) -> None:
 
 
 def vllm(turn: Turn) -> None:
-    """A null in each field of OpenAI's that it does not use, an empty list of calls, `stop` after calls."""
+    """A null in each unused OpenAI field, an empty list of calls, `stop` after calls."""
     nulls = ("refusal", "annotations", "audio", "function_call")
     message(turn).update(dict.fromkeys(nulls), reasoning=THOUGHT, reasoning_content=THOUGHT)
     message(turn).setdefault("tool_calls", [])
@@ -70,7 +70,7 @@ def vllm(turn: Turn) -> None:
 
 
 def lm_studio(turn: Turn) -> None:
-    """Thoughts whose first tag the chat template has taken, ids that are digits, statistics."""
+    """Thoughts without the first tag, which the chat template has; numeric ids; statistics."""
     turn |= {"stats": {}, "system_fingerprint": MODEL}
     turn["choices"][0]["logprobs"] = None
     message(turn).setdefault("tool_calls", [])
@@ -81,7 +81,7 @@ def lm_studio(turn: Turn) -> None:
 
 
 def llama_cpp(turn: Turn) -> None:
-    """Calls without an id, and arguments as an object: both were in a release. Timings, and no usage."""
+    """Calls without an id, and arguments as an object, as in a release; timings, and no usage."""
     turn["timings"] = {"prompt_n": 1, "predicted_ms": 34.2}
     del turn["usage"]
     message(turn)["reasoning_content"] = THOUGHT
@@ -100,7 +100,7 @@ def groq(turn: Turn) -> None:
 
 
 def openrouter(turn: Turn) -> None:
-    """Another service tier, an end of the provider's own, thoughts with details, what it costs."""
+    """Another service tier, a provider's finish reason, thoughts with details, the cost."""
     turn |= {"provider": "Vendor", "service_tier": "standard"}
     turn["choices"][0] |= {"native_finish_reason": "STOP", "logprobs": None}
     details = [{"type": "reasoning.text", "text": THOUGHT, "format": "unknown", "index": 0}]
@@ -110,7 +110,7 @@ def openrouter(turn: Turn) -> None:
 
 
 def azure(turn: Turn) -> None:
-    """What its content filter found."""
+    """The results of its content filter."""
     found = {"hate": {"filtered": False, "severity": "safe"}, "jailbreak": {"filtered": False, "detected": False}}
     turn["prompt_filter_results"] = [{"prompt_index": 0, "content_filter_results": found}]
     turn["choices"][0] |= {"content_filter_results": found, "logprobs": None}
@@ -126,11 +126,11 @@ PROFILES: dict[str, Callable[[Turn], None]] = {
     "OpenRouter": openrouter,
     "Azure OpenAI": azure,
 }
-"""How each server's answers differ from OpenAI's."""
+"""The differences of each server's answers from OpenAI's."""
 
 
 class CompatibleServer(ScriptedModel):
-    """Has Chat alone, and refuses a request without its key, and for another model."""
+    """Has only Chat, and refuses a request without its key, or for another model."""
 
     async def _answer(self, request: Request) -> Response:
         if request.url.path != "/openai/v1/chat/completions":
@@ -163,7 +163,7 @@ async def running(tmp_path_factory: pytest.TempPathFactory, server: CompatibleSe
 
 
 def in_parts(turn: Turn) -> None:
-    """Content in a list of parts, as in a request: no server of the page, but seen."""
+    """Content as a list of parts, as in a request: seen in the field, though from no server of the page."""
     text = message(turn)["content"] or "Let me see."
     message(turn)["content"] = [{"type": "text", "text": text[:3]}, {"type": "text", "text": text[3:]}]
 
@@ -173,7 +173,7 @@ def in_parts(turn: Turn) -> None:
 @pytest.mark.parametrize("changed", [*PROFILES.values(), in_parts], ids=[*PROFILES, "in parts"])
 async def test_all_decide(running: Stack, server: CompatibleServer, changed: Callable[[Turn], None]) -> None:
     async def decided(framework: Framework, pattern: Pattern) -> str:
-        """What is wrong with the agent's decision, or nothing."""
+        """The problem with the agent's decision; empty if there is none."""
         arguments = json.dumps(generated.arguments(flat=framework.name == "pydantic_ai_agent"))
         asked = [(f"call_{at}", name, arguments) for at, name in enumerate(TOOLS[pattern])]
         script = [wires.turn("OpenAI Chat", calls=asked), wires.turn("OpenAI Chat", "Approved.")]

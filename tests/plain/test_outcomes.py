@@ -1,4 +1,4 @@
-"""What the plain agent takes, the durable one takes: each answer of a model's server with which the plain one decides.
+"""The durable agent accepts every answer of a model server with which the plain agent decides.
 
 The exceptions are `EXCEPTIONS`; docs/comparison.md gives the reasons.
 
@@ -27,7 +27,7 @@ EXCEPTIONS = {
     "a refusal": r"500: the model refuses: .*",
     "thoughts (`<think>…</think>`) in the text": r"500: the model gave no answer: its text is empty",
 }
-"""Outcomes of a durable agent where the plain one answers: they are meant."""
+"""Intended outcomes of a durable agent where the plain one answers."""
 
 
 def script(framework: Framework, odd: object, turn: int) -> list[object]:
@@ -39,9 +39,9 @@ def script(framework: Framework, odd: object, turn: int) -> list[object]:
 
 
 async def judged(both: Both, framework: Framework, scripts: list[list[object]]) -> None:
-    """The durable agent must answer wherever the plain one does, but for the exceptions.
+    """The durable agent must answer wherever the plain one does, except for `EXCEPTIONS`.
 
-    The answers are the same, unless the durable one has asked the model once more: LangChain's `AskAgain`.
+    The answers are the same, unless the durable agent has asked the model once more (LangChain's `AskAgain`).
     """
     plain = await both.outcomes(both.to_plain, framework, scripts)
     durable = await both.outcomes(both.to_durable, framework, scripts)
@@ -76,7 +76,7 @@ async def test_each_named_odd_answer(both: Both, part: int) -> None:
 
 
 def odd_answers(framework: Framework) -> st.SearchStrategy[tuple[str, int]]:
-    """The text of an answer, and the turn in which it comes."""
+    """The text of an answer, and its turn."""
     turns = st.one_of(
         generated.turn(framework.wire, flat=framework.name == "pydantic_ai_agent"),
         st.just(wires.turn(framework.wire, "Approved.")),

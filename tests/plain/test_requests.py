@@ -1,7 +1,7 @@
-"""The journal is exact: a durable agent sends the model, byte for byte, what the plain agent of the same SDK sends.
+"""The journal is exact: durable and plain agents of an SDK send the model the same requests, byte for byte.
 
-Hypothesis makes the model's turns, with every kind of item of each wire. Both agents get the same turns, the durable
-one on a Restate that suspends it at every await, so that each request follows a replay, and on one that does not.
+Hypothesis makes the model's turns, with every kind of item of each wire. Both agents get the same turns. The durable
+agent runs on two Restates: one suspends it at every await, so that each request follows a replay; the other does not.
 
 EXAMPLES=2000 uv run pytest tests/plain
 """
@@ -38,7 +38,7 @@ async def test_the_requests_are_those_of_the_plain_agent(both: Both) -> None:
 
 
 async def judged(both: Both, framework: Framework, drawn: list[list[Any]]) -> None:
-    """Where the plain agent answers, the durable one must ask and answer alike, on both kinds of server."""
+    """If the plain agent answers, the durable one must ask and answer alike, on both kinds of server."""
     plain = await both.outcomes(both.to_plain, framework, drawn)
     for timeout in ("1m", "0s"):
         await both.suspend_after(framework, timeout)
@@ -56,7 +56,7 @@ async def judged(both: Both, framework: Framework, drawn: list[list[Any]]) -> No
 
 
 def difference(plain: list[bytes], durable: list[bytes]) -> str:
-    """Where the requests differ first."""
+    """The first difference between the requests."""
     for turn, (one, other) in enumerate(zip(plain, durable, strict=False)):
         if one != other:
             at = next(at for at in itertools.count() if one[: at + 1] != other[: at + 1])

@@ -3,9 +3,9 @@
     uv run python -m tests.proof.exhaustive    # writes docs/orders.json
 
 For each order, an invocation runs to its end. It runs again on a server that lets it suspend; and from each prefix of
-its journal, as after a crash, with the rest of the order. No step starts that has a result; none is in flight when an
-attempt ends; a step starts again only if it fails. Each journal becomes the same, entry by entry, but where a step
-fails, whose retry may come later: then each replay still agrees with it.
+its journal, as after a crash, with the rest of the order. No step with a result starts; no step is in flight when an
+attempt ends; a step starts again only if it fails. All journals become equal, entry by entry, except after a failure,
+because its retry may come later: then each replay still matches the journal.
 """
 
 import json
@@ -32,7 +32,7 @@ from tour.runtime.frameworks import ROOT
 
 
 class Work(BaseModel):
-    """Programs (tests/durable/programs.py), which each handler runs in a way of its own."""
+    """Programs (tests/durable/programs.py), which each handler runs in its own way."""
 
     programs: list[Any]
     limit: int | None = None
@@ -72,7 +72,7 @@ class Case:
 
     @property
     def steps(self) -> list[str]:
-        """Their names: a letter and perhaps a number."""
+        """The names of the steps: a letter and perhaps a number."""
         return re.findall(r"\b[a-e]\d?\b", json.dumps(self.programs))
 
     def invocation(self, plan: dict[str, int], **state: Any) -> Invocation:
@@ -82,19 +82,19 @@ class Case:
 
 @dataclass
 class Tried:
-    """What was tried of a case."""
+    """The amounts tried of a case."""
 
     simulation: Simulation
     orders: int = 0
     crashes: int = 0
     attempts: int = 0
     entries: int = 0
-    """Of journals, that were replayed."""
+    """The replayed journal entries."""
     seconds: float = 0
-    """Of a processor."""
+    """The CPU time."""
 
     def counts(self) -> dict[str, int]:
-        """How much of each was tried."""
+        """The amounts by name, without the time."""
         return {"orders": self.orders, "crashes": self.crashes, "attempts": self.attempts, "entries": self.entries}
 
     def run(self, invocation: Invocation, choose: Choose) -> Invocation:
@@ -105,7 +105,7 @@ class Tried:
 
 
 def explore(case: Case) -> Tried:
-    """Try a case. Raises: Violation, which says after how much."""
+    """Try a case. Raises: Violation, with the amounts tried."""
     logging.disable()
     sys.tracebacklimit = 0  # the SDK writes a traceback for each step that fails, which would take most of the time
     began, tried = time.process_time(), Tried(Simulation())
@@ -142,7 +142,7 @@ def _explore(case: Case, plan: dict[str, int], tried: Tried) -> None:
 
 
 def same(again: Invocation, whole: Invocation, rest: list[str]) -> None:
-    """It has done what was left to do, and nothing else. Raises: Violation."""
+    """Check that the run has done exactly the remaining work. Raises: Violation."""
     require(again.starts == Counter(rest), again)
     one, other = list(map(str, again.journal)), list(map(str, whole.journal))
     later = whole.fails or again.suspends  # a retry comes later, and so does a result when the handler is suspended
@@ -156,7 +156,7 @@ def require(holds: bool, invocation: Invocation) -> None:
 
 
 def every_order() -> Iterator[Choose]:
-    """What chooses, for one run after another, until each order of choices has been taken."""
+    """The chooser of each run, until each order of choices has been taken."""
     path: list[int] = []
     while True:
         options: list[int] = []
@@ -178,7 +178,7 @@ def every_order() -> Iterator[Choose]:
 
 
 def following(order: list[str]) -> Choose:
-    """What chooses the steps in this order, where they are in flight."""
+    """A chooser of the steps in this order, once they are in flight."""
     left = list(order)
 
     def choose(options: list[str]) -> str:
@@ -206,7 +206,7 @@ def fan(tool: str) -> list[Any]:
 
 
 def fan_out(width: int, *, terminal: bool) -> Case:
-    """Up to two failures, of one step or of two: passing ones, and terminal ones too."""
+    """Up to two failures, of one step or of two, including terminal ones."""
     names = "abcde"[:width]
     plans: list[dict[str, int]] = [{}]
     plans += [{name: times} for name in names for times in (1, 2)]

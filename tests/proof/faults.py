@@ -1,10 +1,10 @@
-"""Faults in our own code, one at a time, each of which a test must find: a proof that cannot fail proves nothing.
+"""Puts faults into our own code, one at a time. A test must find each: a proof that cannot fail proves nothing.
 
     uv run python -m tests.proof.faults              # all of them
     uv run python -m tests.proof.faults TypeScript   # those with this word in their titles
 
-A fault replaces a text that occurs once in its file, in a copy of the working tree. It is found when the tests that
-claim to cover it fail there, as a day's run takes them.
+A fault replaces a text that occurs once in its file, in a copy of the working tree. It is found if its tests, as
+selected for a day's run, fail there.
 """
 
 import os
@@ -26,14 +26,14 @@ from tour.runtime.frameworks import ROOT
 
 @dataclass(frozen=True)
 class Found:
-    """The test that found a fault, and after how much: cases, or orders and crashes."""
+    """The test that found a fault, and the number of cases, or of orders and crashes, before that."""
 
     test: str
     after: str
 
 
 def find(fault: Fault) -> Found | None:
-    """Run the tests that must find it; None: they pass. Raises: ValueError when a day has none of them."""
+    """Run the tests that must find it; None: they pass. Raises: ValueError if a day has none of them."""
     with copied() as copy:
         place(fault, copy)
         cases = ["-k", fault.only] if fault.only else []
@@ -66,13 +66,13 @@ def find(fault: Fault) -> Found | None:
 
 
 def singular(counted: str) -> str:
-    """The same, in the singular where it is one."""
+    """The same text, in the singular for one."""
     return {"1 orders": "1 order", "1 crashes": "1 crash", "1 cases": "1 case"}.get(counted, counted)
 
 
 @contextmanager
 def copied() -> Iterator[Path]:
-    """A copy of the files of the working tree; the installed packages are the same."""
+    """A copy of the working tree's files, with the same installed packages."""
     listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
     files = subprocess.run(listed, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
     with tempfile.TemporaryDirectory(prefix="fault-") as folder:
@@ -86,7 +86,7 @@ def copied() -> Iterator[Path]:
 
 
 def place(fault: Fault, tree: Path) -> None:
-    """Raises: ValueError when the text is not there once."""
+    """Put the fault into the copy. Raises: ValueError unless its text occurs once."""
     text = (tree / fault.file).read_text()
     if text.count(fault.old) != 1:
         raise ValueError(f"{fault.file} has changed: {fault.old!r} is there {text.count(fault.old)} times")

@@ -1,7 +1,7 @@
-"""Restate's service protocol, as far as a server must speak it for the journal of one invocation of steps.
+"""The part of Restate's service protocol that a server needs for the journal of one invocation of steps.
 
-The facts are from the protocol's definition (`dev.restate.service.protocol`, version 6): a frame is a type (16 bits),
-flags (16 bits) and a length (32 bits), and then a message of Protocol Buffers.
+The facts come from the protocol's definition (`dev.restate.service.protocol`, version 6): a frame is a type (16 bits),
+flags (16 bits) and a length (32 bits), and then a Protocol Buffers message.
 """
 
 import struct
@@ -16,7 +16,7 @@ START, SUSPENSION, ERROR, END, PROPOSE_RUN = 0, 1, 2, 3, 5
 INPUT, OUTPUT, RUN, RUN_COMPLETION = 0x0400, 0x0401, 0x0411, 0x8011
 
 NEVER_RIGHT = (570, 571)
-"""The codes of errors that no retry mends: the journal does not match the handler, or the protocol is violated."""
+"""The codes of errors that no retry can fix: a journal mismatch, or a protocol violation."""
 
 _FIELDS: dict[str, dict[str, tuple[int, str]]] = {
     "Value": {"content": (1, "bytes")},
@@ -69,13 +69,13 @@ def parsed(kind: str, content: bytes) -> Any:
 
 
 def frame(type: int, content: Any) -> bytes:
-    """A message, or the bytes of one, as it is sent."""
+    """The frame of a message, or of the bytes of one."""
     written = content if isinstance(content, bytes) else content.SerializeToString()
     return struct.pack(">HHI", type, 0, len(written)) + written
 
 
 def frames(buffer: bytearray) -> Iterator[tuple[int, bytes]]:
-    """Take the whole frames out of what was received: their types and messages."""
+    """Remove the complete frames from the received bytes; returns their types and messages."""
     while len(buffer) >= 8:
         type, _, length = struct.unpack_from(">HHI", buffer)
         if len(buffer) < 8 + length:

@@ -9,7 +9,7 @@ SUITE = "tests/conformance"
 
 @dataclass(frozen=True)
 class Fault:
-    """What is wrong, the place and the text that makes it so, and the tests that must find it."""
+    """A fault: its title, its place, its text, and the tests that must find it."""
 
     title: str
     file: str
@@ -18,7 +18,7 @@ class Fault:
     tests: str
     """pytest's node id or file."""
     only: str = ""
-    """pytest's expression for the cases to try: of one framework, say."""
+    """pytest's expression for the cases to try, such as those of one framework."""
 
 
 FAULTS = [

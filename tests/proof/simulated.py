@@ -1,8 +1,8 @@
-"""A server of one invocation without a process, a network or a clock: the caller says which step ends next.
+"""A server of one invocation without a process, a network or a clock: the caller decides which step ends next.
 
-The handler, `durable` and the Restate SDK with its core are the real ones, called as an ASGI server calls them. The
-action of a step waits until the caller ends it, and the server waits until all tasks wait. So a run is determined by
-the order in which its steps end, and by the place where it begins: any journal.
+The handler, `durable` and the Restate SDK with its core are real, and called as an ASGI server calls them. The action
+of a step waits until the caller ends it, and the server waits until all tasks wait. So two things determine a run: the
+order in which its steps end, and the journal with which it begins.
 """
 
 import asyncio
@@ -20,16 +20,16 @@ from tests.proof import protocol
 from tests.proof.protocol import frame, frames, message, parsed
 
 DELIVER = ""
-"""The handler receives what the server has sent."""
+"""The choice that the handler receives the bytes from the server."""
 
 MANY = 100
-"""Attempts of an invocation: more than there are entries in any journal here, so it makes no progress."""
+"""The most attempts of an invocation: more than the entries of any journal here, so it makes no progress."""
 
 TERMINAL = -1
-"""In place of how often a step fails: its first error is terminal."""
+"""In place of a step's number of failures: its first error is terminal."""
 
 Choose = Callable[[list[str]], str]
-"""What happens next, of these: a step in flight ends, or DELIVER."""
+"""Chooses the next event of these: the end of a step in flight, or DELIVER."""
 
 
 current: ContextVar["Invocation"] = ContextVar("current")
@@ -37,18 +37,18 @@ current: ContextVar["Invocation"] = ContextVar("current")
 
 
 class Violation(AssertionError):
-    """A property does not hold."""
+    """A property that does not hold."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """An entry of the journal: the type of its frame, its message, and the step that it makes or completes."""
+    """An entry of the journal: the type of its frame, its message, and the step that it creates or completes."""
 
     type: int
     content: bytes
     step: str = ""
     id: int = 0
-    """The step's number, by which its command and its completion belong together."""
+    """The step's number, which links its command and its completion."""
 
     def __str__(self) -> str:
         names = {protocol.INPUT: "input", protocol.OUTPUT: "output", protocol.RUN: f"run {self.step}"}
@@ -63,17 +63,17 @@ def given(argument: Any) -> Entry:
 
 @dataclass
 class Invocation:
-    """Its journal, and what has become of its steps, over all attempts."""
+    """One invocation: its journal, and the state of its steps over all attempts."""
 
     app: Any
     path: str
     journal: list[Entry]
     fails: dict[str, int] = field(default_factory=dict)
-    """How often each of these steps fails before it has a result, or TERMINAL."""
+    """The number of failures of each of these steps before its result, or TERMINAL."""
     suspends: bool = False
-    """The server closes its stream at once, so that the handler suspends where it awaits."""
+    """Whether the server closes its stream at once, so that the handler suspends at its first await."""
     delays: bool = False
-    """Steps may end before the handler receives the results of others."""
+    """Whether steps may end before the handler receives the results of others."""
     ended: list[str] = field(default_factory=list)
     """The steps in the order in which they ended, with a result or without."""
 
@@ -98,7 +98,7 @@ class Invocation:
         return await end
 
     def end(self, name: str) -> None:
-        """Let a step in flight end, as it is planned."""
+        """Let a step in flight end, as planned."""
         end, fails = self.in_flight.pop(name), self.fails.get(name, 0)
         self.ended.append(name)
         if fails == TERMINAL:
@@ -123,7 +123,7 @@ class Simulation:
         self._loop = asyncio.SelectorEventLoop(self._idle)
 
     def run(self, invocation: Invocation, choose: Choose) -> None:
-        """Run it to its end. Raises: Violation."""
+        """Run the invocation to its end. Raises: Violation."""
         while not invocation.over:
             self._attempt(invocation, choose)
             if invocation.attempts == MANY:
@@ -163,7 +163,7 @@ class Simulation:
 
 
 class _Idle(selectors.SelectSelector):
-    """Waits for nothing: when all tasks wait, it goes on."""
+    """Never blocks: when all tasks wait, it continues."""
 
     then: Callable[[], None]
 
@@ -174,7 +174,7 @@ class _Idle(selectors.SelectSelector):
 
 
 class _Request:
-    """One attempt of an invocation: the server's request, with all of the journal, and the handler's response."""
+    """One attempt of an invocation: the server's request with the whole journal, and the handler's response."""
 
     def __init__(self, invocation: Invocation) -> None:
         self.invocation = invocation

@@ -30,7 +30,7 @@ LONG = (
     "3 tools of 3 steps",
     "4 tools of 2 steps",
 )
-"""Cases that take a processor from ten seconds to a minute each."""
+"""Cases that take ten seconds to a minute of CPU each."""
 
 FINDERS = tuple(
     fault.tests.partition("[")[2].removesuffix("]") for fault in FAULTS if fault.tests.startswith(EXHAUSTIVE)

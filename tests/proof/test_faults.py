@@ -1,4 +1,4 @@
-"""The faults of faults.py can still be placed, and CI finds one of them.
+"""The faults of seeded.py can still be placed, and CI finds one of them.
 
 `uv run python -m tests.proof.faults` finds all of them, which takes minutes.
 """

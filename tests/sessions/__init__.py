@@ -1,1 +1,1 @@
-"""Sessions: the claims of one user, sent by several clients at once under kills, happened in some order."""
+"""Sessions: the claims of one user, from several clients at once and under kills, happened in some order."""

@@ -1,4 +1,4 @@
-"""Clients send claims of the same sessions at once, while the agent and the server are killed; all by seed."""
+"""Clients send claims of the same sessions at once, while the agent and the server are killed. A seed plans it all."""
 
 import asyncio
 import json
@@ -23,13 +23,13 @@ from tour.runtime.stack import Stack
 
 ADK = BY_NAME["google_adk"]
 SESSIONS = (("anna", "one"), ("anna", "two"), ("berta", "one"))
-"""The users and their sessions. A session stays short enough that the model is sent it in full: no summaries."""
+"""The users and their sessions. Sessions stay so short that the model gets them in full, without summaries."""
 
 CLAIM = sample_claims()["broken-leg"]
 
 
 class Witness:
-    """Notes what the model is sent: with each claim, the lists of the claims before it. A `Director`."""
+    """A `Director` that records, for each claim, the lists of earlier claims in the requests to the model."""
 
     def __init__(self) -> None:
         self.seen: dict[str, set[Session]] = defaultdict(set)
@@ -47,7 +47,7 @@ def name(prompt: str) -> str:
 
 @dataclass
 class Seen:
-    """The histories, by user and session; the answers, by claim; how often what happened to clients and processes."""
+    """The histories, by user and session; the answers, by claim; the counts of events of clients and processes."""
 
     histories: dict[tuple[str, str], list[Turn]] = field(default_factory=lambda: defaultdict(list))
     answers: dict[str, str] = field(default_factory=dict)
@@ -65,10 +65,10 @@ async def claims_under_kills(
     kills_of_agent: int = 4,
     kills_of_server: int = 2,
 ) -> Seen:
-    """Let so many clients send so many claims each, one after the other, and then read the sessions.
+    """Let clients send claims, each client one after the other, and then read the sessions.
 
-    A client that loses the connection gives up, so that its turn is pending, or sends the claim again, with the same
-    idempotency key. The processes are killed and started again meanwhile. Raises: TourError; httpx.HTTPError.
+    A client that loses the connection gives up, so that its turn is pending, or resends the claim with the same
+    idempotency key. Processes are killed and restarted meanwhile. Raises: TourError; httpx.HTTPError.
     """
     seen, rng = Seen(), random.Random(seed)
     witness.seen.clear()
@@ -115,7 +115,7 @@ async def claims_under_kills(
 async def ask(
     running: Stack, pattern: Pattern, claim: str, user: str, session: str, gives_up: bool, events: Counter[str]
 ) -> str | None:
-    """The answer to a claim. None when the client gave up, or the claim failed: it may be in the session, or not."""
+    """The answer to a claim. None if the client gave up, or the claim failed: it may or may not be in the session."""
     body, sent_again = ADK.body(CLAIM.model_copy(update={"reason": claim}), session), False
     while True:
         try:
@@ -137,7 +137,7 @@ async def ask(
 
 
 async def until_all_have_ended(running: Stack, pattern: Pattern) -> None:
-    """Wait until no claim is open, not even one whose client gave up. Raises: TimeoutError."""
+    """Wait until no claim is open, including those whose clients gave up. Raises: TimeoutError."""
     service = ADK.service(pattern)
     open_claims = f"SELECT id FROM sys_invocation WHERE target_service_name = {service!r} AND status <> 'completed'"
 
@@ -148,7 +148,7 @@ async def until_all_have_ended(running: Stack, pattern: Pattern) -> None:
 
 
 async def stored(running: Stack, pattern: Pattern, user: str, session: str) -> Session:
-    """The claims of a session, as Restate has it; read while none of its claims is open."""
+    """The claims of a session in Restate's state, read while none of its claims is open."""
     [entry] = await journal.query(
         running.admin,
         f"SELECT value_utf8 FROM state WHERE service_name = {ADK.service(pattern)!r} AND service_key = {user!r}"

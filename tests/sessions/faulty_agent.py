@@ -1,4 +1,4 @@
-"""Google ADK's agent with a fault in its sessions, for the tests that must find it; the variable `FAULT` names it."""
+"""Google ADK's agent with a fault in its sessions, which the tests must find. The variable `FAULT` names it."""
 
 import os
 
@@ -13,8 +13,8 @@ from shared.serving import serve
 class Faulty(CompactedSessionService):
     """Keeps sessions in the process.
 
-    `forgetful`: nowhere else. `stale`: it reads them from Restate, but only once. `side by side`: for claims of one
-    user at the same time, since its handler is not exclusive; each reads a session of its own, and writes all of it.
+    `forgetful`: nowhere else. `stale`: it reads them from Restate, but only once. `side by side`: its handler is not
+    exclusive, so claims of one user run concurrently, and each reads and writes its own copy of the session.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Histories of a session: its turns as the clients saw them, what a session does, and a picture for a person."""
+"""Histories of a session: the turns as the clients saw them, the model of a session, and a picture for people."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -12,10 +12,10 @@ Session = tuple[str, ...]
 
 @dataclass(frozen=True)
 class Turn:
-    """A client sends a claim, or reads the session: then `claim` is empty. Times are in seconds.
+    """A client sends a claim, or reads the session, with an empty `claim`. Times are in seconds.
 
-    `seen` has each list of earlier claims that the model was sent with this one. It is more than one only after a
-    fault; it is empty where nobody knows.
+    `seen` has each list of earlier claims in a model request for this claim. There are several only after a fault, and
+    none if the list is unknown.
     """
 
     client: str
@@ -26,20 +26,20 @@ class Turn:
 
 
 def session(claims: Session, turn: Turn) -> Session | None:
-    """The sequential object: a turn sees all earlier claims, in order, and adds its own."""
+    """The sequential object: a turn sees all earlier claims in order, and adds its own."""
     if turn.seen - {claims}:
         return None
     return (*claims, turn.claim) if turn.claim else claims
 
 
 def happened(history: Sequence[Turn]) -> bool:
-    """Whether there is an order in which these turns of one session can have happened."""
+    """Whether these turns of one session can have happened in some order."""
     empty: Session = ()
     return linearization(history, empty, session) is not None
 
 
 def smallest(history: Sequence[Turn]) -> list[Turn]:
-    """A part of a history that cannot have happened: each of its turns is needed for that."""
+    """A minimal part of a history that cannot have happened: without any of its turns, it could."""
     for turn in sorted(history, key=lambda turn: turn.claim):  # reads go first: what the clients saw tells more
         rest = without(turn, history)
         if not happened(rest):
@@ -48,7 +48,7 @@ def smallest(history: Sequence[Turn]) -> list[Turn]:
 
 
 def without(turn: Turn, history: Sequence[Turn]) -> list[Turn]:
-    """The history without a turn, whose claim the others have not seen; if it can have happened, it still can."""
+    """The history without a turn whose claim no other turn saw. If the history can have happened, it still can."""
     if not turn.claim:
         return [other for other in history if other != turn]
     return [
@@ -62,7 +62,7 @@ WIDTH = 40
 
 
 def timeline(history: Sequence[Turn]) -> str:
-    """The turns of each client: when, as numbers and as a bar; the claim; the earlier claims that it saw."""
+    """The turns of each client: the times, as numbers and as a bar; the claim; the earlier claims that it saw."""
     first = min(turn.called for turn in history)
     last = max([turn.returned for turn in history if turn.returned != PENDING] + [turn.called for turn in history])
 

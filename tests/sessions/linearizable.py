@@ -1,4 +1,4 @@
-"""Is a history linearizable? The search of Wing and Gong, with Lowe's memory of what it has refuted.
+"""Is a history linearizable? The search of Wing and Gong, with Lowe's cache of refuted states.
 
 J. Wing and C. Gong, Testing and Verifying Concurrent Objects, 1993; G. Lowe, Testing for Linearizability, 2017.
 Porcupine (Go) and Knossos (Clojure) search in the same way. PyPI has no library that does.
@@ -9,11 +9,11 @@ from collections.abc import Callable, Hashable, Iterable
 from typing import Protocol, TypeVar
 
 PENDING = math.inf
-"""The return of an operation whose client never saw one: it takes effect at any time after its call, or never."""
+"""The return time of an operation that never returned: it takes effect at any time after its call, or never."""
 
 
 class Timed(Protocol):
-    """An operation: the times of its call and of its return, as its client saw them. All clients have one clock."""
+    """An operation: the times of its call and its return at its client. All clients share one clock."""
 
     @property
     def called(self) -> float: ...
@@ -29,11 +29,11 @@ State = TypeVar("State", bound=Hashable)
 def linearization(
     history: Iterable[Operation], start: State, step: Callable[[State, Operation], State | None]
 ) -> list[Operation] | None:
-    """An order in which the operations can have taken effect, one by one; None when there is none.
+    """An order in which the operations can have taken effect, one by one; None if there is none.
 
-    Each one takes effect between its call and its return. `step` is the sequential object: the state after an
-    operation, or None if the operation's answer cannot be that of this state. The search goes as deep as the history
-    is long, which may be some hundreds of operations.
+    Each operation takes effect between its call and its return. `step` is the sequential object: the state after an
+    operation, or None if the operation's answer does not fit the state. The search is as deep as the history is long,
+    up to some hundreds of operations.
     """
     refuted = set[tuple[tuple[Operation, ...], State]]()
 

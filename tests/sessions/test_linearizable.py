@@ -1,4 +1,4 @@
-"""The checker itself: on histories written by hand, and against all permutations of generated ones."""
+"""The checker itself: on handwritten histories, and against all permutations of generated ones."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from tests.sessions.linearizable import PENDING
 
 
 def turn(called: float, returned: float, claim: str, seen: str | None = None, client: str = "1") -> Turn:
-    """A turn whose claims are letters; `seen` is None where nobody knows what it saw."""
+    """A turn whose claims are letters; `seen` is None if unknown."""
     return Turn(client, called, returned, claim, frozenset([] if seen is None else [tuple(seen)]))
 
 
@@ -63,7 +63,7 @@ def test_it_cannot_have_happened(name: str) -> None:
 
 
 def by_permutations(history: Sequence[Turn]) -> bool:
-    """The definition, word by word: all orders of all turns that returned, and of some of the others."""
+    """The literal definition: all orders of all turns that returned, and of some others."""
     answered = [turn for turn in history if turn.returned != PENDING]
     pending = [turn for turn in history if turn.returned == PENDING]
     return any(
@@ -75,7 +75,7 @@ def by_permutations(history: Sequence[Turn]) -> bool:
 
 
 def fits(order: Sequence[Turn]) -> bool:
-    """Whether the turns see each other in this order, and none comes before one that had returned at its call."""
+    """Whether the turns see each other in this order, and none precedes a turn that had returned at its call."""
     claims: Session = ()
     for at, turn in enumerate(order):
         if any(later.returned < turn.called for later in order[at:]):
@@ -89,7 +89,7 @@ def fits(order: Sequence[Turn]) -> bool:
 
 @st.composite
 def interleavings(draw: st.DrawFn, turns: int = 6, ticks: int = 0) -> list[Turn]:
-    """Three clients of a real session. At each tick one of them calls, or its turn takes effect, or returns.
+    """Three clients of a real session. At each tick one of them calls, or its turn takes effect or returns.
 
     Some turns are still open at the end, and some clients do not know what the model saw.
     """
@@ -116,7 +116,7 @@ def interleavings(draw: st.DrawFn, turns: int = 6, ticks: int = 0) -> list[Turn]
 
 @st.composite
 def mutations(draw: st.DrawFn) -> list[Turn]:
-    """Such a history, with another thing seen or another time in one to four places."""
+    """Such a history, with a changed list or time in one to four places."""
     history = draw(interleavings(turns=5, ticks=12))
     for _ in range(draw(st.integers(1, 4))):
         at = draw(st.integers(0, len(history) - 1))

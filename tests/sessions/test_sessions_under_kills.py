@@ -1,4 +1,4 @@
-"""The claims of one user happen in some order, each sees all before it, whoever is killed meanwhile: linearizability.
+"""Linearizability under kills: the claims of one user happen in some order, and each sees all claims before it.
 
 By hand, more seeds: `SESSION_SEEDS=20 uv run pytest tests/sessions -n 0 -s -k some_order`.
 """
@@ -37,7 +37,7 @@ async def running(witness: Witness, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 def refused(seen: Seen) -> list[str]:
-    """The sessions that cannot have happened, as pictures: the smallest part of each, and all of it."""
+    """Pictures of the sessions that cannot have happened: the smallest part of each, and the whole."""
     return [
         f"{user}, session {session}: no order explains\n{timeline(smallest(turns))}\n\nin\n{timeline(turns)}"
         for (user, session), turns in seen.histories.items()

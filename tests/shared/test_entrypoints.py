@@ -1,4 +1,4 @@
-"""Each entrypoint alone, as the README tells a person to run it: plain service name, no key, one port."""
+"""Each entrypoint alone, as in the README: plain service name, no key, one port."""
 
 import asyncio
 import os
@@ -26,7 +26,7 @@ ELSEWHERE = {
     **{"GOOGLE_GENAI_USE_ENTERPRISE": "true", "GOOGLE_GENAI_CLIENT_MODE": "replay"},
     **dict.fromkeys(("OPENAI_API_BASE", "OPENAI_PROXY", "LANGSMITH_GATEWAY"), "http://127.0.0.1:9"),
 }
-"""Variables of the SDKs that lead away from the model's address, or would without ours."""
+"""Variables of the SDKs that lead away from the model's address, unless ours override them."""
 each_framework = pytest.mark.parametrize(
     "framework",
     [pytest.param(framework, id=framework.name, marks=pytest.mark.in_turn(2)) for framework in PYTHON],
@@ -41,7 +41,7 @@ async def restate(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Res
 
 
 async def entrypoint(framework: Framework, script: str, log: Path, env: dict[str, str]) -> tuple[Process, str]:
-    """Start an entrypoint on a free port; returns it with its address once it listens."""
+    """Start an entrypoint on a free port; returns the process and its address once it listens."""
     port = free_port()
     process = await start(
         framework.name, [sys.executable, ROOT / framework.name / script], log, env | {"PORT": str(port)}

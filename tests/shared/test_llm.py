@@ -1,4 +1,4 @@
-"""How long an overloaded provider makes a model call wait."""
+"""The pauses for an overloaded provider, and the answers that no SDK can read."""
 
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime

@@ -1,4 +1,4 @@
-"""A proxy that the environment names gets what is for elsewhere, and nothing that is for loopback."""
+"""The environment's proxy gets requests to other hosts, and none to loopback."""
 
 import os
 import threading

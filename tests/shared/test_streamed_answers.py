@@ -1,4 +1,4 @@
-"""Streamed answers with faults, through the official clients as the agents have them."""
+"""Streamed answers with faults, through the official clients, configured as in the agents."""
 
 import gzip
 import json
@@ -63,7 +63,7 @@ def client(wire: Wire, url: str) -> Streamed:
 
 
 async def failure(client: Streamed, script: Script, fault: Fault) -> Exception:
-    """What an agent's model call raises."""
+    """The error of an agent's model call."""
     script.fault = fault
     with pytest.raises(Exception) as told:  # noqa: PT011 - each client wraps it in its own
         await client.say("Hello")

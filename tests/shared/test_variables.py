@@ -1,4 +1,4 @@
-"""A variable that is no number, in both languages, or no key ends the program, with two lines."""
+"""A variable with a bad number (in both languages) or a bad key ends the program, with two lines."""
 
 import os
 import subprocess

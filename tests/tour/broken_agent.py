@@ -1,6 +1,6 @@
-"""An agent on a loop of its own, with one fault at choice (`FAULT`): each breaks a promise that the judge sees.
+"""An agent on its own loop with a selectable fault (`FAULT`), which breaks a promise that the judge tests.
 
-Three steps call a service over HTTP, `WORLD`, through the proxy that the environment names.
+Three steps call a service over HTTP, `WORLD`, through the environment's proxy.
 """
 
 import asyncio

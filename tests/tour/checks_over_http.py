@@ -1,4 +1,4 @@
-"""Runs an agent of the tour as it stands, with checks that ask a service over HTTP, `WORLD`: then the judge sees them.
+"""Runs an unchanged agent of the tour with checks that call a service over HTTP, `WORLD`, so that the judge sees them.
 
 python -m tests.tour.checks_over_http pydantic_ai_agent/twins/documented_agent.py
 """

@@ -1,4 +1,4 @@
-"""Another SDK is one folder: no list of the tour has to know it."""
+"""A new SDK is one folder: no list in the tour has to name it."""
 
 import asyncio
 import os

@@ -31,7 +31,7 @@ def test_a_storm_kills_agents_and_the_server_and_reaches_every_framework() -> No
 
 
 def seen() -> Witnessed:
-    """One claim, decided as it should be."""
+    """One correctly decided claim."""
     order = replace(STORM.orders[0], claim=sample_claims()["broken-leg"], faults=())
     journal = Invocation("inv_1", "completed", 0, 1000, None, 5, 100, (Step(1, "fraud", 0, 2_000, False),))
     ledger = [

@@ -1,4 +1,4 @@
-"""A small storm, as a person lets it loose; the verdict's own tests are unit tests."""
+"""A small storm from the command line; unit tests cover the verdict."""
 
 from pathlib import Path
 

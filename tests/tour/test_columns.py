@@ -1,4 +1,4 @@
-"""At 80 columns no table is cut: each heading and each value that matters is there in full."""
+"""At 80 columns no table is cut: each heading and each important value is complete."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -29,7 +29,7 @@ FAULTS = [Fault("fraud", "fail", times=2), Fault("cost", "crash-before")]
 
 
 def invocation(id: str, seconds: float, error: str | None = None) -> Invocation:
-    """A claim of two model calls and three checks, one of which failed twice and another of which was killed."""
+    """A claim of two model calls and three checks: one check failed twice, and another was killed."""
     steps = (
         Step(1, "call LLM", 0, 300, False),
         *(Step(3 + at, name, 310, 310 + seconds * 700, False) for at, name in enumerate(("eligibility", "cost"))),
@@ -84,7 +84,7 @@ def made(runs: int, faults: Sequence[Fault], answer: str = "Needs review: eligib
 
 
 def printed(*parts: RenderableType, width: int = 80) -> str:
-    """What a terminal of this width shows, each heading's words in a row."""
+    """The output of a terminal with this width, with each heading's words in a row."""
     console = Console(file=StringIO(), width=width)
     for part in parts:
         console.print(part)
@@ -95,7 +95,7 @@ def printed(*parts: RenderableType, width: int = 80) -> str:
 
 
 def whole(said: str, *expected: str) -> None:
-    """Each word of these headings and values is there, as a word of its own."""
+    """Each word of these headings and values is in the output, as a separate word."""
     words = said.split()
     assert [word for text in expected for word in text.split() if word not in words] == []
 
@@ -178,7 +178,7 @@ HELP = {
 
 
 def commands(command: object, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    """The command's own path, and those of its subcommands."""
+    """The paths of the command and its subcommands."""
     yield path
     for name, each in getattr(command, "commands", {}).items():
         yield from commands(each, (*path, name))

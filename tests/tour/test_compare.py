@@ -126,7 +126,7 @@ def test_what_the_code_tells() -> None:
 
 def test_a_file_without_a_region_is_said_so(tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tour.runtime.frameworks.Framework.entrypoint", ROOT / "shared" / "checks.py")
-    with pytest.raises(TourError, match="has not all of its regions"):
+    with pytest.raises(TourError, match="lacks a region"):
         code.regions()
 
 

@@ -1,4 +1,4 @@
-"""Why a step ran again, told from the journal and the ledger."""
+"""The reasons why a step ran again, from the journal and the ledger."""
 
 from lab.ledger import Entry
 from tour.runtime import evidence
@@ -6,17 +6,17 @@ from tour.runtime.evidence import Runs
 from tour.runtime.journal import Invocation, Step
 
 OLD, NEW = 100, 200
-"""Process ids: of an agent, and of the one started after it was killed."""
+"""The process ids of an agent before and after a kill."""
 
 
 def claim(finished: float | None) -> Invocation:
-    """An invocation whose step `fraud` has a result since `finished` (s)."""
+    """An invocation whose step `fraud` got its result at `finished` (s)."""
     step = Step(1, "fraud", 0.0, None if finished is None else finished * 1000, failed=False)
     return Invocation("inv_1", "completed", 0.0, 99_000.0, None, 5, 100, (step,))
 
 
 def ran(at: float, end: str = "", pid: int = OLD) -> list[Entry]:
-    """A run of the step that starts at `at` (s) and ends so half a second later; no end: it was killed."""
+    """A run of the step that starts at `at` (s) and has this end half a second later; no end: it was killed."""
     start = Entry(at, pid, "any", "inv_1", "fraud", "start", "")
     return [start, Entry(at + 0.5, pid, "any", "inv_1", "fraud", "end", end)] if end else [start]
 

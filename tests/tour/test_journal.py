@@ -1,4 +1,4 @@
-"""A server that has just started answers no query yet."""
+"""A freshly started server answers no queries yet."""
 
 from collections.abc import Iterator
 

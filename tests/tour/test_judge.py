@@ -1,4 +1,4 @@
-"""The judge finds each fault of an agent, and none in one without."""
+"""The judge finds each fault of an agent, and none in a correct agent."""
 
 import asyncio
 import json
@@ -32,7 +32,7 @@ FAULTS = {
     "abandoned siblings": {"only a request that fails is made again"},
     "retried input": {"bad input is the caller's fault"},
 }
-"""The promises that each fault breaks, others aside."""
+"""The promises that each fault must break; it may break others."""
 
 LOOP = BY_NAME["restate_loop"]
 OTHERS = [framework for framework in FRAMEWORKS if framework != LOOP]
@@ -111,7 +111,7 @@ async def test_the_tour_s_agents_keep_their_promises(tmp_path: Path, framework: 
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("framework", [LOOP, *by_night(PYTHON_SDKS)], ids=lambda framework: framework.name)
 async def test_the_documented_pattern_breaks_two(world: str, tmp_path: Path, framework: Framework) -> None:
-    """Those of docs/verification.md: bad input, and siblings. Its checks ask a service, so the judge sees them."""
+    """The faults in docs/verification.md: bad input, and siblings. The checks call a service that the judge sees."""
     agent = framework.home / "twins" / "documented_agent.py"
     verdict = await judged(
         *(sys.executable, "-m", "tests.tour.checks_over_http", agent),

@@ -1,4 +1,4 @@
-"""Claims that wait for a person when `tour web` is killed are there when it is started again, and can be decided."""
+"""Claims that wait for a person survive a kill and restart of `tour web`, and can then be decided."""
 
 import json
 import os
@@ -39,7 +39,7 @@ AGAIN = """
 
 @pytest.fixture
 def network() -> Iterator[Namespace]:
-    """In which the usual ports are free: only a stack on those keeps its journals."""
+    """A network in which the usual ports are free, because only a stack on those keeps its journals."""
     namespace = open_namespace()
     if not namespace:
         pytest.skip("this system makes no network namespace for its users")
@@ -48,7 +48,7 @@ def network() -> Iterator[Namespace]:
 
 
 def started(network: Namespace, home: Path, what: str) -> subprocess.Popen[str]:
-    """A process with the stack of the tour's commands, which does this on it."""
+    """A process that runs this code on the stack of the tour's commands."""
     program = (
         "import asyncio\nfrom rich.console import Console\nfrom tour.boot import booted\n"
         "from tour.runtime.frameworks import APPROVAL, BY_NAME\nasync def main():\n"

@@ -1,4 +1,4 @@
-"""Keys and addresses from a `.env` of Windows, whose lines end in a carriage return: the tour works with them."""
+"""The tour accepts keys and addresses from a Windows `.env`, whose lines end in a carriage return."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""A Restate that the environment names: behind a gateway that wants a token, or one that reaches us by another name."""
+"""A Restate that the environment names: behind a gateway with a token, or one that reaches us by another name."""
 
 import asyncio
 import os
@@ -43,7 +43,7 @@ async def said_by(*arguments: str, home: Path, env: dict[str, str]) -> tuple[int
 
 @asynccontextmanager
 async def gateways(restate: Restate) -> AsyncIterator[tuple[dict[str, str], list[tuple[str, str, int]]]]:
-    """Gateways that want a token: the variables that name them, and what both have answered."""
+    """Gateways that require a token: the variables that name them, and their answers so far."""
     async with in_front_of(restate.ingress, TOKEN) as ingress, in_front_of(restate.admin, TOKEN) as admin:
         ingress.answered = admin.answered
         yield {"RESTATE_INGRESS_URL": ingress.url, "RESTATE_ADMIN_URL": admin.url + "/"}, admin.answered
@@ -67,7 +67,7 @@ async def test_a_token_opens_the_gateway(restate: Restate, tmp_path: Path) -> No
     ("token", "remedy"),
     [
         ({}, "Set RESTATE_AUTH_TOKEN to"),
-        ({"RESTATE_AUTH_TOKEN": "another"}, "not take the token in RESTATE_AUTH_TOKEN"),
+        ({"RESTATE_AUTH_TOKEN": "another"}, "rejects the token in RESTATE_AUTH_TOKEN"),
     ],
     ids=["none", "another"],
 )

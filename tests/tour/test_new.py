@@ -1,4 +1,4 @@
-"""`tour new`: names and errors, and of each SDK a project whose two commands run, with its own tests that kill it."""
+"""`tour new`: names and errors, and for each SDK a project whose commands run, with tests that kill its agent."""
 
 import asyncio
 import os

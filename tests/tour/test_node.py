@@ -1,4 +1,4 @@
-"""The agents in TypeScript can run wherever npm has been reached once, and are left out elsewhere."""
+"""The agents in TypeScript run if npm has been reached once; otherwise they are left out."""
 
 import asyncio
 import json
@@ -23,7 +23,7 @@ LISTED = "node_modules/.package-lock.json"
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder `typescript/` without packages, and an npm that has nothing in its cache."""
+    """A folder `typescript/` without packages, and an npm with an empty cache."""
     home = tmp_path / "typescript"
     home.mkdir()
     for name in ("package.json", "package-lock.json"):
@@ -35,7 +35,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def npm(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    """An npm that installs nothing but its list; returns where it has been asked to."""
+    """An npm that installs only its list; returns the folders in which it was asked to."""
     asked: list[Path] = []
 
     async def npm_ci(title: str, packages: Path, work: Path, expected: Path, *options: str, **_: Any) -> None:
@@ -76,7 +76,7 @@ async def test_they_are_installed_again_when_the_lock_has_changed(folder: Path, 
 async def test_they_are_installed_again_where_an_npm_of_the_reader_was_interrupted(
     folder: Path, npm: list[Path]
 ) -> None:
-    """It writes its list last. A list that is cut off is no list, either."""
+    """npm writes its list last. A truncated list does not count."""
     (folder / "node_modules/ai").mkdir(parents=True)
     await node.install(print)
     assert not (folder / "node_modules/ai").exists()

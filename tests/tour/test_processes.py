@@ -180,7 +180,7 @@ def test_free_ports_differ_between_processes() -> None:
 
 
 def ended(process: psutil.Process) -> bool:
-    """Whether it ends within 5 s; one that nobody reaps counts."""
+    """Whether the process ends within 5 s; a zombie counts as ended."""
     deadline = time.monotonic() + 5
     while time.monotonic() < deadline:
         try:

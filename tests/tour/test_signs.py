@@ -1,4 +1,4 @@
-"""The command line where the terminal has ASCII alone: everything can be read, and nothing ends in an error."""
+"""The command line on an ASCII terminal: everything is legible, and nothing ends in an error."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""The reader of a stream of events, from a server that breaks off."""
+"""The reader of an event stream, from a server that breaks off."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""`tour up --stream` in one terminal, curl in a second one, and `kill -9` in a third."""
+"""`tour up --stream` in one terminal, curl in a second, and `kill -9` in a third."""
 
 import json
 import os
@@ -56,4 +56,4 @@ def test_the_text_goes_on_after_a_kill(tmp_path: Path) -> None:
     assert story.restarts == 1
     assert story.messages == {2: story.answer}
     assert str(story.answer).startswith("Approved:")
-    assert re.match(r"The agent restate_loop was killed \(SIGKILL\): it is started again \(pid \d+\)", again)
+    assert re.match(r"The agent restate_loop was killed \(SIGKILL\): restarted as pid \d+", again)

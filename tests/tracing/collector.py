@@ -1,4 +1,4 @@
-"""A real collector of OpenTelemetry: rotel, which takes OTLP over HTTP and gRPC and prints each span that it gets."""
+"""A real OpenTelemetry collector: rotel, which takes OTLP over HTTP and gRPC, and prints each span."""
 
 import asyncio
 import re
@@ -26,7 +26,7 @@ class Span:
     end: int
     status: str
     text: str
-    """All of it, with its attributes and events."""
+    """The whole text, with attributes and events."""
 
     def attribute(self, name: str) -> str | None:
         found = re.search(rf"-> {re.escape(name)}: \w+\((.*)\)", self.text)
@@ -35,18 +35,18 @@ class Span:
 
 @dataclass(frozen=True)
 class Collector:
-    """What runs; `http` and `grpc` are its addresses."""
+    """A running collector; `http` and `grpc` are its addresses."""
 
     process: Process
     http: str
     grpc: str
 
     def printed(self) -> str:
-        """Everything that it was sent, as text."""
+        """All received spans, as text."""
         return self.process.log.read_text(errors="replace")
 
     def spans(self) -> list[Span]:
-        """All that it was sent, by their start."""
+        """All received spans, by their start."""
         found: list[Span] = []
         for resource in re.split(r"(?m)^(?=ResourceSpans #)", self.printed())[1:]:
             service = _value(resource, r"-> service\.name: Str\((.*)\)")
@@ -55,7 +55,7 @@ class Collector:
         return sorted(found, key=lambda span: span.start)
 
     async def until(self, enough: Callable[[list[Span]], bool]) -> list[Span]:
-        """The spans, once they are enough. Raises: TimeoutError, with what there is, after 60 s."""
+        """The spans, once there are enough. Raises: TimeoutError, with the spans so far, after 60 s."""
         deadline = time.monotonic() + 60
         while not enough(spans := self.spans()):
             if time.monotonic() > deadline:
@@ -79,7 +79,7 @@ def checks(spans: list[Span]) -> dict[str, list[Span]]:
 
 @asynccontextmanager
 async def collecting(folder: Path) -> AsyncIterator[Collector]:
-    """A collector on free ports of loopback, for as long as the block runs."""
+    """A collector on free ports of loopback, while the block runs."""
     async with collector(folder, "--debug-log", "traces", "--debug-log-verbosity", "detailed") as (process, http, grpc):
         yield Collector(process, http, grpc)
 

@@ -1,4 +1,4 @@
-"""Tracing, without a collector: what it costs when it is off, and what it says when it cannot be on."""
+"""Tracing without a collector: its cost when it is off, and its messages when it cannot be on."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""A forward proxy, and certificates by a CA of its own, between a program and a model elsewhere."""
+"""A forward proxy, and certificates of a private CA, between a program and a remote model."""
 
 import asyncio
 import ssl
@@ -19,12 +19,12 @@ from cryptography.x509.oid import NameOID
 from tour.runtime.processes import free_port
 
 NAME = "model.example"
-"""A host that no resolver knows: the proxy does."""
+"""A host that only the proxy knows, and no resolver."""
 
 
 @dataclass
 class ForwardProxy:
-    """It takes CONNECT, and absolute URIs; a request for any host goes to loopback."""
+    """A proxy for CONNECT and absolute URIs; it sends requests for any host to loopback."""
 
     port: int
     asked: list[str] = field(default_factory=list)
@@ -57,7 +57,7 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 @asynccontextmanager
 async def forwarding() -> AsyncIterator[ForwardProxy]:
-    """A forward proxy on loopback, for as long as the block runs."""
+    """A forward proxy on loopback, while the block runs."""
     proxy = ForwardProxy(free_port())
     server = await asyncio.start_server(proxy.serve, "127.0.0.1", proxy.port)
     try:
@@ -67,7 +67,7 @@ async def forwarding() -> AsyncIterator[ForwardProxy]:
 
 
 def certified(folder: Path) -> tuple[ssl.SSLContext, Path]:
-    """The TLS of a server that is `NAME` and loopback, and the file with the certificate of its CA."""
+    """The TLS context of a server for `NAME` and loopback, and the file with its CA's certificate."""
     now, keys = datetime.now(UTC), [ec.generate_private_key(ec.SECP256R1()) for _ in range(2)]
     names = [x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]) for name in ("a CA of its own", NAME)]
 

@@ -1,4 +1,4 @@
-"""A model that takes its time, and knows who hangs up on it: the offline model, behind a server of its own."""
+"""A slow model that notices hang-ups: the offline model behind another server."""
 
 import asyncio
 import re
@@ -15,11 +15,11 @@ from tour.runtime.processes import free_port
 
 @dataclass
 class Model:
-    """The calls that it has got so far, and how many of them the client has given up."""
+    """The number of calls so far, and of those that the client has given up."""
 
     port: int
     seconds: float
-    """How long a call takes."""
+    """The duration of a call."""
     asked: list[str] = field(default_factory=list)
     """The head of each request: its first line, and the headers."""
     given_up: int = 0
@@ -65,7 +65,7 @@ class Model:
 
 @asynccontextmanager
 async def answering(seconds: float = 0.0, tls: ssl.SSLContext | None = None) -> AsyncIterator[Model]:
-    """A model on loopback, for as long as the block runs."""
+    """A model on loopback, while the block runs."""
     model = Model(free_port(), seconds)
     server = await asyncio.start_server(model.serve, "127.0.0.1", model.port, ssl=tls)
     try:

@@ -1,4 +1,4 @@
-"""Each entrypoint in TypeScript alone, as its README tells a person to run it: plain service name, no key, one port."""
+"""Each entrypoint in TypeScript alone, as in its README: plain service name, no key, one port."""
 
 import asyncio
 import os
@@ -48,7 +48,7 @@ async def restate(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Res
 async def entrypoint(
     restate: Restate, framework: Framework, script: str, log: Path, env: dict[str, str]
 ) -> AsyncIterator[Process]:
-    """An entrypoint that is registered, on a free port."""
+    """A registered entrypoint, on a free port."""
     port = free_port()
     async with running(framework.name, [NODE, framework.home / script], log, env | {"PORT": str(port)}) as it:
         await it.until(f"http://127.0.0.1:{port}/health", http2=True)
@@ -167,7 +167,7 @@ async def test_the_weather_of_two_cities_in_parallel(restate: Restate, framework
 @each_framework
 @pytest.mark.skipif(not shutil.which("curl"), reason="there is no curl")
 async def test_the_readme_s_commands(restate: Restate, framework: Framework, tmp_path: Path) -> None:
-    """Each `node` of the README, and the `curl` after it; Restate has another port here."""
+    """Each `node` command of the README, and the `curl` after it; Restate has another port here."""
     readme = (framework.home / "README.md").read_text()
     commands = re.findall(r"^(?:uv run node|PORT=9180 uv run node) (\S+)|^(curl .*)$", readme, re.MULTILINE)
     assert len(commands) == 4

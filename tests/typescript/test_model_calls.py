@@ -1,4 +1,4 @@
-"""A model call is paid for: it ends with the attempt that wants its answer, and a process that ends waits for it."""
+"""A model call costs money: it ends with the attempt that made it, and a process that is told to end waits for it."""
 
 import asyncio
 import signal

@@ -1,4 +1,4 @@
-"""The agents in TypeScript reach a model elsewhere as those in Python do; Restate reaches them over HTTP/1.1, too."""
+"""The agents in TypeScript reach a remote model as those in Python do, and Restate also reaches them over HTTP/1.1."""
 
 import asyncio
 import os
@@ -92,7 +92,7 @@ async def test_what_cannot_be_used_is_told(variable: str, value: str, code: int,
 
 
 async def test_newlines_at_the_end_of_a_key_are_no_part_of_it(restate: Restate, tmp_path: Path) -> None:
-    """As a file `.env` with the newlines of Windows leaves them."""
+    """Variables as a `.env` file with Windows newlines leaves them."""
     async with answering() as model:
         env = {"OPENAI_API_KEY": f"{KEY}\r", "OPENAI_BASE_URL": f"http://127.0.0.1:{model.port}/v1\r\n"}
         async with entrypoint(restate, AGENT, SCRIPT, tmp_path / "log", env):

@@ -1,4 +1,4 @@
-"""Checks as services across languages: an agent calls the checks of the other one through Restate, in one trace."""
+"""Checks as services across languages: an agent calls the other language's checks through Restate, in one trace."""
 
 import sys
 from collections.abc import AsyncIterator
@@ -27,7 +27,7 @@ pytestmark = [
 
 LOOP = BY_NAME["restate_loop"]
 AGENTS = {"python": TYPESCRIPT, "typescript": (LOOP,)}
-"""The agents that call the checks of a language: those of the other one."""
+"""The agents that call a language's checks: those in the other language."""
 SCRIPTS: dict[str, list[str | Path]] = {
     "python": [sys.executable, CHECKS_SCRIPT],
     "typescript": [NODE, NODE_FOLDER / "deploy/check_services.ts"],
@@ -36,13 +36,13 @@ SCRIPTS: dict[str, list[str | Path]] = {
 
 @dataclass
 class Remote:
-    """The agents, and the checks in a process of another language."""
+    """The agents, and the checks in a process in the other language."""
 
     stack: Stack
     collector: Collector
     agents: tuple[Framework, ...]
     pid: int
-    """Of the checks."""
+    """The process id of the checks."""
 
     async def decide(self, framework: Framework, claim: InsuranceClaim) -> tuple[str, str]:
         """The invocation's id, and the answer."""

@@ -1,4 +1,4 @@
-"""The agents in TypeScript: types, lint, tests; and both languages take a claim alike."""
+"""The agents in TypeScript: types, lint, tests; and both languages treat a claim alike."""
 
 import asyncio
 import json
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.server  # npm and Node take long
 
 @pytest.fixture(scope="module", autouse=True)
 def installed() -> None:
-    """The packages, with those that check the code."""
+    """Installs the packages, including those that check the code."""
     asyncio.run(install(print, dev=True))
 
 
@@ -38,7 +38,7 @@ def test_it_passes(check: str) -> None:
 
 @pytest.fixture(scope="module")
 def judge() -> Iterator[Callable[[str], dict[str, object]]]:
-    """How TypeScript takes the body of a request."""
+    """TypeScript's result for the body of a request."""
     command = [NODE, TYPESCRIPT / "tests/judge.ts"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin
@@ -82,7 +82,7 @@ FIELDS = {"date": dates, "category": texts, "reason": texts, "amount": numbers, 
 
 @st.composite
 def claims(draw: st.DrawFn) -> str:
-    """A claim as JSON, most of its fields as they should be."""
+    """A claim as JSON, with mostly valid fields."""
     fields = {field: json.dumps(value) for field, value in vectors.VALID.items()}
     for field in draw(st.sets(st.sampled_from(list(FIELDS)), max_size=2)):
         fields[field] = draw(st.one_of(FIELDS[field], FIELDS[field], FIELDS[field], others))

@@ -1,4 +1,4 @@
-"""A frozen process ends itself, with its stack in the log; started again, it goes on with all of its claims."""
+"""A frozen process ends itself, with its stack in the log; after a restart, it continues all of its claims."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -58,7 +58,7 @@ async def test_a_step_freezes_the_process_and_all_claims_in_it_are_decided(
 
 
 async def test_a_process_that_was_stopped_goes_on(restate: Restate, model: Model, tmp_path: Path) -> None:
-    """It has not turned its loop for long, and has not been able to."""
+    """The process has not turned its loop for long, because it was stopped."""
     env = {"WATCHDOG": str(WATCHDOG), "OPENAI_BASE_URL": f"http://127.0.0.1:{model.port}/v1"}
     async with entrypoint(restate, AGENT, "parallel_tools_agent.ts", tmp_path / "log", env) as process:
         with stopped(process):

@@ -1,4 +1,4 @@
-"""Vectors for the agents in TypeScript: how Python takes claims, and the texts that both languages have.
+"""Vectors for the agents in TypeScript: Python's results for claims, and the texts that both languages share.
 
 uv run python -m tests.typescript.vectors    # prints them as JSON, for typescript/tests/vectors.test.ts
 """
@@ -99,7 +99,7 @@ def with_token(field: str, token: str) -> str:
 
 
 def is_json(body: str) -> bool:
-    """Whether it is JSON, which has no `NaN`; Pydantic reads it, and refuses the field."""
+    """Whether it is JSON. JSON has no `NaN`; Pydantic reads it, and refuses the field."""
     try:
         json.loads(body, parse_constant=not_a_number)
     except ValueError:
@@ -108,7 +108,7 @@ def is_json(body: str) -> bool:
 
 
 async def judge(body: str) -> dict[str, Any]:
-    """The claim and the results of its checks; or the fields for which it is refused."""
+    """The claim and the results of its checks, or the invalid fields."""
     try:
         claim = InsuranceClaim.model_validate_json(body)
     except ValidationError as error:

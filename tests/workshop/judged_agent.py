@@ -1,4 +1,4 @@
-"""A solution of the workshop's chapter 13, which no page and no command shows.
+"""A solution to chapter 13 of the workshop, which no page or command shows.
 
 uv run tests/workshop/judged_agent.py
 """

@@ -1,4 +1,4 @@
-"""A check tells learners of mistakes that the chapter's page does not show."""
+"""A check reports mistakes that the chapter's page does not show."""
 
 import asyncio
 import os
@@ -34,7 +34,7 @@ async def checked(tmp_path: Path, number: int, *changes: tuple[str, str]) -> Non
 
 
 async def wrong(tmp_path: Path, number: int, *changes: tuple[str, str]) -> str:
-    """The lines of the check on the chapter's solution, which these changes spoil."""
+    """The lines of the check on the chapter's solution with these mistakes."""
     with pytest.raises(Wrong) as said:
         await checked(tmp_path, number, *changes)
     return "\n".join([said.value.problem, *said.value.shown])
@@ -142,7 +142,7 @@ async def test_a_decision_that_goes_to_memory(tmp_path: Path) -> None:
 
 
 async def test_a_decision_that_is_kept_in_memory(tmp_path: Path, patience: None) -> None:
-    """Each attempt waits for a decision of its own."""
+    """Each attempt waits for a new decision."""
     waits = f"outcome = await {OUTCOME}", "outcomes[ctx.key()] = asyncio.Future(); outcome = await outcomes[ctx.key()]"
     dictionary = "class Decision", "import asyncio, collections\n\noutcomes = {}\n\n\nclass Decision"
     said = await wrong(tmp_path, 11, IN_MEMORY, waits, dictionary)
@@ -177,7 +177,7 @@ async def test_branches_that_all_ask_the_last_specialist(tmp_path: Path) -> None
 
 
 async def test_specialists_that_hang(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tasks that await Restate can hang by chance; these always do."""
+    """Two tasks that await Restate may hang; these always do."""
     monkeypatch.setattr(chapter(12).check, "STILL", 3.0)
     said = await wrong(
         tmp_path,

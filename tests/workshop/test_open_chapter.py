@@ -1,4 +1,4 @@
-"""The judge breaks the agent of the last chapter, and there is one that it does not break."""
+"""The judge breaks the agent of the last chapter, but not its solution."""
 
 from io import StringIO
 from pathlib import Path
@@ -13,7 +13,7 @@ pytestmark = [pytest.mark.server, pytest.mark.nightly, pytest.mark.timeout(1800)
 
 
 async def judged(file: Path) -> str:
-    """What the check says of an agent that passes. Raises: Wrong."""
+    """The output of the check on a passing agent. Raises: Wrong."""
     shown = StringIO()
     await chapter(13).check.check(Attempt(file, Console(file=shown, width=200)))
     return shown.getvalue()

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.server
 
 
 async def until(output: asyncio.StreamReader, said: str) -> str:
-    """All that it prints until a line with these words. Raises: AssertionError when it ends first."""
+    """The output up to a line with these words. Raises: AssertionError if it ends first."""
     read = ""
     while said not in read:
         line = (await output.readline()).decode()

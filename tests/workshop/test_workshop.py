@@ -42,7 +42,7 @@ def test_a_part_fits_ninety_minutes_with_some_to_spare(part: int, spare: int) ->
 
 
 def said(*arguments: str, code: int = 0) -> str:
-    """What `tour workshop` prints with these arguments. Raises: TourError."""
+    """The output of `tour workshop` with these arguments. Raises: TourError."""
     shown = StringIO()
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(commands, "console", Console(file=shown, width=80))
@@ -78,7 +78,7 @@ def test_all_hints_at_once_count_as_none() -> None:
 def test_hints_that_cannot_be_counted(mine: Path) -> None:
     mine.mkdir()
     (mine / "hints.json").write_text('{"2": "many"}')
-    with pytest.raises(TourError, match="which hints") as error:
+    with pytest.raises(TourError, match="The list of hints") as error:
         said("hint", "2")
     assert str(mine / "hints.json") in error.value.remedy
 

@@ -1,4 +1,4 @@
-"""The workshop's pages agree with the chapters, and the code on the slides is the code of the files."""
+"""The workshop's pages agree with the chapters, and the slides show the code of the files."""
 
 import re
 import textwrap

@@ -1,1 +1,1 @@
-"""The judge: it tries to break a durable agent from outside, and says what it saw."""
+"""The judge, which tries to break a durable agent from outside, and reports what happened."""

@@ -19,18 +19,18 @@ from tour.runtime import processes
 from tour.runtime.processes import free_port
 
 BAD = {"no body": b"", "an empty object": b"{}", "a list": b"[]"}
-"""Bodies that a handler which takes an object does not want."""
+"""Bad bodies for a handler that takes an object."""
 
 BRIEFLY, LONG = 0.2, 1.0
-"""Seconds that a request takes: so that a kill hits the entry that it is for; while a sibling fails at once."""
+"""Seconds that a request takes: so that a kill hits the intended entry; and while a sibling fails at once."""
 
 ENOUGH = 3
-"""Trials of a kind that do not end; the others of the kind are left out."""
+"""The number of trials of a kind that do not end, after which the rest of the kind is left out."""
 
 NOTHING = Plan()
 
 APART = 0.05
-"""Seconds between the answers of requests that are made at once, in the first run."""
+"""Seconds between the answers of concurrent requests, in the first run."""
 
 
 async def run(
@@ -38,7 +38,7 @@ async def run(
 ) -> None:
     """Judge the service that the command starts on this port (0: a free one), or that listens at `url`.
 
-    Raises: TourError; typer.Exit with code 1 when a promise is broken.
+    Raises: TourError; typer.Exit with code 1 if a promise is broken.
     """
     target = Target(command, url or f"http://127.0.0.1:{port or free_port()}", path, body)
     with tempfile.TemporaryDirectory(prefix="tour-judge-") as name:
@@ -78,7 +78,7 @@ async def _judged(held: Court, console: Console) -> Verdict:
         entries = 1
         while entries < usual.entries and _tells_more(after):
             after += [await tried("the journal ended before a kill", Plan(slow=BRIEFLY), kill_at=entries)]
-            entries = max(entries, after[-1].killed_at) + 1  # those that Restate was sent together are one crash
+            entries = max(entries, after[-1].killed_at) + 1  # entries that were sent to Restate together are one crash
         for call in calls:
             if _tells_more(before):
                 before += [await tried(f"kill -9 before the answer to {_named(call)}", Plan(hold=call))]
@@ -94,7 +94,7 @@ async def _judged(held: Court, console: Console) -> Verdict:
 
 
 async def _refusals(held: Court, console: Console) -> dict[str, int]:
-    """The status with which each bad body is answered."""
+    """The status of the answer to each bad body."""
     refusals = {}
     for title, body in (BAD | {"half of the JSON": held.target.body[: len(held.target.body) // 2]}).items():
         console.print(f"  bad input: {title}", style="dim", highlight=False)
@@ -103,7 +103,7 @@ async def _refusals(held: Court, console: Console) -> dict[str, int]:
 
 
 def _tells_more(kind: Sequence[Trial]) -> bool:
-    """Whether another trial of this kind is worth its time: each one that does not end takes long."""
+    """Whether another trial of this kind is worth its time: a trial that does not end takes long."""
     return sum(not trial.answer for trial in kind) < ENOUGH
 
 
@@ -124,7 +124,7 @@ async def _model(folder: Path) -> AsyncIterator[str]:
 
 
 def show(verdict: Verdict, console: Console) -> None:
-    """Print the verdict: each promise, and the evidence of those that are broken."""
+    """Print the verdict: each promise, and the evidence of broken ones."""
     console.print()
     marks = {True: ("holds    ", "green"), False: ("broken   ", "bold red"), None: ("not seen ", "yellow")}
     for promise in verdict.promises:

@@ -1,6 +1,6 @@
-"""The trials of a judged agent: the same request again and again, each time with something that goes wrong.
+"""The trials of a judged agent: the same request again and again, each time with another fault.
 
-A trial is one invocation on a real Restate server. What it did is read from Restate's journal and from the world.
+A trial is one invocation on a real Restate server. Its evidence comes from Restate's journal and from the world.
 """
 
 import asyncio
@@ -24,16 +24,16 @@ from tour.runtime.processes import POLL, Process
 from tour.runtime.restate_server import Ports, Restate
 
 FIRST = 60.0
-"""Seconds for the first invocation: nobody knows yet how long one takes."""
+"""Seconds for the first invocation, whose duration is not known yet."""
 
 PATIENCE = 5.0
-"""Seconds that each later one may take longer than three times the first."""
+"""Seconds that a later invocation may take beyond three times the first."""
 
 LOST = 4
-"""Retries without a new entry in the journal, after which an invocation is given up."""
+"""Retries without a new journal entry after which an invocation is given up."""
 
 TICK = 0.002
-"""Seconds by which a time of the journal, which has whole milliseconds, may be too early."""
+"""Seconds by which a time in the journal may be too early, because the journal has whole milliseconds."""
 
 READY = 60.0
 """Seconds for the command to listen."""
@@ -41,16 +41,16 @@ READY = 60.0
 
 @dataclass
 class Trial:
-    """One invocation: what was done to it, how it ended, and what it did meanwhile. Times are in s, sizes in bytes."""
+    """One invocation: its faults, its end, and its actions meanwhile. Times are in s, sizes in bytes."""
 
     title: str
     plan: Plan
     answer: str = ""
-    """The answer, or `500: …`; empty when it did not end."""
+    """The answer, or `500: …`; empty if the invocation did not end."""
     seconds: float = 0.0
     cpu: float = 0.0
     steps: Sequence[str] = ()
-    """The names of the durable steps and the types of the other commands, in the order of the journal."""
+    """The names of the durable steps and the types of other commands, in the order of the journal."""
     size: int = 0
     entries: int = 0
     failures: Sequence[Failure] = ()
@@ -58,26 +58,26 @@ class Trial:
     runs: Sequence[Step] = ()
     kills: int = 0
     killed_at: int = 0
-    """The number of entries in the journal that the kill left."""
+    """The number of journal entries after the kill."""
     in_flight: Sequence[Numbered] = ()
-    """The steps of that journal that have no completion."""
+    """The steps without a completion in that journal."""
 
 
 @dataclass
 class Target:
-    """The handler to judge, and its request. Without a command, it runs already, and nobody may kill it."""
+    """The handler to judge, and its request. Without a command, its service already runs, and must not be killed."""
 
     command: Sequence[str | Path]
     url: str
-    """Where it listens; on loopback if there is a command, which has the port in the variable `PORT`."""
+    """The address of the service; on loopback if there is a command, which gets the port in the variable `PORT`."""
     path: str
-    """`Service/handler`, or `Object/{key}/handler`: a key of its own takes the place of `{key}`."""
+    """`Service/handler`, or `Object/{key}/handler`: each invocation replaces `{key}` with its own key."""
     body: bytes
 
 
 @dataclass
 class Court:
-    """A Restate server of its own, the world, and the agent's process, which each trial may kill."""
+    """A separate Restate server, the world, and the agent's process, which each trial may kill."""
 
     target: Target
     restate: Restate
@@ -86,30 +86,30 @@ class Court:
     world: World
     process: Process | None
     patience: float = FIRST
-    """Seconds for one invocation, from its start or from that of its agent after a kill."""
+    """Seconds for one invocation, from its start, or from the start of its agent after a kill."""
     services: list[str] = field(default_factory=list)
     with_calls: frozenset[str] = frozenset()
     """The names of the steps that make requests."""
 
     async def listening(self) -> None:
-        """Wait until the process takes connections. Raises: TourError when it ends first, or is not ready in time."""
+        """Wait until the process accepts connections. Raises: TourError if it ends first, or is not ready in time."""
         process, url, deadline = self.process, httpx.URL(self.target.url), time.monotonic() + READY
         while process and not await _listens(url):
             if not process.alive or time.monotonic() > deadline:
                 raise TourError(
                     f"The command does not listen on port {url.port}. It said:\n{process.log_tail()}",
-                    "It has to listen on the port in the variable PORT; or say on which one it does, with --port.",
+                    "It must listen on the port in the variable PORT. If it has a fixed port, name it with --port.",
                 )
             await asyncio.sleep(POLL)
 
     async def suspending(self, timeout: str) -> None:
-        """Let Restate suspend an invocation that makes no progress for so long: `0s` replays it at each await."""
+        """Let Restate suspend an invocation after `timeout` without progress: `0s` replays it at each await."""
         for service in self.services:
             changed = await self.admin.patch(f"/services/{service}", json={"inactivity_timeout": timeout})
             changed.raise_for_status()
 
     async def run(self, title: str, plan: Plan, kill_at: int = 0, kill_in: Numbered | None = None) -> Trial:
-        """One trial. The process is killed as soon as the journal has `kill_at` entries, or the step `kill_in` runs."""
+        """Run a trial. Kills the process as soon as the journal has `kill_at` entries, or the step `kill_in` runs."""
         self.world.begin(plan)
         trial, began, cpu = Trial(title, plan), time.monotonic(), self._cpu()
         sent = await self._send(self.target.body)
@@ -142,7 +142,7 @@ class Court:
         return trial
 
     async def refused(self, body: bytes) -> int:
-        """The status with which this body is answered; 0 when it is retried, or not answered in time."""
+        """The status of the answer to this body; 0 if it is retried, or not answered in time."""
         self.world.begin(Plan())
         sent = await self._send(body)
         if not sent.is_success:
@@ -158,7 +158,7 @@ class Court:
 
     @asynccontextmanager
     async def _ending(self, id: str) -> "AsyncIterator[asyncio.Task[httpx.Response]]":
-        """The task that waits for the answer. An invocation that has none when the block ends is killed."""
+        """The task that waits for the answer. Kills an invocation without an answer when the block ends."""
         ending = asyncio.create_task(self.ingress.get(f"/restate/invocation/{id}/attach"))
         try:
             yield ending
@@ -168,13 +168,13 @@ class Court:
                 await self.admin.patch(f"/invocations/{id}/kill")
 
     async def _until(self, ending: "asyncio.Task[httpx.Response]", condition: Callable[[], Awaitable[bool]]) -> None:
-        """Wait for the answer, for the condition, or for as long as the patience lasts."""
+        """Wait for the answer or the condition, at most for `patience`."""
         deadline = time.monotonic() + self.patience
         while not (ending.done() or await condition() or time.monotonic() > deadline):
             await asyncio.wait({ending}, timeout=POLL)
 
     def _lost(self, id: str) -> Callable[[], Awaitable[bool]]:
-        """The condition that attempt after attempt fails, and none adds an entry to the journal."""
+        """The condition that attempt after attempt fails without a new journal entry."""
         last = None, 0
 
         async def is_lost() -> bool:
@@ -202,7 +202,7 @@ class Court:
         self.world.plan = Plan()
         self.world.release.set()
         await self.process.restart()
-        left = await self._invocation(id)  # the new process takes much longer to start than this query
+        left = await self._invocation(id)  # the new process starts much slower than this query runs
         trial.killed_at, trial.in_flight = left.entries, in_flight(left)
         mark_journaled(self.world.calls, left.steps, self.with_calls)
         await self.listening()
@@ -230,7 +230,7 @@ JSON = {"content-type": "application/json"}
 
 
 def in_flight(invocation: Invocation) -> list[Numbered]:
-    """The steps that have begun, and have no completion in the journal."""
+    """The steps that have begun without a completion in the journal."""
     runs = zip(numbered(step.name for step in invocation.steps), invocation.steps, strict=True)
     return [run for run, step in runs if step.end is None]
 
@@ -240,7 +240,7 @@ def answer_of(response: httpx.Response) -> str:
 
 
 def steps_with_calls(calls: Iterable[Call], steps: Iterable[Step]) -> frozenset[str]:
-    """The names of the steps that made these calls: of those that last longer, the first that ended."""
+    """The names of the steps that made these calls: for each call, the first step to end among those around it."""
     spans = sorted((step.end / 1000 + TICK, step.start / 1000, step.name) for step in steps if step.end)
     names = (
         next((name for end, start, name in spans if start <= call.begun and end >= call.answered), "")
@@ -251,7 +251,7 @@ def steps_with_calls(calls: Iterable[Call], steps: Iterable[Step]) -> frozenset[
 
 
 def mark_journaled(calls: Iterable[Call], steps: Iterable[Step], with_calls: Container[str]) -> None:
-    """Mark the calls whose answers are in the journal: each belongs to a step that has ended since."""
+    """Mark the calls whose answers are in the journal: their steps have ended since."""
     ends = sorted(step.end / 1000 + TICK for step in steps if step.end and step.name in with_calls)
     for call in sorted((call for call in calls if call.answered), key=lambda call: call.answered):
         ended = next((end for end in ends if end >= call.answered), None)
@@ -262,11 +262,11 @@ def mark_journaled(calls: Iterable[Call], steps: Iterable[Step], with_calls: Con
 
 @asynccontextmanager
 async def court(target: Target, upstream: str, folder: Path) -> AsyncIterator[Court]:
-    """Restate, the world and the agent, until the block ends. Raises: TourError when one of them does not start."""
+    """Restate, the world and the agent, until the block ends. Raises: TourError if one of them does not start."""
     async with AsyncExitStack() as exits:
         world = await exits.enter_async_context(World(upstream).serving())
         env = {"PORT": str(httpx.URL(target.url).port), "HOST": "127.0.0.1", **world.env}
-        if os.environ.get("PYTHONDONTWRITEBYTECODE"):  # each start would compile all of an SDK, for seconds
+        if os.environ.get("PYTHONDONTWRITEBYTECODE"):  # otherwise each start would compile an SDK for seconds
             env |= {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(folder / "bytecode")}
         command = processes.running("The command", target.command, folder / "agent.log", env)
         process = await exits.enter_async_context(command) if target.command else None
@@ -284,7 +284,7 @@ async def court(target: Target, upstream: str, folder: Path) -> AsyncIterator[Co
 
 
 async def _only_handler(admin: httpx.AsyncClient, services: Sequence[str]) -> str:
-    """The path of the one handler that the services have. Raises: TourError when there are several."""
+    """The path of the only handler of the services. Raises: TourError if there are several."""
     found = []
     for name in services:
         service = (await admin.get(f"/services/{name}")).json()

@@ -1,4 +1,4 @@
-"""The promises of a durable agent, and what the trials say of each."""
+"""The promises of a durable agent, and the result of the trials for each."""
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -12,7 +12,7 @@ from tour.runtime.journal import Step
 
 
 class Promise(BaseModel):
-    """One promise. `holds` is None when it cannot be seen from outside; `seen` says how, `broken` has the evidence."""
+    """One promise. `holds` is None if nobody can see it from outside; `seen` says how, `broken` has the evidence."""
 
     name: str
     holds: bool | None
@@ -30,7 +30,7 @@ class Cost(BaseModel):
 
 
 class Verdict(BaseModel):
-    """What the judge says."""
+    """The judge's verdict."""
 
     target: str
     answer: str
@@ -46,7 +46,7 @@ class Verdict(BaseModel):
 
     @property
     def score(self) -> str:
-        """The promises that hold, of those that can be seen: `5 of 6`."""
+        """The number of visible promises that hold, such as `5 of 6`."""
         visible = [promise for promise in self.promises if promise.holds is not None]
         return f"{len(visible) - len(self.broken)} of {len(visible)}"
 
@@ -58,9 +58,9 @@ def judge(
     refusals: dict[str, int],
     with_calls: Collection[str],
 ) -> Verdict:
-    """The verdict on these trials; `first` are two that were not disturbed.
+    """The verdict on these trials; `first` are two undisturbed ones.
 
-    `refusals` has a status by bad input, `with_calls` the names of the steps that make requests.
+    `refusals` has the status for each bad input, `with_calls` the names of the steps that make requests.
     """
     usual, again = first
     everything = [*first, *trials]
@@ -156,13 +156,13 @@ def _promise(name: str, seen: str, broken: list[str]) -> Promise:
 
 
 def _side_by_side(steps: Iterable[Step]) -> bool:
-    """Whether two of them are in flight at once."""
+    """Whether two steps are in flight at once."""
     ordered = sorted(steps, key=lambda step: step.start)
     return any(before.end is None or after.start < before.end for before, after in pairwise(ordered))
 
 
 def _kills(usual: Trial, crashes: Sequence[Trial]) -> str:
-    """How many kills there were, and where."""
+    """The number and the places of the kills."""
     entries = {trial.killed_at for trial in crashes} & {*range(1, usual.entries)}
     runs = numbered(step.name for step in usual.runs)
     hit = sum(any(run in trial.in_flight for trial in crashes) for run in runs)
@@ -174,7 +174,7 @@ def _kills(usual: Trial, crashes: Sequence[Trial]) -> str:
 
 
 def _never_seen(usual: Trial, crashes: Sequence[Trial], with_calls: Collection[str]) -> Iterator[str]:
-    """What nobody can see from outside, or was not hit."""
+    """The things that are not visible from outside, or that no kill hit."""
     runs = numbered(step.name for step in usual.runs)
     missed = dict.fromkeys(run[0] for run in runs if not any(run in trial.in_flight for trial in crashes))
     if crashes and missed:
@@ -206,7 +206,7 @@ def _mismatch(trial: Trial) -> str:
 
 
 def _again(trial: Trial, usual: Trial, what: str, *, in_flight: bool = False) -> list[str]:
-    """The calls that were made again although they had been answered; `in_flight`: those answered after a failure."""
+    """The calls that were repeated although they had been answered; `in_flight`: those answered after a failure."""
     lines, most = [], Counter(call.digest for call in usual.calls)
     failure = max((call.failed for call in trial.calls), default=0.0)
     for digest, calls in _by_digest(call for call in trial.calls if call.what == what).items():

@@ -1,7 +1,7 @@
-"""The world as a judged agent sees it: its model and, through a proxy, all that it calls over HTTP.
+"""The world of a judged agent: its model and, through a proxy, everything that it calls over HTTP.
 
-One server does both. A request to its own address is for the model, which is asked once: the same request again has
-the same answer, so that two runs can be compared. Any other request comes from a client that uses the proxy.
+One server does both. A request to the server's address is for the model. The model is asked once: a repeated request
+gets the same answer, so that two runs can be compared. Any other request comes from a client that uses the proxy.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ from shared.variables import google_at, openai_at
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"]
 
 HOP_BY_HOP = {"connection", "content-encoding", "content-length", "host", "keep-alive", "transfer-encoding", "via"}
-"""Headers of one connection, and those that change when a body is read."""
+"""Headers of one connection, and headers that change when a body is read."""
 
 What = Literal["model", "http"]
 
@@ -37,27 +37,27 @@ class Call:
 
     what: What
     title: str
-    """Such as `POST /v1/responses`; for the proxy, with the host."""
+    """The method and the path, such as `POST /v1/responses`; for the proxy, with the host."""
     digest: str
-    """Of the request; equal requests have equal ones."""
+    """The request's digest; equal requests have equal digests."""
     attempt: int
-    """How often the process had been killed before."""
+    """The number of earlier kills of the process."""
     begun: float = field(default_factory=time.time)
-    """When it came, in s since the epoch."""
+    """The time of the request, in s since the epoch."""
     answered: float = 0.0
-    """When the agent was sent its answer, in s since the epoch; 0 if it was not."""
+    """The time when the agent was sent the answer, in s since the epoch; 0 if it was not."""
     failed: float = 0.0
-    """When it got the 503 of the plan, likewise."""
+    """The time of the planned 503, likewise."""
     journaled: bool = False
     """Whether the answer was in Restate's journal before the kill."""
 
 
 Numbered = tuple[str, int]
-"""A request or a step: its title or name, and how many with the same are before it."""
+"""A request or a step: its title or name, and the number of earlier ones with the same."""
 
 
 def numbered(names: Iterable[str]) -> list[Numbered]:
-    """Each name with its number: parallel ones come in any order."""
+    """Each name with its number, because parallel ones come in any order."""
     seen = Counter[str]()
     found = []
     for name in names:
@@ -68,11 +68,11 @@ def numbered(names: Iterable[str]) -> list[Numbered]:
 
 @dataclass
 class Plan:
-    """What is done to one outgoing request: nothing, by default.
+    """The faults of outgoing requests; none by default.
 
-    `hold`: its answer is held back until it is released. `fail`: it gets 503, once. `slow`: all others take so many
-    seconds. `apart`: each takes so many seconds more than the one before, so that the steps that wait for them end one
-    after the other, and the journal tells which made which.
+    `hold`: the answer to this request is held back until its release. `fail`: this request gets 503, once. `slow`: the
+    seconds that all others take. `apart`: the seconds that each request takes longer than the one before, so that steps
+    end one by one, and the journal shows which step made which request.
     """
 
     hold: Numbered | None = None
@@ -83,14 +83,14 @@ class Plan:
 
 @dataclass
 class World:
-    """The calls of a run, and the plan for them; `upstream` is the model's own server."""
+    """The calls of a run, and the plan for them; `upstream` is the model's server."""
 
     upstream: str
     calls: list[Call] = field(default_factory=list)
     plan: Plan = field(default_factory=Plan)
     attempt: int = 0
     held: asyncio.Event = field(default_factory=asyncio.Event)
-    """The request to hold has come."""
+    """Set when the request to hold arrives."""
     release: asyncio.Event = field(default_factory=asyncio.Event)
     url: str = ""
     _answers: dict[str, tuple[int, dict[str, str], bytes]] = field(default_factory=dict)
@@ -109,7 +109,7 @@ class World:
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator["World"]:
-        """Serve on a free port of loopback for as long as the block runs."""
+        """Serve on a free port of loopback while the block runs."""
         app = Starlette(routes=[Route("/{path:path}", self._answer, methods=METHODS)])
         with listen("127.0.0.1", 0) as listener:
             self.url = "http://{}:{}".format(*listener.getsockname())

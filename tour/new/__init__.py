@@ -1,1 +1,1 @@
-"""`tour new`: a project of one's own, with an agent that is durable from the start, and tests that kill it."""
+"""`tour new`: writes a new project, with an agent that is durable from the start, and tests that kill it."""

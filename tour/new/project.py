@@ -1,4 +1,4 @@
-"""Writes the project: the agent of a framework under another name, and what all projects have."""
+"""Writes the project: the agent of a framework under a new name, and the files that all projects share."""
 
 import importlib.util
 import json
@@ -29,7 +29,7 @@ SDKS = {
 
 
 def write(folder: Path, sdk: str) -> None:
-    """Write a project into this new folder, whose name is the agent's. Raises: TourError, and nothing is written."""
+    """Write a project into this new folder, whose name the agent gets. Raises: TourError before any file is written."""
     name = folder.resolve().name
     if sdk not in SDKS:
         raise TourError(f"There is no SDK {sdk}.", f"Choose from: {', '.join(SDKS)}")
@@ -44,7 +44,7 @@ def write(folder: Path, sdk: str) -> None:
         raise TourError(f"There is a Python module {name} already.", f"Choose another name, such as {name}_of_mine.")
     if not folder.resolve().parent.is_dir():
         raise TourError(f"There is no folder {folder.resolve().parent}.", "Create it first, or name another one.")
-    files = dict(_files(name, sdk))  # all of them before the first is written
+    files = dict(_files(name, sdk))  # build all files before writing the first
     folder.mkdir()
     for file, text in files.items():
         (folder / file).write_text(text)
@@ -99,14 +99,14 @@ def _files(name: str, sdk: str) -> Iterator[tuple[str, str]]:
 
 
 def _dependencies(framework: Framework) -> list[str]:
-    """The requirements of the tour for what this agent imports, besides `durable`."""
+    """The requirements for this agent's imports, besides `durable`."""
     wanted = {re.split(r"[\[>=]", package)[0] for package in framework.packages} | {"hypercorn", "pydantic"}
     of_tour = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
     return sorted(line for line in of_tour if re.split(r"[\[>=]", line)[0] in wanted)
 
 
 def _node_packages(name: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """`package.json` and its lock: those of the tour, without what only checks its code."""
+    """`package.json` and its lock: the tour's, without the packages that only check code."""
     package, lock = (
         json.loads((ROOT / "typescript" / file).read_text()) for file in ("package.json", "package-lock.json")
     )

@@ -1,4 +1,4 @@
-"""The process of an agent, or another server: asked whether it answers, and started again when it ends or freezes."""
+"""The process of an agent, or of another server: it is health-checked, and restarted when it ends or freezes."""
 
 import asyncio
 import signal
@@ -21,9 +21,9 @@ def quiet(line: str) -> None:
 
 @dataclass(frozen=True)
 class Restart:
-    """A new start of a server: when (s since the epoch), and which process had ended with which exit code.
+    """A restart of a server: its time (s since the epoch), and the pid and exit code of the process that ended.
 
-    Without a code, it had not ended: it was killed, for it answered nothing.
+    No code: the process was killed because it did not answer.
     """
 
     at: float
@@ -36,7 +36,7 @@ class Restart:
 
     @property
     def why(self) -> str:
-        """Such as `froze (exit code 70)`; the server is its subject."""
+        """The reason, such as `froze (exit code 70)`, with the server as the subject."""
         if self.code is None:
             return "froze (no answer)"
         if self.code < 0:
@@ -46,12 +46,12 @@ class Restart:
 
 @dataclass
 class Server:
-    """A process that answers on a port, which it keeps when it is started again."""
+    """A process that answers on a port, and keeps the port over restarts."""
 
     port: int
     process: Process
     restarts: list[Restart] = field(default_factory=list, kw_only=True)
-    """Those by `kept`."""
+    """The restarts by `kept`."""
 
     @property
     def url(self) -> str:
@@ -63,16 +63,16 @@ class Server:
 
     @property
     def http2(self) -> bool:
-        """Whether it speaks HTTP/2 only, as Restate's server for Node does."""
+        """Whether it speaks only HTTP/2, as Restate's server for Node does."""
         return str(self.process.command[-1]).endswith(".ts")
 
     async def ready(self) -> None:
-        """Wait until it answers. Raises: TourError when it ends, or does not answer in 60 s."""
+        """Wait until it answers. Raises: TourError if it ends, or does not answer in 60 s."""
         await self.process.until(self.health, http2=self.http2)
 
     @asynccontextmanager
     async def kept(self, say: Say = quiet) -> AsyncIterator[None]:
-        """While the block runs, start it again whenever it ends, or answers no more; `say` gets a line about it."""
+        """While the block runs, restart it whenever it ends or stops answering; `say` gets a line about it."""
         keeping = asyncio.create_task(self._keep(say))
         try:
             yield
@@ -86,13 +86,13 @@ class Server:
             await asyncio.sleep(0.1)  # a planned crash may end it again at once
             await self.process.restart()
             self.restarts.append(Restart(time.time(), pid, code))
-            again = f"it is started again (pid {self.process.pid})"
-            say(f"{self.process.name} {self.restarts[-1].why}: {again}, and its claims go on.")
+            again = f"restarted as pid {self.process.pid}"
+            say(f"{self.process.name} {self.restarts[-1].why}: {again}, and its claims continue.")
 
     async def _gone(self) -> int | None:
-        """Wait until it has ended, and return its exit code; None when it has twice not answered in `patience`.
+        """Wait until it has ended, and return its exit code; None if it has twice not answered in `patience`.
 
-        A server whose event loop stands still ends itself before that, and says where it was.
+        A server whose event loop stands still ends itself before that, and logs where it was.
         """
         child, silences = self.process.child, 0
         while silences < 2:
@@ -104,7 +104,7 @@ class Server:
         return None
 
     async def restart(self) -> None:
-        """Kill it, unless it has ended, and start it again; Restate continues its claims. Raises: TourError."""
+        """Kill it, unless it has ended, and restart it; Restate continues its claims. Raises: TourError."""
         await self.process.restart()
         await self.ready()
 

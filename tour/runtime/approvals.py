@@ -1,4 +1,4 @@
-"""The claims that wait for a person, as Restate's state has them, and a person's decision."""
+"""The claims that wait for a person, read from Restate's state, and a person's decision."""
 
 import asyncio
 import json
@@ -15,7 +15,7 @@ from tour.runtime.frameworks import APPROVAL, FRAMEWORKS, Framework, Pattern
 
 @dataclass(frozen=True)
 class Waiting:
-    """A claim that waits: the service and the id of its request, and why it was asked."""
+    """A waiting claim: the service and the id of its request, and the reason for the request."""
 
     service: str
     id: str
@@ -24,13 +24,13 @@ class Waiting:
 
     @property
     def agent(self) -> str:
-        """The title of the framework whose agent asks; the service's name where it is none of the tour."""
+        """The title of the framework whose agent asks; for other agents, the service's name."""
         prefix = self.service.rpartition(".")[0]
         return next((each.title for each in FRAMEWORKS if each.prefix(APPROVAL) == prefix), self.service)
 
 
 async def waiting(admin: httpx.AsyncClient) -> dict[str, Waiting]:
-    """The claims that wait, by the id of their request. Raises: httpx.HTTPError."""
+    """The waiting claims, by the id of their request. Raises: httpx.HTTPError."""
     rows = await journal.query(
         admin,
         "SELECT service_name, service_key, value_utf8 FROM state"
@@ -45,7 +45,7 @@ async def waiting(admin: httpx.AsyncClient) -> dict[str, Waiting]:
 
 
 def service(framework: Framework, pattern: Pattern = APPROVAL) -> str:
-    """The registered name of the service of a framework's requests for approval."""
+    """The registered name of a framework's approval service."""
     return f"{framework.prefix(pattern)}.ClaimApproval"
 
 
@@ -56,9 +56,9 @@ async def decide(ingress: httpx.AsyncClient, service: str, id: str, decision: di
 
 @asynccontextmanager
 async def approving_all(admin: httpx.AsyncClient, ingress: httpx.AsyncClient, reason: str) -> AsyncIterator[None]:
-    """While the block runs, a person approves each claim as soon as it waits.
+    """While the block runs, approve each claim as soon as it waits, as a person would.
 
-    Those that wait already are somebody else's. Raises: httpx.HTTPError.
+    Claims that already wait are left to others. Raises: httpx.HTTPError.
     """
     person = asyncio.create_task(_approve_all(admin, ingress, reason, set(await waiting(admin))))
     try:

@@ -1,4 +1,4 @@
-"""The doctor: the parts of the tour that this machine has, those that it lacks, and how to get them."""
+"""The doctor: the parts of the tour that this machine has and lacks, and how to get them."""
 
 import os
 import re
@@ -15,7 +15,7 @@ from tour.runtime.processes import who_listens
 
 @dataclass(frozen=True)
 class Finding:
-    """A part of the tour on this machine: its state in words. `ok` is None for one that the tour can do without."""
+    """A part of the tour on this machine, and its state in words. `ok` is None for an optional part."""
 
     ok: bool | None
     what: str
@@ -23,7 +23,7 @@ class Finding:
 
 
 def examine() -> Iterator[Finding]:
-    """Examine Python, the server's binary, the ports, the keys and the browser. Never shows the value of a key."""
+    """Examine Python, the server's binary, the ports, the keys and the browser. Never shows a key's value."""
     version = ".".join(map(str, sys.version_info[:3]))
     yield Finding(sys.version_info >= (3, 11), f"Python {version}", "Install Python 3.11 or newer.")
 
@@ -74,7 +74,7 @@ def examine() -> Iterator[Finding]:
 
 
 def curl_version() -> tuple[int, ...]:
-    """The version of the curl on the PATH, such as (7, 81, 0); empty where there is none."""
+    """The version of curl on the PATH, such as (7, 81, 0); empty if there is none."""
     if not (program := shutil.which("curl")):
         return ()
     said = subprocess.run([program, "--version"], capture_output=True, text=True, check=False).stdout

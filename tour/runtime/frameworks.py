@@ -1,4 +1,4 @@
-"""The frameworks of the tour: each folder with a file `sdk.toml` is one. Another one takes a folder."""
+"""The frameworks of the tour: each folder with a file `sdk.toml` is one."""
 
 import tomllib
 from collections.abc import Mapping
@@ -21,10 +21,10 @@ class Pattern:
     name: str
     title: str
     file: str
-    """The path from the framework's folder; in TypeScript, it ends in `.ts`."""
+    """The path relative to the framework's folder; in TypeScript, it ends in `.ts`."""
     service: str
     variant: str = ""
-    """A part of the service's prefix, where two patterns have the same service."""
+    """A part of the service's prefix, if two patterns have the same service."""
     env: Mapping[str, str] = field(default_factory=dict, hash=False)
     """The environment variables of its agents."""
 
@@ -40,7 +40,7 @@ STREAMING = Pattern("streaming", "live, through a crash", "streaming_agent.py", 
 PATTERNS = (FAN_OUT, TOOL_CALLS, ONE_BY_ONE, SPECIALISTS, APPROVAL, STREAMING)
 
 REMOTE_CHECKS = Pattern("remote", "checks as services", "twins/remote_checks_agent.py", "RemoteChecksClaimAgent")
-"""The agents whose checks are in a service of their own."""
+"""The agents whose checks are in another service."""
 
 PLAIN = Pattern("plain", "without Restate", "twins/plain_agent.py", "")
 """The agents that are not durable."""
@@ -48,28 +48,28 @@ PLAIN = Pattern("plain", "without Restate", "twins/plain_agent.py", "")
 
 @dataclass(frozen=True)
 class Framework:
-    """One folder of the tour: an agent SDK, or none. The file `sdk.toml` in it gives these values."""
+    """One folder of the tour, for an agent SDK or our own loop. The file `sdk.toml` in it gives these values."""
 
     home: Path
     """Its folder. The agents in `typescript/` run on Node."""
     name: str
-    """The name of the folder, if no other is given."""
+    """The name; by default, that of the folder."""
     title: str
-    """As in a sentence."""
+    """The name in a sentence."""
     wire: str
     """The wire of its model: OpenAI Responses, OpenAI Chat or Gemini."""
     place: int = 9
     """The place in tables, from 1 to 9; with 9080, the usual port of the agent."""
     packages: tuple[str, ...] = field(default=(), hash=False)
-    """The packages that an agent needs, of PyPI or npm. The packages that these need are found."""
+    """The packages that an agent needs, of PyPI or npm, without their dependencies."""
     service_prefix: str = ""
-    """The prefix of its services in place of its name."""
+    """The prefix of its services, if it is not the name."""
     keyed: bool = False
     """Whether its service is a Virtual Object, and its claims carry a session."""
     module: str = ""
-    """In Python, a module that its agents import, and no agent of another SDK."""
+    """In Python, a module that only its agents import."""
     span: str = ""
-    """In Python, the name of the span of a model call begins so."""
+    """In Python, the beginning of the name of a model call's span."""
 
     @property
     def entrypoint(self) -> Path:
@@ -85,19 +85,19 @@ class Framework:
         return self.home.parent.name == "typescript"
 
     def port(self, pattern: Pattern = FAN_OUT) -> int:
-        """The usual port of its agent of this pattern when all run side by side; one that runs alone takes 9080."""
+        """The usual port of its agent of this pattern if all run side by side; an agent that runs alone uses 9080."""
         return FIRST_PORT + 10 * PATTERNS.index(pattern) + self.place
 
     def prefix(self, pattern: Pattern = FAN_OUT) -> str:
-        """Its `TOUR_SERVICE_PREFIX` when all share one Restate; also its name in the lab."""
+        """Its `TOUR_SERVICE_PREFIX` if all share one Restate; also its name in the lab."""
         return ".".join([self.service_prefix or self.name, *([pattern.variant] if pattern.variant else [])])
 
     def service(self, pattern: Pattern = FAN_OUT) -> str:
-        """The registered name of its service of this pattern when all share one Restate."""
+        """The registered name of its service of this pattern if all share one Restate."""
         return f"{self.prefix(pattern)}.{pattern.service}"
 
     def path(self, key: str = "user123", pattern: Pattern = FAN_OUT, *, alone: bool = False) -> str:
-        """The part after `/restate/call/` of its handler's address; without the prefix if it runs `alone`."""
+        """The part of its handler's address after `/restate/call/`; without the prefix if it runs `alone`."""
         return "/".join([pattern.service if alone else self.service(pattern), *([key] if self.keyed else []), "run"])
 
     def body(self, claim: InsuranceClaim, session: str = "session-123") -> dict[str, Any]:
@@ -106,7 +106,7 @@ class Framework:
 
 
 def found(root: Path) -> tuple[Framework, ...]:
-    """The frameworks of a folder, in their order. Raises: ValidationError for a wrong value in an `sdk.toml`."""
+    """The frameworks in a folder, in their order. Raises: ValidationError for a wrong value in an `sdk.toml`."""
     files = (*root.glob("*/sdk.toml"), *root.glob("typescript/*/sdk.toml"))
     values = ({"home": file.parent, "name": file.parent.name} | tomllib.loads(file.read_text()) for file in files)
     return tuple(sorted(map(TypeAdapter(Framework).validate_python, values), key=lambda each: each.place))
@@ -117,6 +117,6 @@ FRAMEWORKS = found(ROOT)
 PYTHON = tuple(framework for framework in FRAMEWORKS if not framework.on_node)
 
 TYPESCRIPT = tuple(framework for framework in FRAMEWORKS if framework.on_node)
-"""They run on Node, and need packages of npm."""
+"""The frameworks that run on Node, and need packages of npm."""
 
 BY_NAME = {framework.name: framework for framework in FRAMEWORKS}

@@ -1,7 +1,7 @@
-"""Invocations as Restate's journal tells them: their steps, the times of these, the failed attempts.
+"""Invocations, read from Restate's journal: their steps, the times of the steps, the failed attempts.
 
-The source is the admin API's SQL tables `sys_invocation`, `sys_journal` and `sys_journal_events`. Times are those of
-the Restate server, in milliseconds. The agents themselves are not instrumented.
+The sources are the admin API's SQL tables `sys_invocation`, `sys_journal` and `sys_journal_events`. Times come from the
+Restate server, in milliseconds. The agents themselves are not instrumented.
 """
 
 import asyncio
@@ -19,12 +19,12 @@ from tour.runtime.errors import TourError
 from tour.runtime.processes import POLL
 
 BOOKKEEPING = {"store session", "archive events"}
-"""Steps of the integrations that are neither a model call nor the work of a tool."""
+"""Steps of the integrations that are neither model calls nor steps of a tool."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """One durable step (`ctx.run`). Times are in ms since the epoch; `end` is None while there is no result."""
+    """One durable step (`ctx.run`). Times are in ms since the epoch; `end` is None until there is a result."""
 
     index: int
     name: str
@@ -34,7 +34,7 @@ class Step:
 
     @property
     def duration(self) -> float:
-        """Milliseconds from the step's entry in the journal to that of its result; 0 without a result."""
+        """Milliseconds from the step's journal entry to its result's entry; 0 without a result."""
         return (self.end or self.start) - self.start
 
     @property
@@ -46,8 +46,8 @@ class Step:
 class Failure:
     """A failed attempt of the invocation. `at` is in ms since the epoch; `step` is the step that failed, if any.
 
-    `code` is Restate's error code or an HTTP status. `trace` is the agent's traceback; it is empty when its code raised
-    no error, as after a kill.
+    `code` is Restate's error code or an HTTP status. `trace` is the agent's traceback; it is empty if the agent's code
+    raised no error, as after a kill.
     """
 
     at: float
@@ -61,7 +61,7 @@ class Failure:
 class Invocation:
     """One invocation. Times are in ms since the epoch, durations in ms, sizes in bytes; `entries` counts the journal's.
 
-    `error` is the failure with which it ended, or that of its last attempt; None if there was none.
+    `error` is the failure of the invocation, or of its last attempt; None if there was none.
     """
 
     id: str
@@ -88,7 +88,7 @@ class Invocation:
 
     @property
     def checks(self) -> tuple[Step, ...]:
-        """The steps that are the work of a tool."""
+        """The steps of tools."""
         return tuple(step for step in self.steps if not step.is_model_call and step.name not in BOOKKEEPING)
 
     @property
@@ -100,7 +100,7 @@ class Invocation:
 
     @property
     def parallelism(self) -> float:
-        """The sum of the checks' times over their span: 3.0 for three equal checks at once, 1.0 for one by one."""
+        """The sum of the checks' times over their span: 3.0 for three equal checks in parallel, 1.0 for one by one."""
         return sum(step.duration for step in self.checks) / self.span if self.span else 0.0
 
 
@@ -113,7 +113,7 @@ async def query(admin: httpx.AsyncClient, sql: str) -> list[dict[str, Any]]:
 
 
 async def ready(admin: httpx.AsyncClient, timeout: float = 30.0) -> None:
-    """Wait until Restate answers queries: it answers 500 after a start, until its partitions have leaders.
+    """Wait until Restate answers queries: after a start, it answers 500 until its partitions have leaders.
 
     Raises: TourError after `timeout` seconds; httpx.HTTPError.
     """
@@ -135,7 +135,7 @@ def _among(ids: Sequence[str]) -> str:
 
 
 async def tokens(admin: httpx.AsyncClient, *ids: str) -> dict[str, tuple[int, int]]:
-    """The numbers of tokens that the model read and wrote, by invocation id, from its answers in the journal."""
+    """The tokens that the model read and wrote, by invocation id, from its answers in the journal."""
     if not ids:
         return {}
     rows = await query(

@@ -1,4 +1,4 @@
-"""A Restate that the environment names, and the addresses by which it and the agents here find each other."""
+"""A Restate that the environment names, and the addresses by which it and the local agents find each other."""
 
 import os
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -24,7 +24,7 @@ def restate() -> Restate | None:
 
 
 async def ready(named: Restate) -> Restate:
-    """This Restate, once it answers. Raises: TourError when it does not, or refuses us."""
+    """This Restate, once it answers. Raises: TourError if it does not answer, or refuses us."""
     for client, path in ((named.ingress_client(), "/restate/health"), (named.admin_client(), "/health")):
         async with client:
             try:
@@ -43,9 +43,9 @@ async def ready(named: Restate) -> Restate:
 async def serving(
     data: Path, log: Path, say: Callable[[str], None], *, ports: Ports, env: Mapping[str, str] | None = None
 ) -> AsyncIterator[Restate]:
-    """The Restate that the environment names; else an embedded one, as `restate_server.serving` makes it.
+    """The Restate that the environment names; else an embedded one from `restate_server.serving`.
 
-    Raises: TourError when it does not answer, or cannot be started.
+    Raises: TourError if it does not answer, or cannot be started.
     """
     if there := restate():
         yield await ready(there)
@@ -65,6 +65,6 @@ def agent_url(port: int) -> str:
 
 
 def url(host: str, port: int) -> str:
-    """The address of a port on this host, which may be an IPv6 address. One that stands for all is loopback."""
+    """The URL of a port on this host, which may be an IPv6 address. A wildcard address becomes loopback."""
     host = {"0.0.0.0": LOOPBACK, "::": "::1"}.get(host, host)
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

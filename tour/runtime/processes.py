@@ -22,11 +22,11 @@ import psutil
 from tour.runtime.errors import TourError
 
 POLL = 0.02
-"""Seconds between two checks of whether a process is ready: it cannot tell by itself."""
+"""Seconds between two checks of whether a process is ready: it cannot report that itself."""
 
 
 class Child(Protocol):
-    """The part of `asyncio.subprocess.Process` that is used here."""
+    """The part of `asyncio.subprocess.Process` used here."""
 
     @property
     def pid(self) -> int: ...
@@ -58,7 +58,7 @@ class Process:
     async def stop(self, grace: float = 5.0) -> None:
         """End the process and its children: SIGTERM, then SIGKILL after `grace` seconds, or at once when cancelled.
 
-        Does nothing if it has ended. An agent that waits for a model call (`DRAIN`) gets no longer than this.
+        Does nothing if the process has ended. An agent that waits for a model call (`DRAIN`) gets no longer.
         """
         self._signal(signal.SIGTERM)
         try:
@@ -69,7 +69,7 @@ class Process:
         await self.child.wait()
 
     async def restart(self) -> None:
-        """Kill the process, unless it has ended, and start its command again. Raises: TourError."""
+        """Kill the process, unless it has ended, and restart its command. Raises: TourError."""
         await self.kill()
         self.child = (await start(self.name, self.command, self.log, self.env)).child
 
@@ -81,7 +81,7 @@ class Process:
     def _signal(self, signum: signal.Signals) -> None:
         # Not child.send_signal(): it may reap a child that ends at that moment, and asyncio then reports code 255.
         if self.alive:
-            with contextlib.suppress(ProcessLookupError, PermissionError):  # it has just ended (macOS: not permitted)
+            with contextlib.suppress(ProcessLookupError, PermissionError):  # it has ended (macOS: not permitted)
                 os.killpg(self.pid, signum)
 
     def log_tail(self, lines: int = 15) -> str:
@@ -89,9 +89,9 @@ class Process:
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
 
     async def until(self, ready: Callable[[], bool] | str, timeout: float = 60.0, http2: bool = False) -> None:
-        """Wait until `ready()` holds, or until the address `ready` answers 200; with `http2`, over HTTP/2 only.
+        """Wait until `ready()` holds, or until the address `ready` answers 200; with `http2`, only over HTTP/2.
 
-        Raises: TourError, with the end of the log, when the process ends first or `timeout` seconds have passed.
+        Raises: TourError, with the end of the log, if the process ends first or `timeout` seconds have passed.
         """
         deadline = time.monotonic() + timeout
         async with _client(2, http2) as client:
@@ -106,7 +106,7 @@ class Process:
 
 
 async def silent(url: str, timeout: float, http2: bool = False) -> bool:
-    """Whether a process does not answer in `timeout` seconds; one that has ended refuses the connection instead."""
+    """Whether a process does not answer in `timeout` seconds. A process that has ended refuses the connection."""
     async with _client(timeout, http2) as client:
         try:
             await client.get(url)
@@ -118,12 +118,12 @@ async def silent(url: str, timeout: float, http2: bool = False) -> bool:
 
 
 def _client(timeout: float, http2: bool) -> httpx.AsyncClient:
-    # On loopback there are no certificates to verify, and loading them takes 60 ms of CPU.
+    # Loopback needs no certificates, and loading them takes 60 ms of CPU.
     return httpx.AsyncClient(timeout=timeout, trust_env=False, verify=False, http1=not http2, http2=http2)
 
 
 async def _answers(client: httpx.AsyncClient, url: str) -> bool:
-    if not await _listens(httpx.URL(url)):  # a tenth of the CPU of a request, which the agents that start need
+    if not await _listens(httpx.URL(url)):  # takes a tenth of a request's CPU, which starting agents need
         return False
     try:
         return (await client.get(url)).status_code == 200
@@ -144,7 +144,7 @@ async def _listens(url: httpx.URL) -> bool:
 async def running(
     name: str, command: Sequence[str | Path], log: Path, env: Mapping[str, str] | None = None
 ) -> AsyncIterator[Process]:
-    """A child process, for as long as the block runs. `env` is added to our environment. Raises: TourError."""
+    """A child process, while the block runs. `env` is added to our environment. Raises: TourError."""
     process = await start(name, command, log, env)
     try:
         yield process
@@ -155,11 +155,10 @@ async def running(
 async def start(name: str, command: Sequence[str | Path], log: Path, env: Mapping[str, str] | None = None) -> Process:
     """Start a child process. `env` is added to our environment, and its output is appended to `log`.
 
-    On Linux the child ends with us, even when we are killed. Call this from the main thread: to Linux, the parent of a
-    child is the thread that started it. Raises: TourError when the command cannot be run. When this is cancelled, no
-    process is left.
+    On Linux the child ends with us, even if we are killed. Call this from the main thread: for Linux, the parent of a
+    child is the thread that started it. A cancellation leaves no process. Raises: TourError if the command cannot run.
     """
-    env = {"RESTATE_AUTH_TOKEN": "", **(env or {})}  # it is for us alone
+    env = {"RESTATE_AUTH_TOKEN": "", **(env or {})}  # only we may use it
     try:
         child = await spawn(command, log, env)
     except OSError as error:
@@ -180,13 +179,13 @@ async def spawn_process(
             stdout=output,
             stderr=output,
             env={**os.environ, **env},
-            process_group=0,  # Ctrl-C in the terminal then reaches only us, and we end the children in order
+            process_group=0,  # Ctrl-C in the terminal then reaches only us; we end the children in order
             preexec_fn=partial(_end_with, os.getpid()) if _PRCTL else None,
         )
 
 
 spawn: Callable[[Sequence[str | Path], Path, Mapping[str, str]], Coroutine[Any, Any, Child]] = spawn_process
-"""The function that starts a child. The tests, and `tour workshop watch`, replace it by a faster one."""
+"""The function that starts a child. The tests and `tour workshop watch` replace it with a faster one."""
 
 
 # Looked up before the fork: between fork and exec, a child must not load a library.
@@ -197,12 +196,12 @@ _PR_SET_PDEATHSIG = 1
 def _end_with(parent: int) -> None:
     assert _PRCTL
     _PRCTL(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it was killed before the call
+    if os.getppid() != parent:  # the parent was killed before the call
         os._exit(1)
 
 
 def free_port() -> int:
-    """A free TCP port on loopback; another one at each call, also in other processes. Raises: TourError."""
+    """A free TCP port on loopback, different at each call and in each process. Raises: TourError."""
     while True:
         port = next(_ports)
         with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
@@ -211,11 +210,11 @@ def free_port() -> int:
 
 BLOCK = 100
 PORTS = range(20_000, 32_700)
-"""Linux and macOS give none of these to outgoing connections, so a port stays free until its server listens on it."""
+"""Linux and macOS do not use these for outgoing connections, so a port stays free until its server listens on it."""
 
 
 def _reserved_ports() -> Iterator[int]:
-    """The ports of one block after another. A block is ours while we hold the UDP port with the number of its first."""
+    """The ports of one block after another. A block is ours while we hold the UDP port of its first number."""
     for first in SystemRandom().sample(PORTS[::BLOCK], len(PORTS) // BLOCK):
         reservation = socket.socket(type=socket.SOCK_DGRAM)
         try:
@@ -223,7 +222,7 @@ def _reserved_ports() -> Iterator[int]:
         except OSError:  # another process has it
             reservation.close()
         else:
-            reservation.detach()  # it stays open until this process ends
+            reservation.detach()  # stays open until this process ends
             yield from range(first, first + BLOCK)
     raise TourError(f"No port from {PORTS[0]} to {PORTS[-1]} is free.", "End the programs that listen there.")
 
@@ -232,7 +231,7 @@ _ports = _reserved_ports()
 
 
 def who_listens(port: int) -> str | None:
-    """The program that listens on a loopback port, such as `node (pid 123)`; None when the port is free."""
+    """The program that listens on a loopback port, such as `node (pid 123)`; None if the port is free."""
     with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
         return None
     with contextlib.suppress(psutil.Error):

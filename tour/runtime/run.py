@@ -1,4 +1,4 @@
-"""How a command of the tour runs and ends: when it is done, when a person stops it, or with an error."""
+"""The run of a command, until it is done, a person stops it, or an error ends it."""
 
 import asyncio
 import signal
@@ -16,7 +16,7 @@ from tour.runtime.errors import TourError
 
 
 def command_line(cli: Callable[[], Any], console: Console) -> None:
-    """Run a command line. Where it ends with an error that it foresees, this is explained, and the exit code is 1."""
+    """Run a command line. An expected error is explained, and the exit code is 1."""
     signs.encodable()
     reach_loopback_directly()
     try:
@@ -25,14 +25,14 @@ def command_line(cli: Callable[[], Any], console: Console) -> None:
         told = explained(error)
         if told is None:
             raise
-        console.quiet = False  # errors are shown even with `--json -`, where nothing else is
+        console.quiet = False  # show errors even with `--json -`
         console.print("[bold red]Error:[/] " + escape(told.problem), soft_wrap=True, highlight=False)
         console.print(told.remedy, soft_wrap=True, highlight=False, markup=False)
         sys.exit(1)
 
 
 def explained(error: Exception) -> TourError | None:
-    """The error in words: a TourError, or that Restate went away in the middle of a job. None for any other."""
+    """The error in words: a TourError, or the loss of Restate in the middle of a job. None for any other."""
     match error:
         case TourError():
             return error
@@ -40,8 +40,8 @@ def explained(error: Exception) -> TourError | None:
             address = error.request.url.copy_with(raw_path=b"/")
             why = str(error).partition("\n")[0] or type(error).__name__
             return TourError(
-                f"{address} no longer answers as it should: {why}",
-                "See whether Restate still runs (`uv run tour doctor`), and begin again.",
+                f"{address} no longer answers properly: {why}",
+                "Check whether Restate still runs (`uv run tour doctor`), and try again.",
             )
         case ExceptionGroup():
             return next(filter(None, map(explained, error.exceptions)), None)
@@ -49,7 +49,7 @@ def explained(error: Exception) -> TourError | None:
 
 
 def until_done(job: Coroutine[Any, Any, None]) -> None:
-    """Run the job. Ctrl-C and SIGTERM cancel it, so that it ends what it started; the program then exits with 130."""
+    """Run the job. Ctrl-C and SIGTERM cancel it, so that it ends its processes; the program then exits with 130."""
 
     async def until_signalled() -> None:
         task, loop = asyncio.current_task(), asyncio.get_running_loop()

@@ -1,19 +1,19 @@
-"""Output in the characters that the terminal has: where it has ASCII alone, our signs have forms in ASCII."""
+"""Output in the terminal's characters: on an ASCII terminal, our signs have ASCII forms."""
 
 import codecs
 import io
 import sys
 
 SIGNS = {
-    **{"█": "#", "━": "=", "✗": "x", "✓": "+", "▸": ">"},  # as wide as they are: timelines and columns stay aligned
+    **{"█": "#", "━": "=", "✗": "x", "✓": "+", "▸": ">"},  # of the same width: timelines and columns stay aligned
     **{"→": "->", "←": "<-", "…": "...", "“": '"', "”": '"'},
 }
 
 
 def encodable() -> None:
-    """Let standard output and error take any text. What they cannot encode and is no sign of ours is escaped: `\\xfc`.
+    """Let standard output and error take any text: they replace our signs, and escape other characters as `\\xfc`.
 
-    To do so is no matter of ASCII alone: no encoding has the half of a surrogate pair that stands for a byte of a path.
+    This concerns every encoding: none has the half surrogate pair that stands for a byte of a path.
     """
     codecs.register_error(__name__, _replacement)
     for stream in (sys.stdout, sys.stderr):

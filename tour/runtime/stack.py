@@ -1,7 +1,7 @@
 """The processes that a run of the tour needs, started in parallel: Restate, the offline model, the agents.
 
-A Restate named by `RESTATE_INGRESS_URL` and `RESTATE_ADMIN_URL` is used, and so is a provider whose key or base URL is
-set. The rest is started here, on loopback, and ends with the stack.
+The stack uses a Restate that `RESTATE_INGRESS_URL` and `RESTATE_ADMIN_URL` name, and a provider whose key or base URL
+is set. It starts the rest on loopback, and ends it.
 """
 
 import asyncio
@@ -26,17 +26,17 @@ from tour.runtime.processes import free_port, start, who_listens
 from tour.runtime.restate_server import Ports, Restate
 
 CHECKS = tuple(checks.CHECKS)
-"""The names of the checks' steps."""
+"""The names of the steps of the checks."""
 
 STREAMS_PORT = 8090
-"""The usual port of the server of the claims' streams."""
+"""The usual port of the stream server."""
 
 
 @dataclass
 class Stack:
     """A running stack. `admin` and `ingress` are HTTP clients of Restate; `folder` holds logs and the lab's file.
 
-    `model` says in words which model answers.
+    `model` describes the model that answers.
     """
 
     restate: Restate
@@ -50,9 +50,9 @@ class Stack:
     pattern: Pattern
     start: Callable[[Pattern], Awaitable[dict[str, Agent]]]
     env: Callable[[str], dict[str, str]]
-    """The environment variables with which a process of this name reaches the model and the lab."""
+    """The environment variables by which a process of this name reaches the model and the lab."""
     streams: list[Server] = field(default_factory=list)
-    """The server of the claims' streams, which starts with the first agents that stream."""
+    """The stream server, which starts with the first agents that stream."""
     _others: dict[Pattern, dict[str, Agent]] = field(default_factory=dict)
     _adding: asyncio.Lock = field(default_factory=asyncio.Lock)
     _kept: AsyncExitStack | None = None
@@ -60,7 +60,7 @@ class Stack:
 
     @property
     def frameworks(self) -> list[Framework]:
-        """Those whose agents run: all that were asked for, but for those that this machine cannot run."""
+        """The frameworks whose agents run: the requested ones that this machine can run."""
         return [agent.framework for agent in self.agents.values()]
 
     def agents_of(self, pattern: Pattern) -> dict[str, Agent]:
@@ -72,7 +72,7 @@ class Stack:
         if self.agents_of(pattern):
             return
         async with self._adding:
-            if self.agents_of(pattern):  # another task has added it meanwhile
+            if self.agents_of(pattern):  # another task added it meanwhile
                 return
             before = len(self.streams)
             agents = await self.start(pattern)
@@ -87,7 +87,7 @@ class Stack:
             await self._kept.enter_async_context(server.kept(self._say))
 
     async def resume(self) -> None:
-        """Start the agents of other patterns whose claims are open, in journals that were kept.
+        """Start the agents of other patterns that have open claims in kept journals.
 
         Raises: TourError; httpx.HTTPError.
         """
@@ -98,7 +98,7 @@ class Stack:
                 await self.add(pattern)
 
     async def register(self, agents: Mapping[str, Agent]) -> None:
-        """Register the agents with Restate, and the server of their streams if it runs. Raises: TourError."""
+        """Register the agents with Restate, and the stream server if it runs. Raises: TourError."""
         ports = [agent.port for agent in agents.values()] + [streams.port for streams in self.streams]
         await asyncio.gather(*(register(self.admin, named.agent_url(port)) for port in ports))
 
@@ -111,10 +111,10 @@ class Stack:
         idempotency_key: str = "",
         pattern: Pattern | None = None,
     ) -> str:
-        """Send a claim, do not wait for its answer, and return the id of its invocation.
+        """Send a claim without waiting for its answer; returns the id of its invocation.
 
-        The same `idempotency_key` gives the same invocation; an empty one is not sent. `key` and `session` matter to
-        a Virtual Object only. Raises: TourError when Restate refuses the claim; httpx.HTTPError.
+        The same `idempotency_key` gives the same invocation; an empty one is not sent. `key` and `session` matter only
+        to a Virtual Object. Raises: TourError if Restate refuses the claim; httpx.HTTPError.
         """
         headers = {"idempotency-key": idempotency_key} if idempotency_key else {}
         response = await self.ingress.post(
@@ -128,16 +128,16 @@ class Stack:
         return invocation
 
     async def answer(self, invocation: str) -> str:
-        """Wait for an invocation's answer. An error is returned as text, as `500: …`. Raises: httpx.HTTPError."""
+        """Wait for an invocation's answer; returns an error as text, such as `500: …`. Raises: httpx.HTTPError."""
         response = await self.ingress.get(f"/restate/invocation/{invocation}/attach")
         body = response.json()
         return str(body) if response.status_code == 200 else f"{response.status_code}: {body.get('message', body)}"
 
     @asynccontextmanager
     async def agents_kept(self, say: Say = quiet) -> AsyncIterator[None]:
-        """While the block runs, start again each agent that ends or answers no more, of every pattern.
+        """While the block runs, restart each agent of every pattern that ends or stops answering.
 
-        So is the server of the streams.
+        The same holds for the stream server.
         """
         self._say = say
         async with AsyncExitStack() as self._kept:
@@ -166,12 +166,12 @@ async def running(
     pattern: Pattern = FAN_OUT,
     say: Say = quiet,
 ) -> AsyncIterator[Stack]:
-    """The stack, for as long as the block runs. Logs and the lab's file are in `folder`, journals in `data`.
+    """The stack, while the block runs. Logs and the lab's file are in `folder`, journals in `data`.
 
-    The agents are those of `pattern`; others can be added. Without `usual_ports`, all ports are free ones. Latencies
-    are in seconds: of each answer of the offline model, and of each check (a delay of the lab). `server_env` and
+    The agents are those of `pattern`; others can be added. Without `usual_ports`, all ports are free ones. Latencies,
+    in seconds, are those of each answer of the offline model, and of each check (a delay of the lab). `server_env` and
     `agent_env` are environment variables of the server and of the agents; `say` gets the progress of the start.
-    Raises: TourError when a part cannot be started; the others are stopped first.
+    Raises: TourError if a part cannot be started; the others are stopped first.
     """
     folder.mkdir(parents=True, exist_ok=True)
     async with AsyncExitStack() as exits:
@@ -180,7 +180,7 @@ async def running(
         lab.clear_plan()
         if step_latency:
             lab.plan(*(Fault(step, "delay", step_latency) for step in CHECKS))
-        beside = data.parent if data else folder  # the bank forgets nothing before the journals do
+        beside = data.parent if data else folder  # the bank's ledger lasts as long as the journals
         beside.mkdir(parents=True, exist_ok=True)
         lab_env = {"TOUR_LAB": str(folder / "lab.sqlite"), "FUNDS_LEDGER": str(beside / "funds.sqlite")}
 
@@ -195,7 +195,7 @@ async def running(
         model, urls, model_ready = await start_model(exits, folder, model_latency, lab_env, frameworks)
         if variables := provider.named():
             say(f"A real model answers, which may cost money: {', '.join(variables)} in the environment.")
-            say("Without it: --model offline")
+            say("To avoid that: --model offline")
 
         def env_of(name: str) -> dict[str, str]:
             return {"TOUR_SERVICE_PREFIX": name, **lab_env, **urls(name)}
@@ -205,7 +205,7 @@ async def running(
             exits.push_async_callback(_stop_all, agents)
             for framework in able:
                 script = framework.script(pattern)
-                if not script.exists():  # this framework has no agent of the pattern, or not yet
+                if not script.exists():  # this framework has no agent of the pattern yet
                     continue
                 usual = framework.port(pattern) if usual_ports and pattern in PATTERNS else None
                 port = free_port() if usual is None or who_listens(usual) else usual
@@ -263,7 +263,7 @@ def command(script: Path) -> list[str | Path]:
 async def register(admin: httpx.AsyncClient, uri: str, *, http1: bool = False) -> list[str]:
     """Register the agent at `uri` with Restate, and return the names of its services.
 
-    With `http1`, Restate calls it over HTTP/1.1. Raises: TourError when Restate does not answer, or cannot reach or
+    With `http1`, Restate calls it over HTTP/1.1. Raises: TourError if Restate does not answer, or cannot reach or
     register the agent.
     """
     try:
@@ -285,9 +285,9 @@ NOT_REACHED = (
 )
 REMEDIES = {
     "META0005": "Choose another TOUR_SERVICE_PREFIX: Restate reserves names that begin with `restate`.",
-    "META0014": "If an agent is there, behind a proxy that has no HTTP/2: `uv run tour register URL --http1`.",
+    "META0014": "If an agent is there, behind a proxy without HTTP/2: `uv run tour register URL --http1`.",
 }
-"""What to do, by the code of Restate's error."""
+"""The remedy, by the code of Restate's error."""
 
 
 async def start_model(
@@ -295,8 +295,8 @@ async def start_model(
 ) -> tuple[str, Callable[[str], dict[str, str]], Callable[[], Awaitable[None]]]:
     """Start the offline model, unless both providers are set.
 
-    Returns the model's name in words, a function that gives a caller's environment variables, and one that waits until
-    the model is ready.
+    Returns a description of the model, a function for a caller's environment variables, and one that waits until the
+    model is ready.
     """
     for prefix in ("OPENAI_", "GOOGLE_", "GEMINI_"):
         trim(prefix)

@@ -1,4 +1,4 @@
-"""The stream of a claim's events, which a front end reads and puts together: docs.ag-ui.com/concepts/events."""
+"""The stream of a claim's events, which a front end assembles: docs.ag-ui.com/concepts/events."""
 
 import asyncio
 import json
@@ -11,17 +11,17 @@ import httpx
 Event = dict[str, Any]
 
 LAST = ("RUN_FINISHED", "RUN_ERROR")
-"""The types of the event after which there is none."""
+"""The types of the last event."""
 
 SILENCE = 60.0
-"""Seconds without a byte after which the server is asked again: it sends a comment every 15 s."""
+"""Seconds without a byte after which the server is asked again. It sends a comment every 15 s."""
 
 
 async def events(url: str, invocation: str, first: int = 0) -> AsyncGenerator[tuple[int, Event]]:
     """The events of an invocation with their ids, from the id `first` to the last event.
 
-    `url` is the address of the server of the streams. It may be killed meanwhile, and so may Restate: the events go on
-    where they were. Raises: httpx.HTTPStatusError, such as 404 when there is no such invocation.
+    `url` is the address of the stream server. If that server or Restate is killed meanwhile, the events resume.
+    Raises: httpx.HTTPStatusError, such as 404 if there is no such invocation.
     """
     async with httpx.AsyncClient(base_url=url, timeout=SILENCE) as client:
         while True:
@@ -39,7 +39,7 @@ async def events(url: str, invocation: str, first: int = 0) -> AsyncGenerator[tu
 
 
 def put_together(texts: dict[str, str], event: Event) -> None:
-    """Add what this event says to the texts of the model's messages, by id. A message that is taken back is removed."""
+    """Apply this event to the texts of the model's messages, by id. A message that is taken back is removed."""
     match event:
         case {"type": "TEXT_MESSAGE_CONTENT", "messageId": id, "delta": text}:
             texts[id] = texts.get(id, "") + text
@@ -54,5 +54,5 @@ async def sent(response: httpx.Response) -> AsyncIterator[tuple[int, Event]]:
         *whole, rest = (rest + text).split("\n\n")
         for each in whole:
             fields = dict(line.partition(": ")[::2] for line in each.split("\n"))
-            if "data" in fields:  # else a comment
+            if "data" in fields:  # otherwise a comment
                 yield int(fields["id"]), json.loads(fields["data"])

@@ -4,10 +4,10 @@ import { createServer } from "node:http";
 import { text } from "node:stream/consumers";
 import { InsuranceClaim } from "../shared/claims.ts";
 
-/** Whether an agent without Restate streams its model calls: for the cost of that alone. */
+/** Whether an agent without Restate streams its model calls: it measures the cost of streaming alone. */
 export const STREAMS = Boolean(process.env.PLAIN_STREAMS);
 
-/** Serve `POST /run/{id}` and `GET /health` on `HOST`:`PORT` until SIGTERM; for it, each id is a new claim. */
+/** Serve `POST /run/{id}` and `GET /health` on `HOST`:`PORT` until SIGTERM. Each id is a new claim. */
 export function servePlain(run: (claim: InsuranceClaim) => Promise<string>): void {
   const host = process.env.HOST || "127.0.0.1";
   const port = Number(process.env.PORT || 9080);

@@ -13,10 +13,10 @@ const handlers = eachCheck((name, { work }) =>
   ),
 );
 
-// All agents share it, so its name has no prefix.
+// All agents share this service, so its name has no prefix.
 const claimChecks = restate.service({ name: "ClaimChecks", handlers, options });
 
-/** The type of the service, for agents that call it. The service in Python has the same handlers. */
+/** The type of the service, for agents that call it. Python's service has the same handlers. */
 export type ClaimChecks = typeof claimChecks;
 
 serve(claimChecks);

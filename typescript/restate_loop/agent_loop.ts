@@ -1,6 +1,6 @@
-// The agent loop, in one screen: call the model, run all tool calls of the turn in parallel, repeat.
+// The agent loop, on one screen: call the model, run all tool calls of the turn in parallel, repeat.
 //
-// `ToolCalls` lets one tool run at a time, in an order that is the same on every replay. The steps that the tools wait for
+// `ToolCalls` lets one tool's code run at a time, in the same order on every replay. The steps of all tools
 // overlap.
 
 import { type Context, type RestatePromise, TerminalError } from "@restatedev/restate-sdk";
@@ -15,9 +15,9 @@ import { alone, ToolCalls, type Wait } from "../shared/tool_calls.ts";
 
 type Result = string | string[];
 
-/** A tool of the loop: it creates all its steps at once, or takes one after the other `inTurn`.
+/** A tool of the loop: it creates all its steps at once, or takes them one by one `inTurn`.
  *
- * The compiler refuses an async function, which could race for the journal.
+ * The compiler rejects an async function, which could race for the journal.
  */
 export type Tool<Given, Input extends z.ZodType = z.ZodType> = {
   description: string;
@@ -38,7 +38,7 @@ export type Options = { model?: string; toolsAtOnce?: number; wait?: Wait };
 
 /** The model's answer to the prompt; the tools see `given`, the model does not.
  *
- * Throws: TerminalError when the model cannot be reached, says nothing, or asks for tools in every one of `MAX_TURNS`
+ * Throws: TerminalError when the model cannot be reached, says nothing, or asks for tools in each of `MAX_TURNS`
  * turns.
  */
 export async function runAgent<Given>(
@@ -77,7 +77,7 @@ export async function runAgent<Given>(
       ),
     );
     for (const result of results) {
-      if (result.status === "rejected") throw result.reason; // all of them have ended
+      if (result.status === "rejected") throw result.reason; // all tool calls have ended
       messages.push(result.value);
     }
   }
@@ -86,7 +86,7 @@ export async function runAgent<Given>(
 
 /** One turn of the model. Its `messages` already tell it of an unknown tool, and of arguments that do not fit.
  *
- * The model streams if somebody takes what is `heard` of it.
+ * The model streams if `heard` is given.
  */
 async function callModel(name: string, instructions: string, messages: ModelMessage[], tools: ToolSet, heard?: Said) {
   const middleware = heard ? [overAStream(heard)] : [];

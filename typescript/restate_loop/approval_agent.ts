@@ -1,4 +1,4 @@
-// No agent SDK: the loop in agent_loop.ts, and a step that is a person, who decides on a high or risky claim.
+// No agent SDK, on the loop in agent_loop.ts: a person decides on a high or risky claim, as one step.
 //
 // node typescript/restate_loop/approval_agent.ts
 

@@ -1,4 +1,4 @@
-// The three checks as tools of their own, each with one durable step.
+// The three checks as three tools, each with one durable step.
 
 import { RestatePromise } from "@restatedev/restate-sdk";
 import { z } from "zod";

@@ -1,4 +1,4 @@
-// No agent SDK: the loop in agent_loop.ts, and one tool that fans out to three durable steps.
+// No agent SDK, on the loop in agent_loop.ts: one tool that fans out to three durable steps.
 //
 // node typescript/restate_loop/parallel_tools_agent.ts
 

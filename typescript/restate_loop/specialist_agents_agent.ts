@@ -1,4 +1,4 @@
-// No agent SDK: three steps that are agents (agent_loop.ts): specialists that work in parallel.
+// No agent SDK, on the loop in agent_loop.ts: one tool asks three specialist agents in parallel.
 //
 // node typescript/restate_loop/specialist_agents_agent.ts
 
@@ -35,7 +35,7 @@ const calculate_metrics = defineTool<InsuranceClaim, typeof Metrics>({
   run: (ctx, { claim }, submitted) => {
     const mismatch = mismatchWith(submitted, claim);
     if (mismatch) return restate.RestatePromise.resolve([mismatch]);
-    const key = JSON.stringify(claim); // the reports of a claim stand: a model that asks again does not pay again
+    const key = JSON.stringify(claim); // a model that asks again about the same claim gets the same reports, and pays for none
     return {
       inTurn: (wait) => branches(ctx, wait, SPECIALTIES, (specialty, wait) => ask(ctx, specialty, claim, wait), key),
     };

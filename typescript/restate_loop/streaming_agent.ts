@@ -1,4 +1,4 @@
-// No agent SDK: the loop in agent_loop.ts; the caller sees the claim as it happens, through a crash.
+// No agent SDK, on the loop in agent_loop.ts: the caller sees the claim as it happens, through a crash.
 //
 // node typescript/restate_loop/streaming_agent.ts
 

@@ -1,14 +1,14 @@
-// The rules of answers.ts for an answer that comes as a stream of server-sent events: durable/answer_streams.py.
+// The rules of answers.ts for an answer that is a stream of server-sent events: durable/answer_streams.py for Node.
 
 import { CALLS, type Fields, fields, joinParts, letCallsRun, mendCalls, noDecision, objects } from "./answers.ts";
 
-/** The stream is not an answer, or not a whole one. To ask again may help. */
+/** The stream is not an answer, or not a whole one. Asking again may help. */
 export class BadStream extends Error {}
 
 /** The answer is not a decision: it is cut off, or it is a refusal. */
 export class Undecided extends Error {}
 
-/** The server says, in an event, that it has failed: the HTTP status that this would have had, and the JSON of its body. */
+/** An event says that the server has failed: the HTTP status of such an error, and the JSON of its body. */
 export class ErrorEvent extends Error {
   readonly status: number;
   readonly body: unknown;
@@ -20,13 +20,13 @@ export class ErrorEvent extends Error {
   }
 }
 
-/** The end of a line, and an empty one. */
+/** The end of a line, then an empty line. */
 const END = /\n\n|\n\r\n?|\r\r\n?/;
 
 /** A filter for the bytes of one stream, of OpenAI Chat or OpenAI Responses.
  *
- * An event passes as soon as it is complete. Half of a surrogate pair that ends a piece of a text waits for the next
- * piece. Throws: BadStream, Undecided, ErrorEvent.
+ * An event passes as soon as it is complete. If a piece of text ends in half a surrogate pair, that half waits for the
+ * next piece. Throws: BadStream, Undecided, ErrorEvent.
  */
 export class AnswerStream {
   #rest = "";
@@ -35,7 +35,7 @@ export class AnswerStream {
   readonly #halves = new Halves();
   readonly #wires = [new Chat(this.#halves), new Responses(this.#halves)];
 
-  /** The events that these bytes complete; without bytes, the rest: the server has sent all. */
+  /** The events that these bytes complete; without bytes, the rest, when the server has sent everything. */
   *feed(bytes?: Uint8Array): Generator<Uint8Array> {
     this.#rest += this.#decoder.decode(bytes, { stream: bytes !== undefined });
     for (let end = END.exec(this.#rest); end; end = END.exec(this.#rest)) {
@@ -85,13 +85,13 @@ export class AnswerStream {
 const wellFormed = (event: unknown) =>
   JSON.stringify(event, (_, value) => (typeof value === "string" ? value.toWellFormed() : value));
 
-/** The error that an event tells of, if it does. */
+/** The error in an event, if there is one. */
 function errorOf(event: Fields, isNamedError: boolean): unknown {
   if (event.type === "response.failed") return fields(event.response).error || event;
   return event.error || (isNamedError || event.type === "error" ? event : undefined);
 }
 
-/** The HTTP statuses of errors that have a name alone. Those whose names begin with `invalid_` have 400, others 500. */
+/** The HTTP statuses of errors that have only a name. Others have 400 if the name begins with `invalid_`, else 500. */
 const STATUSES = new Map([
   ["authentication_error", 401],
   ["permission_error", 403],
@@ -114,13 +114,13 @@ function statusOf(error: unknown): number {
   return names.map((name) => STATUSES.get(name) ?? (name.startsWith("invalid_") ? 400 : 0)).find(Boolean) ?? 500;
 }
 
-/** First halves of surrogate pairs, each held back until the next piece of its text comes. */
+/** First halves of surrogate pairs, each held back until the next piece of the same text arrives. */
 class Halves {
   readonly #held = new Map<string, { half: string; alone: (half: string) => Fields }>();
-  /** Events with the halves of texts that are over. */
+  /** Events with the halves left by texts that have ended. */
   readonly left: Fields[] = [];
 
-  /** Begin this piece with the half that is held, and hold the half that ends it; `alone` makes an event of a piece. */
+  /** Prepend the held half to this piece, and hold the half at its end; `alone` makes an event of one piece. */
   join(text: string, holder: Fields, key: string, alone: (piece: string) => Fields): void {
     const piece = holder[key];
     if (typeof piece !== "string" || !piece) return;
@@ -133,7 +133,7 @@ class Halves {
     holder[key] = joined;
   }
 
-  /** The texts are over. */
+  /** Note that the texts have ended. */
   over(): void {
     for (const { half, alone } of this.#held.values()) this.left.push(alone(half));
     this.#held.clear();
@@ -179,7 +179,7 @@ class Chat {
   }
 }
 
-/** Only the first piece of a call needs an id; the calls before are `known`. */
+/** Give the first piece of a call an id; `known` are the earlier calls. */
 function mendPiece(at: unknown, call: Fields, known: Fields[]): void {
   const first = known.find(({ index }) => index === at);
   if (first) {
@@ -215,14 +215,14 @@ class Responses {
     }
     if (type.endsWith(".done") || ENDS.includes(type)) this.#halves.over();
     if (!ENDS.includes(type)) return;
-    if (!response.output) throw new BadStream(`its end is none: ${JSON.stringify(event)}`);
+    if (!response.output) throw new BadStream(`its last event has no output: ${JSON.stringify(event)}`);
     this.ended = response;
     letCallsRun(response);
   }
 
-  /** A call has one id, in all events. `met` has the ids so far in a whole response.
+  /** Give a call the same id in all events. `met` has the ids so far in a whole response.
    *
-   * Some servers count the items of a stream otherwise than those of the response at its end.
+   * Some servers number the items of a stream differently from those of the response at its end.
    */
   #mendCall(at: unknown, item: Fields, met?: unknown[]): void {
     if (!CALLS.includes(item.type)) return;

@@ -1,7 +1,6 @@
 // Rules for a model's answer: durable/answers.py for OpenAI Chat and OpenAI Responses, and durable/exact/ for the AI SDK.
 //
-// An answer is the parsed JSON of a response with status 2xx. The rules leave an answer alone that its wire does not
-// define.
+// An answer is the parsed JSON of a response with status 2xx. The rules leave alone what its wire does not define.
 
 import { randomUUID } from "node:crypto";
 import type { Serde } from "@restatedev/restate-sdk";
@@ -14,20 +13,20 @@ const CUT_OFF: unknown[] = ["length", "content_filter"];
 /** The output items of OpenAI Responses that ask for a tool. */
 export const CALLS: unknown[] = ["function_call", "custom_tool_call"];
 
-/** The codes of OpenAI's errors with status 429 that outlast every pause. */
+/** The codes of OpenAI's errors with status 429 for which no pause helps. */
 const OUT_OF_MONEY: unknown[] = ["insufficient_quota", "billing_hard_limit_reached", "billing_not_active"];
 
-/** A model's thoughts, which a server without a parser for them leaves before the text of the answer.
+/** A model's thoughts, which some servers leave before the text of the answer.
  *
- * Some models open their thoughts without a tag, and close them with a tag on a line of its own. A tag further on
- * belongs to the text: a decision may quote one from the claim.
+ * Some models open their thoughts without a tag, and close them with a tag on a separate line. A later tag belongs to
+ * the text: a decision may quote one from the claim.
  */
 const THOUGHTS = /^\s*<think>.*?(?:<\/think>\s*|$)|^.*?\n<\/think>\s*\n\s*/s;
 
-/** Give each tool call of a turn an id of its own: the AI SDK and `ToolCalls` find a call and its result by it.
+/** Give each tool call of a turn a unique id, by which the AI SDK and `ToolCalls` find a call and its result.
  *
- * A call keeps an id that is a text and that no earlier call of the turn has. Arguments become text: some compatible
- * servers send them as an object.
+ * A call keeps an id that is a string and unique so far. Arguments become a string: some compatible servers send an
+ * object.
  */
 export function mendCalls(answer: unknown): void {
   for (const { calls, key } of turns(answer)) {
@@ -54,16 +53,16 @@ export function joinParts(answer: unknown): void {
   }
 }
 
-/** Let the tool calls of a turn run however the turn ended, as every other agent of the tour does.
+/** Let the tool calls of a turn run however the turn ended, as all other agents do.
  *
- * The AI SDK runs no tool call of a turn that is cut off, or that ended with `eos`. The model is told of arguments that
- * are cut off, because they are not JSON.
+ * The AI SDK runs no tool call of a turn that is cut off, or that ended with `eos`. If the arguments are cut off, they
+ * are not JSON, and the model is told so.
  */
 export function letCallsRun(answer: unknown): void {
   for (const { calls, end } of turns(answer)) if (calls.length > 0) end();
 }
 
-/** Why the last answer is not a decision: it is cut off, or it is a refusal. An answer with tool calls is not the last. */
+/** Why the last answer is not a decision: cut off, or a refusal. An answer with tool calls is not the last. */
 export function noDecision(answer: unknown): string | undefined {
   if ([...turns(answer)].some(({ calls }) => calls.length > 0)) return undefined;
   const { cutOff, refusal } = endOf(fields(answer));
@@ -71,10 +70,10 @@ export function noDecision(answer: unknown): string | undefined {
   return refusal && typeof refusal === "string" ? `the model refuses: ${refusal}` : undefined;
 }
 
-/** The text without the thoughts before it; empty where the thoughts never end. */
+/** The text without the thoughts before it; empty if the thoughts never end. */
 export const withoutThoughts = (text: string): string => text.replace(THOUGHTS, "");
 
-/** Whether a provider's error (parsed JSON) says that the account has no money left: to ask again cannot help. */
+/** Whether a provider's error (parsed JSON) says that the account has no money left: asking again cannot help. */
 export function isOutOfMoney(status: number, error: unknown): boolean {
   const { code, type } = fields(fields(error).error);
   return status === 402 || (status === 429 && (OUT_OF_MONEY.includes(code) || OUT_OF_MONEY.includes(type)));
@@ -86,10 +85,10 @@ export function messageOf(error: unknown): string {
   return typeof message === "string" && message ? message : JSON.stringify(error);
 }
 
-/** A response of a model server that is not an answer, though its status is 2xx. The model is asked again. */
+/** A model server's response with status 2xx that is not an answer. The model is asked again. */
 export class BadAnswer extends Error {}
 
-/** Levels of a result; `JSON.stringify` fails from some thousands on. */
+/** The deepest nesting of a result; `JSON.stringify` fails at a few thousand levels. */
 const DEEPEST = 1_000;
 
 /** The result of a model call, for the journal. Throws: BadAnswer if it is nested too deeply to be written. */
@@ -105,7 +104,7 @@ const isDeeper = (value: unknown, levels: number): boolean =>
 
 /** A result of `doGenerate` as JSON, so that the AI SDK reads from the journal what it got from the model.
  *
- * JSON has neither dates nor bytes: the timestamp becomes a date again, and the AI SDK reads bytes in Base64 as well.
+ * JSON has neither dates nor bytes: the timestamp becomes a date again, and the AI SDK also reads bytes as Base64.
  */
 // biome-ignore lint/suspicious/noExplicitAny: as Restate's own `serde.json`
 export const exact: Serde<any> = {
@@ -122,7 +121,7 @@ export const exact: Serde<any> = {
 const inBase64 = (_: string, value: unknown) =>
   value instanceof Uint8Array ? Buffer.from(value).toString("base64") : value;
 
-/** The reason for which the answer is cut off, and the text of a refusal; each undefined where there is none. */
+/** The reason why the answer is cut off, and the text of a refusal; undefined if absent. */
 function endOf(answer: Fields): { cutOff?: unknown; refusal?: unknown } {
   const [choice] = objects(answer.choices);
   if (choice) {
@@ -137,7 +136,7 @@ function endOf(answer: Fields): { cutOff?: unknown; refusal?: unknown } {
   return { cutOff: answer.status === "incomplete" && reason, refusal: !isSaid && refused?.refusal };
 }
 
-/** The tool calls of each turn in the answer, the key of their ids, and how to say that the turn ended with them. */
+/** The tool calls of each turn in the answer, the key of their ids, and a function that marks them as its end. */
 function* turns(answer: unknown): Generator<{ calls: Fields[]; key: string; end: () => void }> {
   const said = fields(answer);
   for (const choice of objects(said.choices)) {

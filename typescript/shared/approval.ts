@@ -1,8 +1,8 @@
-// A step that is a person: shared/approval.py for Node. A Workflow waits for the decision, for days if need be, and keeps
-// no process busy.
+// A person's decision as a step: shared/approval.py for Node. A Workflow waits for the decision, for days if need be,
+// and keeps no process busy.
 //
-// Each claim has one request, whose key is the id of the claim's invocation. The outcome is a durable promise: the first
-// to resolve it counts, be it the person, the deadline or the claimant.
+// Each claim has one request, whose key is the id of the claim's invocation. The outcome is a durable promise: whoever
+// resolves it first counts, be it the person, the deadline or the claimant.
 
 import * as restate from "@restatedev/restate-sdk";
 import { z } from "zod";
@@ -18,7 +18,7 @@ const LIMIT = 10_000;
 /** A request without a decision is refused after this time: silence never pays a claim. */
 const DEADLINE = { seconds: number("APPROVAL_DEADLINE", 3 * 24 * 60 * 60, false) };
 
-/** For this time, a late decision is answered with the outcome. */
+/** How long a late decision is answered with the outcome. */
 const RETENTION = { days: 30 };
 
 /** The request, as the person sees it. */
@@ -27,10 +27,10 @@ type Shown = { claim: InsuranceClaim; why: string };
 /** The person's decision. The reason is data for the model, as a claim is. */
 const Decision = z.strictObject({
   approved: z.boolean(),
-  reason: bounded(stripped(), 500).regex(/[\p{L}\p{N}\p{P}\p{S}]/u), // can be seen
+  reason: bounded(stripped(), 500).regex(/[\p{L}\p{N}\p{P}\p{S}]/u), // visible characters
 });
 
-/** Why a person has to decide on this claim; empty when none has to. */
+/** Why a person has to decide on this claim; empty if no person has to. */
 export function whyAPerson(claim: InsuranceClaim, risk: string): string {
   const amount = claim.amount > LIMIT ? [`more than ${LIMIT.toLocaleString("en-US")} USD`] : [];
   return [...amount, ...(risk.startsWith("low") ? [] : [risk])].join("; ");
@@ -45,13 +45,13 @@ async function run(ctx: restate.WorkflowContext, shown: Shown): Promise<void> {
     await restate.RestatePromise.race([outcomeOf(ctx).get(), ctx.sleep(DEADLINE)]);
   } catch (error) {
     if (!(error instanceof restate.TerminalError)) throw error;
-    outcome = `refused: ${error.message}`; // the reservation has failed for good, or the request itself is cancelled
+    outcome = `refused: ${error.message}`; // the reservation failed with a terminal error, or the request is cancelled
   }
   if (!(await settle(ctx, outcome)).startsWith("approved")) await ctx.run("release", () => releaseFunds(ctx.key));
   ctx.clear("waiting");
 }
 
-/** Take a person's decision. The same one again gets the same answer; another one comes too late (409). */
+/** Take a person's decision. Repeating it gets the same answer; a different one comes too late (409). */
 async function decide(ctx: restate.WorkflowSharedContext, decision: z.infer<typeof Decision>): Promise<string> {
   if (!((await ctx.get("waiting")) ?? (await outcomeOf(ctx).peek()))) {
     throw new restate.TerminalError("no claim waits under this id", { errorCode: 404 });
@@ -74,7 +74,7 @@ const outcomeOf = (ctx: restate.WorkflowSharedContext) => ctx.promise<string>("o
 async function settle(ctx: restate.WorkflowSharedContext, outcome: string): Promise<string> {
   await outcomeOf(ctx)
     .resolve(outcome)
-    .catch(() => {}); // there is one already
+    .catch(() => {}); // it is resolved already
   return await outcomeOf(ctx);
 }
 
@@ -94,7 +94,7 @@ export const approval = restate.workflow({
 
 const asking = new WeakSet<restate.Context>();
 
-/** Ask a person about this claim; returns the outcome. To ask again is the same request. */
+/** Ask a person about this claim; returns the outcome. Asking again joins the same request. */
 export function askAPerson(ctx: restate.Context, claim: InsuranceClaim, why: string): restate.RestatePromise<string> {
   const key = ctx.request().id;
   asking.add(ctx);
@@ -123,7 +123,7 @@ const bank = process.env.FUNDS_URL || (await servedBeside("lab.bank"));
 
 /** `reserved`: money set aside while the claim waits. The step may run again and counts once.
  *
- * Throws: TerminalError when this key has been released: what is undone stays undone.
+ * Throws: TerminalError when this key has been released: a release is final.
  */
 async function reserveFunds(key: string, amount: number): Promise<string> {
   const response = await request("PUT", key, JSON.stringify({ amount }));
@@ -132,7 +132,7 @@ async function reserveFunds(key: string, amount: number): Promise<string> {
   return await said(response);
 }
 
-/** `released`, whether they were reserved or not: the bank refuses a reservation that is still under way. */
+/** `released`, even if nothing was reserved: the bank then refuses a reservation that is still under way. */
 const releaseFunds = async (key: string) => await said(await request("DELETE", key));
 
 const request = (method: string, key: string, body: string | null = null) =>

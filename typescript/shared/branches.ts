@@ -1,5 +1,5 @@
-// Branches of a handler that run at the same time: durable/branches.py for Node. A branch takes one durable step after
-// the other, as an agent does; for single steps, `RestatePromise.all` is enough.
+// Concurrent branches of a handler: durable/branches.py for Node. A branch takes durable steps one after another, as an
+// agent does; for single steps, `RestatePromise.all` is enough.
 
 import type { Context } from "@restatedev/restate-sdk";
 import { ToolCalls, type Wait } from "./tool_calls.ts";
@@ -8,11 +8,11 @@ type Outcomes = Map<string, PromiseSettledResult<unknown>>;
 
 const ended = new WeakMap<Context, Map<string, Outcomes>>();
 
-/** The results of these branches, in the order of their names. A branch awaits all of Restate with its own `wait`.
+/** The results of these branches, in the order of their names. A branch awaits Restate only with its own `wait`.
  *
- * Branches follow the rules of the tool calls of a turn. Within an invocation, the same `key` means the same results: a
- * branch that has ended does not run again, and its result or error stands. Without a key, all branches run.
- * Throws: the error of the first branch that has one, when all have ended.
+ * Branches follow the rules of the tool calls of a turn. Within an invocation, the same `key` returns the same results:
+ * a branch that has ended does not run again, and its result or error stands. Without a key, all branches run.
+ * Throws: when all branches have ended, the error of the first one that failed.
  */
 export async function branches<Name extends string, T>(
   ctx: Context,

@@ -1,8 +1,8 @@
 // A budget for the model calls of an invocation: durable/budget.py for Node.
 //
 // A call counts when its step is created, and its tokens count when its answer is taken. Both happen in the same order on
-// each replay, so a call that is retried counts once, and a crash changes nothing. A call is not made once the budget is
-// spent. Calls in flight are not interrupted, so their tokens may exceed the budget.
+// each replay, so a retried call counts once, and a crash changes nothing. Once the budget is spent, no call is made.
+// Calls in flight are not interrupted, so their tokens may exceed the budget.
 
 import { type Context, TerminalError } from "@restatedev/restate-sdk";
 import type { LanguageModelMiddleware } from "ai";
@@ -17,7 +17,7 @@ export const Budget = z.object({
   calls_made: z.int().default(0),
   tokens_used: z.int().default(0),
 });
-/** Model calls, and the tokens that they read and write: how many are allowed, and how many are used. */
+/** Model calls, and the tokens that they read and write: the allowed and the used number of each. */
 export type Budget = z.infer<typeof Budget>;
 
 /** The tokens of an answer, with the names of its wire. */
@@ -45,7 +45,7 @@ export async function counted<T>(
   return answer;
 }
 
-/** The same for the AI SDK. It goes outside of `durableCalls`, so that a replayed call counts, too. */
+/** The same for the AI SDK. It belongs outside `durableCalls`, so that a replayed call counts, too. */
 export const countedCalls = (ctx: Context): LanguageModelMiddleware => ({
   specificationVersion: "v4",
   wrapGenerate: ({ doGenerate }) => counted(ctx, doGenerate, ({ usage }) => usage.raw),
@@ -58,7 +58,7 @@ const grouped = (count: number) => count.toLocaleString("en-US");
 
 const READ_AND_WRITTEN = ["input_tokens", "prompt_tokens", "output_tokens", "completion_tokens"];
 
-/** The tokens of a model's answer, under any of the names on OpenAI's wires; 0 where it has none. */
+/** The tokens of a model's answer, under any of the names on OpenAI's wires; 0 if absent. */
 function tokens(usage: Usage | undefined): number {
   const counts = READ_AND_WRITTEN.map((name) => usage?.[name]);
   return counts.reduce<number>((sum, count) => sum + (Number.isSafeInteger(count) ? Math.max(Number(count), 0) : 0), 0);

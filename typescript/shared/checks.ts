@@ -35,7 +35,7 @@ const CENTS = new Intl.NumberFormat("en-US", {
   maximumFractionDigits: 2,
   roundingMode: "halfEven",
 });
-/** Rounds as Python's `,.2f`, by the exact value of the number: that of 1.005 is a little less. */
+/** Rounds like Python's `,.2f`, by the exact value of the number: 1.005 is stored as slightly less. */
 const dollars = (amount: number) => CENTS.format(amount.toFixed(40) as `${number}`);
 
 /** `eligible`, or `not eligible: <why>`: is this treatment covered, at this place, on this day? */

@@ -3,14 +3,14 @@
 import { type Serde, serde, TerminalError } from "@restatedev/restate-sdk";
 import { z } from "zod";
 
-/** A text of 1 to `most` characters, where an emoji is one. Zod's own `max` counts it as two. */
+/** A text of 1 to `most` characters. An emoji is one; Zod's `max` counts it as two. */
 export const bounded = (text: z.ZodString, most: number) =>
   text
     .min(1)
     .refine((given) => given.length <= 2 * most && [...given].length <= most, `at most ${most} characters`)
     .meta({ maxLength: most });
 
-// Pydantic strips these characters. JavaScript's own `trim` strips others.
+// Pydantic strips these characters; JavaScript's `trim` strips others.
 const SPACES = /^\p{White_Space}+|(?<!\p{White_Space})\p{White_Space}+$/gu;
 /** A text without white space at its ends. */
 export const stripped = () => z.string().overwrite((text) => text.replace(SPACES, ""));
@@ -25,7 +25,7 @@ export const InsuranceClaim = z.strictObject({
   amount: z.number().positive().max(10_000_000).describe("amount claimed in US dollars"),
   placeOfService: bounded(stripped(), 100),
 });
-/** An insurance claim; every field is required, others are refused. */
+/** An insurance claim. All fields are required, and others are refused. */
 export type InsuranceClaim = z.infer<typeof InsuranceClaim>;
 
 /** The message for a model that calls a tool with a claim other than the submitted one; else undefined. */

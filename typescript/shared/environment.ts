@@ -1,7 +1,7 @@
-// What the environment gives this process: variables, the proxy and the certificates, and programs that run beside it.
+// The environment of this process: variables, the proxy and the certificates, and programs that run beside it.
 //
-// Variables are read as in shared/variables.py. Node by itself ignores the proxy that the environment names, and the
-// file SSL_CERT_FILE; the agents use both, as those in Python do.
+// Variables are read as in shared/variables.py. By default, Node ignores the environment's proxy and SSL_CERT_FILE; the
+// agents use both, as those in Python do.
 
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -14,7 +14,7 @@ const { env, version } = process;
 /** The largest number that a variable may hold; in seconds, thirty years. */
 const MOST = 10 ** 9;
 
-/** The number in this variable, or the usual one where it is unset or empty; a fraction only if `whole` is false.
+/** The number in this variable, or the usual one if it is unset or empty; a fraction only if `whole` is false.
  *
  * Exits with 1, and says why, unless it is greater than 0 and at most `MOST`.
  */
@@ -30,28 +30,28 @@ export function number(variable: string, usual: number, whole = true): number {
   );
 }
 
-/** The value of this variable, or the first of these where it is unset or empty. Exits with 1 for another one. */
+/** The value of this variable, or the first of these if it is unset or empty. Exits with 1 for any other value. */
 export function oneOf<Value extends string>(variable: string, values: readonly [Value, ...Value[]]): Value {
   const text = env[variable] || values[0];
   const value = values.find((each) => each === text);
   return value ?? exit(`${variable} is '${text}': it must be ${values.join(" or ")}.\nChange it, or unset it.`);
 }
 
-/** The text in this variable, if any. A file with the newlines of Windows leaves one of them at its end. */
+/** The text in this variable, if any, trimmed: a file with Windows newlines leaves a carriage return at its end. */
 export const text = (variable: string): string | undefined => env[variable]?.trim() || undefined;
 
-/** The same for a key. Exits with 1, and does not show it, if a header cannot hold it. */
+/** The same for a key. If a header cannot hold the key, exits with 1 and does not show it. */
 export function secret(variable: string): string | undefined {
   const key = text(variable);
   if (!key || /^[\x21-\x7e]+$/.test(key)) return key;
   return exit(`${variable} has a character that no key has, such as a newline.\nCopy it again, or unset it.`);
 }
 
-/** Start a module of Python that serves on a free port; it ends with this process. Returns the URL that it prints. */
+/** Start a Python module that serves on a free port, and ends with this process. Returns the URL that it prints. */
 export async function servedBeside(module: string): Promise<string> {
   const command = ["run", "--quiet", "python", "-m", module, "--until-eof"];
   const cwd = `${import.meta.dirname}/../..`;
-  const server = spawn("uv", command, { cwd, stdio: ["pipe", "pipe", "inherit"] }); // it ends when its stdin does
+  const server = spawn("uv", command, { cwd, stdio: ["pipe", "pipe", "inherit"] }); // the server ends when its stdin does
   const [url] = await once(server.stdout, "data");
   server.unref();
   return String(url).trim();
@@ -59,7 +59,7 @@ export async function servedBeside(module: string): Promise<string> {
 
 /** From now on, `fetch` uses the environment's proxy except for loopback, and trusts `SSL_CERT_FILE` as well.
  *
- * Says in one line what this Node cannot do. Exits with 1, and says why, where the file has no certificate.
+ * Prints one line for each thing that this Node cannot do. Exits with 1, and says why, if the file has no certificate.
  */
 export function useNetworkOfTheEnvironment(): void {
   useProxy();
@@ -74,14 +74,14 @@ function useProxy(): void {
   const direct = (env.no_proxy || env.NO_PROXY || "").split(",").map((host) => host.trim());
   if ((!proxies.http_proxy && !proxies.https_proxy) || direct.includes("*")) return;
   if ("setGlobalProxyFromEnv" in http) {
-    const hosts = [...direct.filter(Boolean).flatMap((host) => [host, `.${host}`]), ...LOOPBACK]; // and those beneath
+    const hosts = [...direct.filter(Boolean).flatMap((host) => [host, `.${host}`]), ...LOOPBACK]; // and their subdomains
     http.setGlobalProxyFromEnv({ ...proxies, no_proxy: hosts.join(",") });
   } else if (!env.NODE_USE_ENV_PROXY) {
     console.error(`Node ${version} uses no proxy: set NODE_USE_ENV_PROXY=1 (Node 22.21), or take Node 24.14 or newer.`);
   }
 }
 
-/** The address of the proxy that a variable names, in small letters or in capitals. */
+/** The address of the proxy in a variable, whose name is in lower or upper case. */
 function proxyOf(variable: string): string | undefined {
   const address = env[variable] || env[variable.toUpperCase()];
   if (!address) return undefined;

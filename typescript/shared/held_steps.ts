@@ -1,4 +1,4 @@
-// Steps that fail are held back until the steps in flight beside them have finished: durable/held_steps.py as a hook.
+// A step that fails is held back until the other steps in flight have finished: durable/held_steps.py as a hook.
 //
 // Restate retries a failed step with a new attempt of the whole invocation. The SDK begins that attempt at the moment of
 // the failure: it abandons the steps that are still in flight, and each attempt runs them again. With `holdFailures`, a
@@ -52,7 +52,7 @@ export const holdFailures: HooksProvider = () => {
     end();
   }
 
-  /** `RestatePromise.all` rejects at the first terminal error: the other steps finish before the invocation ends with it.
+  /** Let the other steps finish before the invocation ends: `RestatePromise.all` rejects at the first terminal error.
    *
    * A cancelled invocation waits for no step.
    */

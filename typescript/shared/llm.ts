@@ -12,15 +12,15 @@ export const RETRIES = { initialRetryInterval: 200, retryIntervalFactor: 3, maxR
 
 /** The same for `durableCalls`, with JSON in the journal.
  *
- * The middleware's own format refuses a field named `constructor`, and Restate retries a result that cannot be written
- * for ever, whatever the options say.
+ * The middleware's own format rejects a field named `constructor`, and Restate retries a result that cannot be written
+ * forever, whatever the options say.
  */
 export const DURABLE_CALLS = { ...RETRIES, serde: exact };
 
-/** The API of OpenAI's that the agents on the AI SDK talk to: many servers have no Responses API. */
+/** The OpenAI API that the agents on the AI SDK use: many servers have no Responses API. */
 const WIRE = oneOf("OPENAI_WIRE", ["responses", "chat"]);
 
-/** An agent that has called the model this often without an answer gives up. */
+/** An agent gives up after this number of model calls without an answer. */
 export const MAX_TURNS = 10;
 
 const CHECK_TOOLS = new Intl.ListFormat("en-GB").format(Object.values(CHECKS).map(({ tool }) => tool));
@@ -52,7 +52,7 @@ if (!OPENAI_BASE_URL) delete process.env.OPENAI_BASE_URL; // OpenAI's client can
 const { createOpenAI } = await import("@ai-sdk/openai");
 const baseURL = OPENAI_BASE_URL || (OPENAI_API_KEY ? undefined : await offlineModel());
 
-/** OpenAI's client, which reaches a model. */
+/** OpenAI's client, configured to reach a model. */
 export const openai = createOpenAI({
   apiKey: OPENAI_API_KEY || "none",
   ...(baseURL && { baseURL }),
@@ -67,10 +67,10 @@ export const MODEL = model();
 /** The model of this name for the AI SDK. */
 export const languageModel = (name = MODEL) => (WIRE === "chat" ? openai.chat(name) : openai(name));
 
-/** OpenAI stores nothing between the turns: the journal has the conversation. Over Chat, that is the default. */
+/** OpenAI stores nothing between turns, because the journal has the conversation. Over Chat, that is the default. */
 export const OPTIONS: Record<string, Record<string, boolean>> = { openai: WIRE === "chat" ? {} : { store: false } };
 
-/** Inside a durable call, spares the journal the request and the raw response: the conversation, twice more. */
+/** Inside a durable call, keeps two copies of the conversation out of the journal: the request and the raw response. */
 export const forTheJournal: LanguageModelMiddleware = {
   specificationVersion: "v4",
   wrapGenerate: async ({ doGenerate }) => {

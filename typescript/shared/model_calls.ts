@@ -1,5 +1,5 @@
-// Model calls over HTTP. Each costs money: it is tried again while that can help, it ends with the attempt that wants its
-// answer, and a process that is told to end lets it finish.
+// Model calls over HTTP. Each costs money: it is retried while that can help, it ends with the attempt that made it,
+// and a process that is told to end lets it finish.
 
 import { AsyncLocalStorage } from "node:async_hooks";
 import { setTimeout } from "node:timers/promises";
@@ -9,25 +9,25 @@ import { AnswerStream, BadStream, ErrorEvent, Undecided } from "./answer_streams
 import { BadAnswer, isOutOfMoney, joinParts, letCallsRun, mendCalls, messageOf, noDecision } from "./answers.ts";
 import { number } from "./environment.ts";
 
-/** Milliseconds for an answer of the model, after which a try has failed. */
+/** Milliseconds after which a try without an answer has failed. */
 const MODEL_TIMEOUT = number("MODEL_TIMEOUT", 120, false) * 1000;
 
-/** Milliseconds: an overloaded provider that asks for a longer pause is asked again after this one. */
+/** The longest pause, in milliseconds, when an overloaded provider asks for a longer one. */
 const LONGEST_WAIT = 60_000;
 
-/** HTTP statuses below 500 with which a provider does not refuse a call for good. */
+/** HTTP statuses below 500 that may pass: the provider does not refuse the call permanently. */
 const MAY_PASS = [408, 409, 425, 429];
 
-/** Milliseconds that the model calls in flight get once the process is told to end. */
+/** Milliseconds that model calls in flight get once the process is told to end. */
 const DRAIN = number("DRAIN", 25, false) * 1000;
 
 /** Milliseconds in which the SDK sends the result of a step to Restate. */
 const SENDING = 250;
 
-/** Attempts of a model call, after which it ends with a terminal error. */
+/** Attempts of a model call before it ends with a terminal error. */
 const ATTEMPTS = 3;
 
-/** Invocations whose attempts are counted at the same time. Beyond them the oldest is forgotten, such as a killed one. */
+/** The number of invocations whose attempts are counted. Beyond it the oldest, such as a killed one, is forgotten. */
 const MOST = 10_000;
 
 type Step = { attemptEnds: AbortSignal };
@@ -41,7 +41,7 @@ let draining = false;
 /** Whether a step is a model call, as Restate's middleware and agent_loop.ts name it. */
 export const isModelCall = (step: string) => step.startsWith("call");
 
-/** Tells the model call of a step about its attempt, and ends the last one; for the `hooks` of a service. */
+/** Tells a step's model call about its attempt, and ends the last attempt; for the `hooks` of a service. */
 export const modelCalls: HooksProvider = ({ request }) => ({
   interceptor: {
     async run(name, next) {
@@ -61,20 +61,20 @@ export const modelCalls: HooksProvider = ({ request }) => ({
   },
 });
 
-/** The error with which `patientFetch` ended a stream: the AI SDK wraps it. Any other error as it is. */
+/** The error with which `patientFetch` ended a stream, which the AI SDK wraps; any other error unchanged. */
 function ownError(error: unknown): unknown {
   const cause = AISDKError.isInstance(error) ? error.cause : undefined;
   return cause instanceof TerminalError || cause instanceof BadAnswer ? cause : error;
 }
 
-/** The end of a model call whose attempts have all failed; undefined while there are more.
+/** The terminal error of a model call whose attempts have all failed; undefined while there are more.
  *
- * Restate also counts the attempts in which the agent is away, so a claim that waits for its agent would have none left.
- * Here an attempt counts in which a model call of the invocation has failed and none has succeeded.
+ * Restate also counts attempts in which the agent is away, so a claim that waits for its agent would have none left.
+ * Here, an attempt counts if a model call of the invocation has failed and none has succeeded.
  */
 function lastAttempt(invocation: string, attempt: AbortSignal, error: unknown): TerminalError | undefined {
   const { count, last } = failedAttempts.get(invocation) ?? { count: 0 };
-  const failed = last === attempt ? count : count + 1; // calls that run at the same time fail in one attempt
+  const failed = last === attempt ? count : count + 1; // concurrent calls fail in one attempt
   failedAttempts.delete(invocation);
   if (failed >= ATTEMPTS) return new TerminalError((modelError(error) as Error).message, { errorCode: 500 });
   failedAttempts.set(invocation, { count: failed, last: attempt });
@@ -134,7 +134,7 @@ export function oneLine(text: string, most = 1_000): string {
   return line.length <= most ? line : `${line.slice(0, most - 1)}…`;
 }
 
-/** Begin a model call. The signal says that the attempt has ended; without Restate it never comes.
+/** Begin a model call. The signal aborts when the attempt ends; without Restate, it never does.
  *
  * A process that is about to end begins no call: it waits here, and Restate makes the call elsewhere.
  */
@@ -146,7 +146,7 @@ async function begin(): Promise<AbortSignal> {
   return step.attemptEnds;
 }
 
-/** The milliseconds that the header Retry-After asks for, which is a number or a date (RFC 9110, 10.2.3). */
+/** The milliseconds that the Retry-After header asks for, as a number or a date (RFC 9110, 10.2.3). */
 function retryAfter(response: Response): number | undefined {
   const value = response.headers.get("retry-after");
   if (!value) return undefined;
@@ -160,12 +160,12 @@ async function mustBePaid(response: Response): Promise<void> {
   const error: unknown = await response
     .clone()
     .json()
-    .catch(() => undefined); // it is another error, and the AI SDK says which
+    .catch(() => undefined); // another error, which the AI SDK reports
   if (error === undefined || !isOutOfMoney(response.status, error)) return;
   throw refused(response.status, `${response.status}: ${messageOf(error)}`);
 }
 
-/** The events of an answer, mended. A reader gets all of them before the error, which `mended` throws for a whole one. */
+/** The mended events of an answer. The reader gets all of them before the error that `mended` throws at once. */
 async function* mendedEvents(body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
   const stream = new AnswerStream();
   try {
@@ -179,7 +179,7 @@ async function* mendedEvents(body: AsyncIterable<Uint8Array>): AsyncGenerator<Ui
 function streamError(error: unknown): unknown {
   if (error instanceof Undecided) return new TerminalError(oneLine(error.message));
   if (error instanceof BadStream) {
-    return new BadAnswer(oneLine(`the model's answer is no stream of events: ${error.message}`, 300));
+    return new BadAnswer(oneLine(`the model's answer is not a valid stream of events: ${error.message}`, 300));
   }
   if (!(error instanceof ErrorEvent)) return error;
   const { status, body } = error;
@@ -189,11 +189,11 @@ function streamError(error: unknown): unknown {
   return new BadAnswer(oneLine(`the model's answer breaks off with an error: ${problem}`, 300));
 }
 
-/** The response with an answer that the AI SDK can use. A stream of events is mended while it comes.
+/** The response with an answer that the AI SDK can use. A stream of events is mended as it arrives.
  *
- * An answer that is cut inside an emoji has half a surrogate pair, which is not text: it becomes U+FFFD. Throws:
- * BadAnswer for a response of a gateway or a proxy that has status 2xx and is not a model's answer; TerminalError for an
- * answer that is cut off, and for a refusal.
+ * An answer that is cut inside an emoji has half a surrogate pair, which is not text and becomes U+FFFD. Throws:
+ * BadAnswer if a gateway or a proxy sends status 2xx without a model's answer; TerminalError if the answer is cut off
+ * or a refusal.
  */
 async function mended(response: Response): Promise<Response> {
   if (!response.ok) return response;
@@ -213,7 +213,7 @@ async function mended(response: Response): Promise<Response> {
     throw new BadAnswer(oneLine(`the model's answer is not JSON (${(error as Error).message}): ${text}`, 300));
   }
   if (!answer?.choices?.length && !answer?.output) {
-    throw new BadAnswer(oneLine(`the model's answer is none: ${text}`, 300));
+    throw new BadAnswer(oneLine(`the model's answer is not valid: ${text}`, 300));
   }
   const problem = noDecision(answer);
   if (problem) throw new TerminalError(oneLine(problem));

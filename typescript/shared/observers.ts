@@ -1,4 +1,4 @@
-// The observers of the steps, as hooks of a service: the lab, and OpenTelemetry traces. The agents know of neither.
+// The observers of steps, as hooks of a service: the lab, and OpenTelemetry traces. Agents know neither.
 
 import { setTimeout } from "node:timers/promises";
 import { type HooksProvider, TerminalError } from "@restatedev/restate-sdk";
@@ -6,7 +6,7 @@ import { type HooksProvider, TerminalError } from "@restatedev/restate-sdk";
 const { OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_EXPORTER_OTLP_TRACES_ENDPOINT, OTEL_SERVICE_NAME, TOUR_LAB } = process.env;
 const framework = process.env.TOUR_SERVICE_PREFIX ?? "";
 
-/** Milliseconds between two exports of spans, unless `OTEL_BSP_SCHEDULE_DELAY` is set. A kill loses those that wait. */
+/** Milliseconds between two exports of spans, unless `OTEL_BSP_SCHEDULE_DELAY` is set. A kill loses waiting spans. */
 const DELAY = "500";
 
 /** Milliseconds that spans not yet sent get when the process ends. */
@@ -15,7 +15,7 @@ const FLUSH = 1_000;
 type Kind = "delay" | "fail" | "terminal" | "crash-before" | "crash-after" | "freeze";
 type Fault = { id: number; kind: Kind; value: number; detail: string };
 
-/** The lab knows a step by the first word of its name. The offline model watches the calls of a model. */
+/** The lab knows a step by the first word of its name. The offline model watches the model calls. */
 const STEP = /^(?!call)\S+/;
 
 let send = async () => {};
@@ -26,10 +26,10 @@ export const flush = () => Promise.race([send(), setTimeout(FLUSH)]);
 /** The hooks of all observers that the environment asks for: `TOUR_LAB`, and OpenTelemetry's own variables. */
 export const observers: HooksProvider[] = [...(await traced()), ...observed()];
 
-/** A hook that makes a span of each attempt and of each step, beneath those that Restate exports (docs/tracing.md).
+/** A hook that makes a span for each attempt and each step, beneath those that Restate exports (docs/tracing.md).
  *
- * OpenTelemetry is imported only if its own variable names a collector. Its packages (28 MB) are for development:
- * `npm ci --prefix typescript` installs them, and the tour by itself does not.
+ * It imports OpenTelemetry only if a variable of OpenTelemetry names a collector. The packages (28 MB) are for
+ * development: `npm ci --prefix typescript` installs them; the tour itself does not.
  */
 async function traced(): Promise<HooksProvider[]> {
   if (!OTEL_EXPORTER_OTLP_ENDPOINT && !OTEL_EXPORTER_OTLP_TRACES_ENDPOINT) return [];
@@ -101,7 +101,7 @@ function observed(): HooksProvider[] {
 
 /** The SQLite file of lab/ledger.py. */
 function open(path: string) {
-  const { DatabaseSync } = process.getBuiltinModule("node:sqlite"); // to import it prints a warning, in Node 22
+  const { DatabaseSync } = process.getBuiltinModule("node:sqlite"); // an import prints a warning in Node 22
   const db = new DatabaseSync(path, { timeout: 30_000 });
   db.exec("PRAGMA synchronous = OFF");
   const insert = db.prepare(
@@ -121,7 +121,7 @@ function open(path: string) {
     try {
       const faults = due.all(step, framework, framework, about, JSON.stringify(kinds), invocation) as Fault[];
       const delays = faults.filter(({ kind }) => kind === "delay");
-      const other = faults.find(({ kind }) => kind !== "delay"); // one at a time, so that each is seen to work
+      const other = faults.find(({ kind }) => kind !== "delay"); // one at a time, so that the effect of each shows
       if (!other) return delays;
       record(invocation, step, "injected", other.kind, other.id);
       return [...delays, other];

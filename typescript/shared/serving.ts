@@ -1,4 +1,4 @@
-// How every agent of the tour is named, guarded and served: shared/serving.py for Node.
+// The name, the guards and the server of every agent: shared/serving.py for Node.
 
 import * as http from "node:http";
 import * as http2 from "node:http2";
@@ -21,9 +21,9 @@ export const serviceName = (name: string) => [process.env.TOUR_SERVICE_PREFIX, n
 
 /** End the invocation with the error that its handler throws; for the `hooks` of a service.
  *
- * A handler works on the entries of the journal, so its own error would come again on every replay. The error becomes a
- * TerminalError (500) that names the cause in one line. Restate retries only failed steps, which the handler never sees,
- * and RetryableError. A provider's refusal of a model call ends the invocation with its status.
+ * A handler works on journal entries, so every replay would repeat its own error. The error becomes a TerminalError
+ * (500) that names the cause in one line. Restate retries only failed steps, which the handler never sees, and
+ * RetryableError. If a provider refuses a model call, the invocation ends with the provider's status.
  */
 export const terminalErrors: HooksProvider = ({ request }) => ({
   interceptor: {
@@ -47,7 +47,7 @@ export const terminalErrors: HooksProvider = ({ request }) => ({
   },
 });
 
-/** The error that ends an invocation whose handler throws this one. */
+/** The error with which an invocation ends when its handler throws this one. */
 export function endOf(error: unknown): Error {
   const chain = [...causes(error)];
   const signal = chain.find((cause) => cause instanceof RetryableError || cause instanceof CancelledError);
@@ -69,7 +69,7 @@ type Services = Parameters<typeof createEndpointHandler>[0]["services"];
 
 /** Serve on `HOST`:`PORT` (127.0.0.1:9080) over HTTP/2 and HTTP/1.1; exits 1 if the port is taken.
  *
- * Ctrl-C ends it, and SIGTERM does once no model call is in flight. A process that is frozen ends itself.
+ * Ctrl-C ends the server at once, SIGTERM when no model call is in flight. A frozen process ends itself.
  */
 export function serve(...services: Services): void {
   const host = process.env.HOST || "127.0.0.1";
@@ -89,7 +89,7 @@ export function serve(...services: Services): void {
   try {
     server.listen(port, host, () => console.error(`${names} on http://${host}:${port}`));
   } catch (error) {
-    taken(error); // the port is not a number of 16 bits
+    taken(error); // the port is not a 16-bit number
   }
   watch();
   const end = () => void flush().finally(() => process.exit(0));
@@ -109,7 +109,7 @@ const PREFACE = "PRI";
 
 /** A server for HTTP/2 and HTTP/1.1, both without TLS: Restate, proxies and probes speak either.
  *
- * After `refuse`, the server takes no new request, and those in flight go on.
+ * After `refuse`, the server takes no new requests; those in flight continue.
  */
 function listenerOf(handler: Handler): { server: net.Server; refuse: () => void } {
   const old = http.createServer(handler);
@@ -122,7 +122,7 @@ function listenerOf(handler: Handler): { server: net.Server; refuse: () => void 
 
   function pass(socket: net.Socket): void {
     const first: Buffer | null = socket.read(PREFACE.length);
-    if (!first) return void socket.once("readable", () => pass(socket)); // fewer bytes have come, or none
+    if (!first) return void socket.once("readable", () => pass(socket)); // too few bytes have arrived
     socket.unshift(first);
     (first.toString("latin1") === PREFACE ? current : old).emit("connection", socket);
   }

@@ -1,4 +1,4 @@
-// Three specialists, each an agent of its own, and the budget that all model calls of a claim share:
+// Three specialist agents, and the budget that all model calls of a claim share:
 // shared/specialists.py for Node. tests/vectors.test.ts compares both.
 
 import * as restate from "@restatedev/restate-sdk";
@@ -9,7 +9,7 @@ import { InsuranceClaim, inputOf } from "./claims.ts";
 import { number } from "./environment.ts";
 import { options, serviceName } from "./serving.ts";
 
-/** The model calls that a claim may make, of which eight are usual, and the tokens that they may read and write. */
+/** The model calls that a claim may make (usually eight), and the tokens that they may read and write. */
 const OF_A_CLAIM = Budget.parse({
   calls: number("CLAIM_CALLS", 30),
   tokens: number("CLAIM_TOKENS", 100_000),
@@ -37,7 +37,7 @@ export const instructionsOf = (specialty: Specialty) =>
 export const question = (specialty: Specialty, claim: InsuranceClaim) =>
   `Report on the ${TEAM[specialty].topic} of this claim: ${JSON.stringify(claim)}`;
 
-/** A claim's handler that ends before the model call that the claim's budget does not cover. */
+/** A claim's handler that ends before a model call that the claim's budget does not cover. */
 export const withinBudget =
   (run: (ctx: restate.Context, claim: InsuranceClaim) => Promise<string>): typeof run =>
   (ctx, claim) => {
@@ -47,9 +47,9 @@ export const withinBudget =
 
 const Assignment = z.strictObject({ specialty: Specialty, claim: InsuranceClaim, budget: Budget });
 
-/** `ClaimSpecialists`: these specialists as a service of their own, for the claim agents of any SDK.
+/** `ClaimSpecialists`: these specialists as a service, for the claim agents of any SDK.
  *
- * Its handler takes an assignment, and returns the report with the budget and what was spent of it.
+ * Its handler takes an assignment, and returns the report and the budget with the amounts spent.
  */
 export function specialistService(
   ask: (ctx: restate.Context, specialty: Specialty, claim: InsuranceClaim) => Promise<string>,

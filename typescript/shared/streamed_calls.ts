@@ -12,7 +12,7 @@ type Result = Awaited<ReturnType<WrapGenerate>>;
 type Part<Type> = Extract<Result["content"][number], { type: Type }>;
 type Stream = Awaited<ReturnType<Parameters<WrapGenerate>[0]["doStream"]>>["stream"];
 
-/** `durableCalls` for `streamText`: it goes behind `simulateStreamingMiddleware`, which streams what the journal has. */
+/** `durableCalls` for `streamText`, behind `simulateStreamingMiddleware`, which streams the journaled answer. */
 export const streamedCalls = (ctx: Context): LanguageModelMiddleware => ({
   specificationVersion: "v4",
   async wrapGenerate({ model, doStream }) {
@@ -29,19 +29,19 @@ export const streamedCalls = (ctx: Context): LanguageModelMiddleware => ({
   },
 });
 
-/** Lets `generateText` stream, inside of a durable step: `said` gets the text piece by piece. */
+/** Lets `generateText` stream inside a durable step; `said` gets the text piece by piece. */
 export const overAStream = (said: Said): LanguageModelMiddleware => ({
   specificationVersion: "v4",
   wrapGenerate: async ({ doStream }) => whole((await doStream()).stream, said),
 });
 
-/** The finish reasons of a stream that has broken off: the journal does not get the half of an answer. */
+/** The finish reasons of a stream that has broken off: the journal gets no partial answer. */
 const BROKEN_OFF = ["interrupted", "error"];
 
-/** Those of an answer that is not whole. */
+/** The finish reasons of an incomplete answer. */
 const CUT_OFF = ["length", "content-filter"];
 
-/** The answer that a stream brings, as a call without a stream has it. Throws: BadAnswer if the stream breaks off. */
+/** A stream's answer, in the form of a call without a stream. Throws: BadAnswer if the stream breaks off. */
 export async function whole(stream: Stream, said: Said = () => {}): Promise<Result> {
   const content: Result["content"] = [];
   const texts = new Map<string, Part<"text" | "reasoning">>();
@@ -84,7 +84,7 @@ export async function whole(stream: Stream, said: Said = () => {}): Promise<Resu
         const why = part.error instanceof Error ? part.error.message : JSON.stringify(part.error);
         throw new BadAnswer(oneLine(`the model's answer breaks off with an error: ${why}`));
       }
-      case "tool-input-start": // the tool call comes after its input, and has it whole
+      case "tool-input-start": // the tool call follows, with its whole input
       case "tool-input-delta":
       case "tool-input-end":
       case "ping":

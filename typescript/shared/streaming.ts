@@ -1,10 +1,10 @@
-// An agent reports what it does, as it happens: durable/streaming.py for Node.
+// An agent reports its progress as it happens: durable/streaming.py for Node.
 //
-// `streamed` wraps a handler. Its steps are reported without further code: when one begins, and when its result is in the
-// journal. shared/streamed_calls.ts reports the model: tokens while they come, and the turn when it is in the journal.
+// `streamed` wraps a handler. It reports steps without further code: when one begins, and when its result is in the
+// journal. shared/streamed_calls.ts reports the model: tokens as they arrive, and the turn when it is in the journal.
 //
-// Nothing is written to the journal of the agent. Reports go to Restate's ingress (`RESTATE_INGRESS_URL`) in batches, and
-// an answer is given after they were accepted. A crash loses reports that were not sent; the replay makes them again.
+// Reports are not written to the agent's journal. They go to Restate's ingress (`RESTATE_INGRESS_URL`) in batches, and
+// the handler returns its answer once they are accepted. A crash loses unsent reports; the replay makes them again.
 
 import { randomUUID } from "node:crypto";
 import { setTimeout } from "node:timers/promises";
@@ -12,22 +12,22 @@ import { type Context, type RestatePromise, RetryableError } from "@restatedev/r
 import { secret, text } from "./environment.ts";
 import { isModelCall } from "./model_calls.ts";
 
-/** Milliseconds in which reports are collected that come together. */
+/** Milliseconds for which reports are collected into one batch. */
 const AT_ONCE = 10;
 
-/** Milliseconds from one batch of reports to the next, but for the last: a batch costs about 4 ms of CPU in all. */
+/** Milliseconds between batches of reports, except the last: a batch costs about 4 ms of CPU in all. */
 const APART = 200;
 
-/** Milliseconds without reports after Restate has said that it knows no event log. */
+/** Milliseconds for which reports stop after Restate says that it knows no event log. */
 const NOBODY = 5_000;
 
-/** Milliseconds after which an ingress that has never answered this process counts as none: the agent goes on. */
+/** Milliseconds after which an ingress that has never answered this process counts as absent: the agent continues. */
 const UNREACHED = 2_000;
 
-/** Milliseconds in which Restate's ingress has to answer. Then the attempt fails, and Restate retries it. */
+/** Milliseconds in which Restate's ingress has to answer; otherwise the attempt fails, and Restate retries it. */
 const PATIENCE = 10_000;
 
-/** Invocations under way whose reports are remembered, so that a replay in the same process does not repeat them. */
+/** The number of running invocations whose reports are remembered: a replay in this process sends none twice. */
 const MOST = 10_000;
 
 /** A report for the event log, as `durable.event_log` describes it. */
@@ -48,7 +48,7 @@ type Stream = { reporter: Reporter; modelCalls: number };
 const streams = new WeakMap<Context, Stream>();
 const reporters = new Map<string, Reporter>();
 
-/** The handler, which reports what its invocations do. Throws: RetryableError if Restate does not accept the reports. */
+/** The handler, with reports of its invocations. Throws: RetryableError if Restate does not accept the reports. */
 export const streamed =
   <Ctx extends Context, Input, Output>(run: (ctx: Ctx, input: Input) => Promise<Output>) =>
   async (ctx: Ctx, input: Input): Promise<Output> => {
@@ -65,12 +65,12 @@ export const streamed =
     return answer;
   };
 
-/** Report an event of one's own, once for each key. Its name and value (JSON) are those of AG-UI's `CUSTOM`. */
+/** Report a custom event, once for each key. Its name and value (JSON) are those of AG-UI's `CUSTOM`. */
 export function report(ctx: Context, key: string, name: string, value: unknown = null): void {
   streams.get(ctx)?.reporter.report(`note ${key}`, { kind: "note", key, name, value });
 }
 
-/** The next model call of this invocation; none if its handler is not `streamed`. Replays make them in the same order. */
+/** The invocation's next model call, undefined if its handler is not `streamed`. Replays keep the order of calls. */
 export function modelCall(ctx: Context): ModelCall | undefined {
   const stream = streams.get(ctx);
   return stream && new ModelCall(stream.reporter, ++stream.modelCalls);
@@ -89,7 +89,7 @@ export class ModelCall {
     this.#number = number;
   }
 
-  /** To be called in the step, in each attempt of it. Returns what reports a piece of the model's text. */
+  /** Call this in the step, in each attempt. Returns a function that reports a piece of the model's text. */
   attempt(): Said {
     const attempt = randomUUID();
     let [at, half] = [0, ""];
@@ -103,14 +103,14 @@ export class ModelCall {
     };
   }
 
-  /** To be called when the model's turn is in the journal. */
+  /** Call this when the model's turn is in the journal. */
   inJournal(text: string, calls: Call[]): void {
     const turn = { kind: "turn", message: this.#number, text, calls } as const;
     this.#reporter.report(`turn ${this.#number}`, turn);
   }
 }
 
-/** Report each step of the context: when it is made, and when the handler gets its result, which the journal has then. */
+/** Report each step of the context: when it is made, and when the handler gets its result, which is in the journal. */
 function reportSteps(ctx: Context, reporter: Reporter): void {
   const run = ctx.run.bind(ctx) as (...step: unknown[]) => RestatePromise<unknown>;
   let steps = 0;
@@ -131,7 +131,7 @@ function reportSteps(ctx: Context, reporter: Reporter): void {
   ctx.run = reported as Context["run"];
 }
 
-/** Sends the reports of an invocation in their order, whatever attempt they come from. */
+/** Sends the reports of an invocation in order, whichever attempt they come from. */
 class Reporter {
   readonly #path: string;
   #reports: Report[] = [];
@@ -167,7 +167,7 @@ class Reporter {
     const lost = this.#lost;
     if (!lost) return;
     this.#lost = undefined;
-    this.#reported.clear(); // the next attempt reports all again
+    this.#reported.clear(); // the next attempt reports everything again
     throw lost;
   }
 
@@ -195,7 +195,7 @@ class Reporter {
 function reporterOf(invocation: string): Reporter {
   const reporter = reporters.get(invocation) ?? new Reporter(invocation);
   reporters.delete(invocation);
-  reporters.set(invocation, reporter); // as the last
+  reporters.set(invocation, reporter); // moves it to the end
   const [oldest] = reporters.keys();
   if (oldest && reporters.size > MOST) reporters.delete(oldest);
   return reporter;
@@ -208,7 +208,7 @@ const headers = { "content-type": "application/json", ...(token && { authorizati
 let nobodyUntil = 0;
 let reached = false;
 
-/** Hand reports to Restate. Without an event log, they are for nobody. Throws: RetryableError. */
+/** Hand reports to Restate; without an event log, drop them. Throws: RetryableError. */
 async function send(path: string, reports: Report[]): Promise<void> {
   if (performance.now() < nobodyUntil) return;
   const body = JSON.stringify({ reports }, (_, value) => (typeof value === "string" ? value.toWellFormed() : value));
@@ -228,7 +228,7 @@ async function send(path: string, reports: Report[]): Promise<void> {
   }
 }
 
-/** Why Restate does not take a request; undefined if it does, and if there is no such service. */
+/** Why Restate does not take a request; undefined if it does, or if there is no such service. */
 async function refusal(path: string, body: string): Promise<string | undefined> {
   const signal = AbortSignal.timeout(PATIENCE);
   const response = await fetch(`${ingress}${path}`, { method: "POST", headers, body, signal });

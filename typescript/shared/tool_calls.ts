@@ -1,7 +1,7 @@
-// Several tool calls of one turn, in parallel and yet deterministic: the rules of durable/tool_calls.py.
+// Tool calls of one turn, in parallel and yet deterministic: the rules of durable/tool_calls.py.
 //
 // One call runs at a time, and the calls begin in the order in which the model asked for them. A call that waits for
-// Restate passes its turn on. When all of them wait, Restate's journal says whose wait is over first. So the steps
+// Restate passes its turn on. When all calls wait, Restate's journal decides which one continues first. So the steps
 // overlap, while only one call asks the SDK for progress: the SDK refuses a second (`awaitNext already pending`).
 
 import { setImmediate } from "node:timers/promises";
@@ -9,7 +9,7 @@ import { type Context, RestatePromise, TerminalError } from "@restatedev/restate
 import type { OnLanguageModelCallEndCallback } from "ai";
 import { number } from "./environment.ts";
 
-/** The number of tool calls of a turn that run at the same time, unless an agent says otherwise. */
+/** The number of concurrent tool calls in a turn, unless an agent says otherwise. */
 const AT_ONCE = number("TOOL_CALLS_AT_ONCE", Number.POSITIVE_INFINITY);
 
 /** Turns of the event loop in which the AI SDK starts the next call, if there is one. */
@@ -18,10 +18,10 @@ const TURNS = 10;
 /** Waits for Restate, and passes the turn on meanwhile. */
 export type Wait = <T>(promise: RestatePromise<T>) => Promise<T>;
 
-/** Waits for Restate where nothing else in the invocation waits. */
+/** Waits for Restate if nothing else in the invocation waits. */
 export const alone: Wait = async (promise) => await promise;
 
-/** A context whose steps are awaited with `wait`, for an integration that awaits them itself, such as `durableCalls`. */
+/** A context that awaits its steps with `wait`, for an integration that awaits steps itself, such as `durableCalls`. */
 export const inTurn = (ctx: Context, wait: Wait) =>
   ({
     run: (name: string, action: () => Promise<unknown>, runs: object) => wait(ctx.run(name, action, runs)),
@@ -29,21 +29,21 @@ export const inTurn = (ctx: Context, wait: Wait) =>
 
 type Parked = { promise: RestatePromise<unknown>; goOn: () => void; fail: (error: unknown) => void };
 
-/** The tool calls of an agent, turn by turn of its model. An agent inside a tool call has its own, with that call's wait. */
+/** An agent's tool calls, turn by turn. An agent inside a tool call has its own `ToolCalls`, with that call's wait. */
 export class ToolCalls {
-  /** Waits for Restate on behalf of the whole turn: such as the model calls of an agent inside a tool call. */
+  /** Waits for Restate on behalf of the whole turn, such as for the model calls of an agent inside a tool call. */
   readonly wait: Wait;
-  /** The number of tool calls that run at the same time. */
+  /** The number of concurrent tool calls. */
   readonly limit: number;
   #expected: string[] = []; // not begun
-  #come = new Map<string, () => void>(); // the SDK has started them, and they have not begun
-  #changes = 0; // calls that the SDK has started, or that have ended: it may start others then
-  #settled = -1; // the changes after which it has started no others
+  #come = new Map<string, () => void>(); // started by the SDK, not begun
+  #changes = 0; // starts and ends of calls: after each, the SDK may start others
+  #settled = -1; // the changes after which the SDK started no others
   #settling = false;
   #active = 0; // begun, not ended
-  #running = false; // one of them; the others are parked, or ready
+  #running = false; // one active call; the others are parked, or ready
   #parked: Parked[] = [];
-  #ready: (() => void)[] = []; // their wait is over
+  #ready: (() => void)[] = []; // calls whose wait is over
   #polling = false; // Restate is being asked whose wait is over
 
   constructor(wait = alone, limit?: number | null) {
@@ -51,7 +51,7 @@ export class ToolCalls {
     this.limit = limit || AT_ONCE;
   }
 
-  /** Expect these calls next, in this order; none of them if two have the same id, and cannot be told apart. */
+  /** Expect these calls next, in this order. Expect none if two have the same id: they cannot be told apart. */
   expect(ids: string[]): void {
     this.#expected = new Set(ids).size === ids.length ? [...ids] : [];
     this.#come.clear();
@@ -64,7 +64,7 @@ export class ToolCalls {
     this.expect(calls.map((part) => ("toolCallId" in part ? part.toolCallId : "")));
   };
 
-  /** Run a tool call. Its `body` awaits all of Restate with `wait`. Throws: TerminalError if the call is not expected. */
+  /** Run a tool call. Its `body` awaits Restate only with `wait`. Throws: TerminalError if the call is not expected. */
   async turn<T>(id: string, body: (wait: Wait) => Promise<T>): Promise<T> {
     if (!this.#expected.includes(id)) throw new TerminalError(`the tool call ${id} was not expected`);
     await new Promise<void>((begin) => {
@@ -116,7 +116,7 @@ export class ToolCalls {
     this.#goOn(begin);
   }
 
-  /** Go on when the SDK has started its calls: it never runs some, such as a call that needs an approval. */
+  /** Continue when the SDK has started its calls. It never runs some, such as a call that needs an approval. */
   async #settle(): Promise<void> {
     if (this.#settling) return;
     this.#settling = true;

@@ -1,7 +1,7 @@
 // A process whose event loop no longer turns ends itself, so that its supervisor starts it again: shared/watchdog.py.
 //
-// A frozen process keeps its connections and answers nothing: without this, every claim in it would wait for ever.
-// This file is also the program of the thread that watches.
+// A frozen process keeps its connections and answers nothing, so every claim in it would wait forever.
+// This file is also the program of the watching thread.
 
 import { writeSync } from "node:fs";
 import inspector from "node:inspector";
@@ -11,10 +11,10 @@ import { number } from "./environment.ts";
 /** The exit code of a process that was frozen. */
 const FROZEN = 70;
 
-/** Checks without a turn of the loop, after which the process counts as frozen. */
+/** Checks without a turn of the loop before the process counts as frozen. */
 const TICKS = 20;
 
-/** Milliseconds in which a thread that runs JavaScript can be stopped. */
+/** Milliseconds within which a thread that runs JavaScript can be stopped. */
 const STOPPING = 2_000;
 
 type Shared = { seconds: number; turns: Int32Array };
@@ -46,7 +46,7 @@ function watchFromHere({ seconds, turns }: Shared): void {
 
 function endFrozen(seconds: number): void {
   const what = `The event loop has not turned for ${seconds} s: this process ends with exit code ${FROZEN}`;
-  say(`${what}, so that it is started again. It was at:`);
+  say(`${what}, so that its supervisor restarts it. It was at:`);
   const session = new inspector.Session();
   session.connectToMainThread();
   const urls = new Map<string, string>();
@@ -66,12 +66,12 @@ function endFrozen(seconds: number): void {
   }, STOPPING);
 }
 
-/** To stderr itself: `console` of this thread asks the main thread to write. */
+/** Writes to stderr directly: this thread's `console` asks the main thread to write. */
 function say(line: string): void {
   try {
     writeSync(2, `${line}\n`);
   } catch {
-    // stderr is closed, or full: the process ends all the same
+    // stderr is closed or full; the process ends anyway
   }
 }
 

@@ -1,4 +1,4 @@
-// The weather, from a small table: the step of the tool in the weather agents.
+// The weather, from a small table: the tool's step in the weather agents.
 
 import { z } from "zod";
 import { bounded } from "./claims.ts";
@@ -19,5 +19,5 @@ export type WeatherRequest = z.infer<typeof WeatherRequest>;
 /** The arguments of the tool `get_weather`. */
 export const City = z.strictObject({ city: bounded(z.string(), 100) });
 
-/** The weather in a city, as one sentence; a city that is not in the table has no report. */
+/** The weather in a city, as one sentence. A city outside the table has no report. */
 export const getWeather = async (city: string) => `${city}: ${WEATHER.get(city.toLowerCase()) ?? "no report"}.`;

@@ -1,4 +1,4 @@
-// The rules for an answer that is streamed (shared/answer_streams.ts), as tests/durable/test_answer_streams.py has them.
+// The rules for a streamed answer (shared/answer_streams.ts), with the cases of tests/durable/test_answer_streams.py.
 
 import assert from "node:assert/strict";
 import { once } from "node:events";
@@ -16,7 +16,7 @@ const DONE = "data: [DONE]\n\n";
 const streamOf = (events: Event[], end = "") =>
   [": keep-alive\n\n", ...events.map((event) => `data: ${JSON.stringify(event)}\n\n`), end].join("");
 
-/** What passes the filter, which gets pieces of this many bytes. */
+/** The output of the filter, which gets `size` bytes at a time. */
 function filtered(data: string, size = 7): string {
   const [stream, bytes, passed] = [new AnswerStream(), Buffer.from(data), [] as Uint8Array[]];
   for (let at = 0; at < bytes.length; at += size) passed.push(...stream.feed(bytes.subarray(at, at + size)));
@@ -57,7 +57,7 @@ test("an answer without a fault stays as it is", () => {
   }
 });
 
-test("each call has an id of its own", () => {
+test("each call has a unique id", () => {
   const chat = [called(0, "a"), called(0, undefined, "{"), called(1, "a"), called(1, "a", "}"), chunk({}, "stop")];
   const told = eventsOf(filtered(streamOf(chat)));
   const ids = told.map(({ choices: [{ delta }] }) => delta.tool_calls?.[0].id);

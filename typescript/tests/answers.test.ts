@@ -43,7 +43,7 @@ const IDS: [unknown[], unknown[]][] = [
 ];
 
 for (const [given, kept] of IDS) {
-  test(`each call has an id of its own: ${JSON.stringify(given)}`, () => {
+  test(`each call has a unique id: ${JSON.stringify(given)}`, () => {
     const answer = { ...chat({ tool_calls: calls(...given) }), output: items(...given) };
     mendCalls(answer);
     const turns = [answer.choices[0]?.message as { tool_calls: { id: unknown }[] }, answer.output] as const;
@@ -97,8 +97,8 @@ test("calls run however their turn ended", () => {
 const incomplete = { status: "incomplete", incomplete_details: { reason: "max_output_tokens" } };
 const ENDS: [string, unknown, string | undefined][] = [
   ["whole", chat({ content: "Approved." }), undefined],
-  ["ended with a reason of its own", chat({ content: "Approved." }, "eos"), undefined],
-  ["ended with none", chat({ content: "Approved." }, null), undefined],
+  ["ended with an unknown reason", chat({ content: "Approved." }, "eos"), undefined],
+  ["ended without a reason", chat({ content: "Approved." }, null), undefined],
   ["too long", chat({ content: "Appro" }, "length"), "the model's answer is cut off: length"],
   ["filtered", chat({ content: "Appro" }, "content_filter"), "the model's answer is cut off: content_filter"],
   ["cut off in its thoughts", chat({ content: null }, "length"), "the model's answer is cut off: length"],
@@ -139,7 +139,7 @@ for (const [said, decision] of TEXTS) {
   test(`the decision in ${JSON.stringify(said)}`, () => assert.equal(withoutThoughts(said), decision));
 }
 
-test("what is not paid for", () => {
+test("an account without money", () => {
   const error = (named: object) => ({ error: { message: "No.", ...named } });
   assert.ok(isOutOfMoney(402, {}));
   for (const code of ["insufficient_quota", "billing_hard_limit_reached", "billing_not_active"]) {

@@ -1,6 +1,6 @@
-// How TypeScript takes a claim: for the vectors, and for a test in Python that looks for a difference.
+// TypeScript's result for a claim: for the vectors, and for a test in Python that looks for a difference.
 //
-// node typescript/tests/judge.ts < bodies, each as a JSON string on a line of its own
+// node typescript/tests/judge.ts < bodies, one JSON string per line
 
 import * as readline from "node:readline";
 import { CHECKS } from "../shared/checks.ts";
@@ -8,7 +8,7 @@ import { InsuranceClaim, inputOf } from "../shared/claims.ts";
 
 const input = inputOf(InsuranceClaim);
 
-/** The claim and the results of its checks; or the fields for which it is refused. */
+/** The claim and the results of its checks, or the invalid fields. */
 export async function judge(body: string) {
   try {
     const claim = input.deserialize(new TextEncoder().encode(body));

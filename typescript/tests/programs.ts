@@ -29,7 +29,7 @@ const elsewhere = restate.service({
   options,
 });
 
-/** Run the commands in order; returns their results, with blanks between. */
+/** Run the commands in order; returns their results, separated by blanks. */
 export async function perform(work: z.infer<typeof Work>, ctx: restate.Context, wait: Wait): Promise<string> {
   const results: string[] = [];
   for (const command of JSON.parse(work.program)) results.push(await performed(command, ctx, wait, work.tag));

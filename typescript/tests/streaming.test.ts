@@ -1,4 +1,4 @@
-// What an agent reports, as a server in the place of Restate's ingress gets it.
+// The reports of an agent, as a server in place of Restate's ingress gets them.
 
 import assert from "node:assert/strict";
 import { once } from "node:events";
@@ -92,7 +92,7 @@ test("steps, tokens and turns are reported in their order, and not again in the 
   assert.notEqual(again[0]?.attempt, first[6]?.attempt);
 });
 
-test("an answer is given when its reports were accepted", async () => {
+test("the answer is given once its reports are accepted", async () => {
   const run = streamed(async (ctx: Context, _: string) => await ctx.run("cost", nothing));
   statuses.push(503, 500);
   assert.equal(await run(attempt("b", { cost: RestatePromise.resolve("reasonable") }), ""), "reasonable");
@@ -162,7 +162,7 @@ for (const [name, ...last] of [
   });
 }
 
-test("where nobody records reports, an answer is given without", async () => {
+test("without an event log, the answer is given without reports", async () => {
   const run = streamed(async (ctx: Context, _: string) => await ctx.run("cost", nothing));
   statuses.push(404);
   for (const id of ["c", "f"]) {

@@ -1,4 +1,4 @@
-// Tool calls of a turn, without a server, in cases that no agent of the tour has.
+// Tool calls of a turn, without a server, in cases that no agent here has.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";

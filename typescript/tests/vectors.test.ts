@@ -1,4 +1,4 @@
-// The claims, checks and texts agree with Python's, which prints the vectors (tests/typescript/vectors.py).
+// Claims, checks and texts agree with Python's, which prints the vectors (tests/typescript/vectors.py).
 
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
@@ -12,7 +12,7 @@ import { instructionsOf, question, SPECIALTIES } from "../shared/specialists.ts"
 import { getWeather } from "../shared/weather.ts";
 import { judge } from "./judge.ts";
 
-process.env.OPENAI_API_KEY ||= "none"; // or the offline model would be started
+process.env.OPENAI_API_KEY ||= "none"; // otherwise the offline model starts
 const llm = await import("../shared/llm.ts");
 const command = ["run", "--quiet", "python", "-m", "tests.typescript.vectors"];
 const printed = execFileSync("uv", command, { cwd: `${import.meta.dirname}/../..`, maxBuffer: 2 ** 24 });

@@ -1,4 +1,4 @@
-// Vercel AI SDK: a step that is a person, who decides on a high or risky claim.
+// Vercel AI SDK: a person decides on a high or risky claim, as one step.
 //
 // node typescript/vercel_ai/approval_agent.ts
 

@@ -35,7 +35,7 @@ async function run(ctx: restate.Context, claim: InsuranceClaim): Promise<string>
     instructions: llm.INSTRUCTIONS,
     prompt: `Claim: ${JSON.stringify(claim)}`,
     tools: { calculate_metrics: calculateMetrics(ctx, claim) },
-    toolCallConcurrency: 1, // several at once would not be replayed in the same order
+    toolCallConcurrency: 1, // concurrent calls would replay in another order
     stopWhen: [isStepCount(llm.MAX_TURNS), hasTerminalToolError],
     providerOptions: llm.OPTIONS,
   });

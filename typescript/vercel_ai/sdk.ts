@@ -1,4 +1,4 @@
-// How the agents on Vercel AI run: parallel_tools_agent.ts spells it out.
+// The run of an agent on Vercel AI, which parallel_tools_agent.ts spells out.
 
 import type { Context } from "@restatedev/restate-sdk";
 import { durableCalls, hasTerminalToolError, rethrowTerminalToolError } from "@restatedev/vercel-ai-middleware";
@@ -11,13 +11,13 @@ type Agent = { model?: string; instructions?: string; tools: ToolSet };
 
 /** The agent's answer to the prompt. Its tool calls run one by one, unless they take turns in `calls`.
  *
- * Throws: TerminalError when the model cannot be reached, or gives no answer in `MAX_TURNS` turns; the TerminalError of a tool.
+ * Throws: TerminalError when the model cannot be reached, gives no answer in `MAX_TURNS` turns, or a tool throws it.
  */
 export async function runAgent(
   ctx: Context,
   { model, ...agent }: Agent,
   prompt: string,
-  calls = new ToolCalls(alone, 1), // several at once would not be replayed in the same order
+  calls = new ToolCalls(alone, 1), // concurrent calls would replay in another order
 ): Promise<string> {
   const { text, steps } = await generateText({
     ...agent,

@@ -1,4 +1,4 @@
-// Vercel AI SDK: three steps that are agents: specialists that work in parallel.
+// Vercel AI SDK: one tool asks three specialist agents in parallel.
 //
 // node typescript/vercel_ai/specialist_agents_agent.ts
 
@@ -36,7 +36,7 @@ const calculateMetrics = (ctx: restate.Context, submitted: InsuranceClaim) =>
     execute: async ({ claim }) => {
       const mismatch = mismatchWith(submitted, claim);
       if (mismatch) return [mismatch];
-      const key = JSON.stringify(claim); // the reports of a claim stand: a model that asks again does not pay again
+      const key = JSON.stringify(claim); // a model that asks again about the same claim gets the same reports, and pays for none
       return await branches(ctx, alone, SPECIALTIES, (specialty, wait) => ask(ctx, specialty, claim, wait), key);
     },
   });

@@ -37,12 +37,12 @@ async function run(ctx: restate.Context, claim: InsuranceClaim): Promise<string>
     instructions: llm.INSTRUCTIONS,
     prompt: `Claim: ${JSON.stringify(claim)}`,
     tools: { calculate_metrics: calculateMetrics(ctx, claim) },
-    toolCallConcurrency: 1, // several at once would not be replayed in the same order
+    toolCallConcurrency: 1, // concurrent calls would replay in another order
     stopWhen: [isStepCount(llm.MAX_TURNS), hasTerminalToolError],
     providerOptions: llm.OPTIONS,
-    onError: () => {}, // it is thrown below
+    onError: () => {}, // thrown below
   });
-  // `streamedCalls` has reported the text. `steps` and `text` are read after it: nobody would handle their rejections.
+  // `streamedCalls` has reported the text. `steps` and `text` are read last, or nobody would handle their rejections.
   for await (const part of result.stream) if (part.type === "error") throw part.error;
   (await result.steps).forEach(rethrowTerminalToolError);
   return llm.answer(await result.text);

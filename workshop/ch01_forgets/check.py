@@ -9,7 +9,7 @@ WORDS = {"model 0": "the first model call", "model 1": "the second model call"}
 
 
 async def check(attempt: Attempt) -> None:
-    """The program is killed while `fraud` runs, and started again; the learner predicts the counts. Raises: Wrong."""
+    """Kill the program while `fraud` runs, and restart it; the learner predicts the counts. Raises: Wrong."""
     predicted = attempt.constant("STARTED")
     if unknown := [step for step, number in predicted.items() if not isinstance(number, int)]:
         raise Wrong(f"STARTED has no number yet for: {', '.join(unknown)}. Guess first.")

@@ -6,7 +6,7 @@ from workshop.attempt import Attempt, Wrong, same_answer, times
 
 
 async def check(attempt: Attempt) -> None:
-    """The process is killed while `eligibility` runs, after the model's first answer. Raises: Wrong."""
+    """Kill the process while `eligibility` runs, after the model's first answer. Raises: Wrong."""
     async with attempt.running() as running:
         running.plan(Fault("eligibility", "delay", 1))
         claim = sample_claims()["broken-leg"]

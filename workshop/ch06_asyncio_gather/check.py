@@ -6,7 +6,7 @@ from tour.runtime.journal import Step
 from workshop.attempt import Attempt, Claim, Wrong
 
 DELAYS = {"visit": {"a": 0.9, "b": 0.3}, "estimate": {"a": 0.4, "b": 0.8}}
-"""How long each step takes, in seconds: `b` finishes the visit first."""
+"""The duration of each step, in seconds: `b` finishes the visit first."""
 
 
 async def check(attempt: Attempt) -> None:

@@ -1,4 +1,4 @@
-"""The work of the steps of chapter 6. The lab may slow it down, or let it fail."""
+"""The work of the steps in chapter 6. The lab may slow it down, or make it fail."""
 
 from collections.abc import Sequence
 

@@ -19,7 +19,7 @@ ADK = next(framework for framework in FRAMEWORKS if framework.name == "google_ad
 async def check(attempt: Attempt) -> None:
     """Anna and Berta send two claims each at once; after a kill, Anna sends more. Raises: Wrong."""
     async with attempt.running(framework=ADK) as running:
-        if await running.kind() == "Service":  # its address has no key
+        if await running.kind() == "Service":  # the address of a Service has no key
             running.agent.framework = replace(running.agent.framework, keyed=False)
         running.plan(*(Fault(check, "delay", 0.3) for check in CHECKS))
         seen = await _ended(running, "anna 1", "anna 2", "berta 1", "berta 2")
@@ -50,7 +50,7 @@ async def check(attempt: Attempt) -> None:
 
 
 def _in_order(attempt: Attempt, seen: Mapping[str, Claim]) -> None:
-    """Report that anna's second claim waits for her first, and berta's for neither. Raises: Wrong."""
+    """Check that anna's second claim waits for her first, and berta's for neither. Raises: Wrong."""
     came = seen["anna 1"].invocation.created
     starts = {name: _start(claim) - came for name, claim in seen.items()}
     ends = {name: (claim.invocation.completed or 0) - came for name, claim in seen.items()}
@@ -70,14 +70,14 @@ def _in_order(attempt: Attempt, seen: Mapping[str, Claim]) -> None:
 
 
 def _start(claim: Claim) -> float:
-    """The start of the claim's first step. Raises: Wrong when it has no step."""
+    """The start of the claim's first step. Raises: Wrong if it has no step."""
     if not claim.invocation.steps:
         raise Wrong("A claim has no step in the journal.", *claim.lines(), f"the answer: {claim.answer}")
     return claim.invocation.steps[0].start
 
 
 def _is_claim(number: int, name: str, seen: Mapping[str, Claim], otherwise: str, *shown: str) -> None:
-    """Raises: Wrong with the problem `otherwise`, unless this claim is the one with this number in its session."""
+    """Raises: Wrong with the problem `otherwise`, unless this claim has this number in its session."""
     found = re.search(r"\(claim (\d+) in this session\)", seen[name].answer)
     if int(found[1] if found else 1) != number:
         raise Wrong(otherwise, *(f"the answer to {each}: {claim.answer}" for each, claim in seen.items()), *shown)

@@ -1,4 +1,4 @@
-"""Does the learner's port keep the promises? The suite that all agents of the tour pass grades it."""
+"""Does the learner's port keep the promises? The conformance suite of all agents grades it."""
 
 import ast
 import asyncio
@@ -21,13 +21,13 @@ from workshop.attempt import Attempt, Wrong, same_answer
 SUITE = ROOT / "tests" / "conformance"
 MODULES = ("test_claims", "test_promise", "test_model", "test_sessions")
 LEFT_OUT = ("replaying", "passing_fault", "as_soon_as", "every_point", "crash-after")
-"""The slowest cases, by a part of their names: they run only with the whole suite."""
+"""The slowest cases, by a part of their names. They run only with the whole suite."""
 
 HANGS = 40
-"""How many seconds a case may take."""
+"""Seconds that a case may take."""
 
 LINES, WIDTH = 10, 240
-"""How many lines and columns of a failed assertion are shown."""
+"""The lines and columns shown of a failed assertion."""
 
 
 async def check(attempt: Attempt) -> None:
@@ -59,7 +59,7 @@ def _framework(attempt: Attempt) -> Framework:
 
 
 async def _suite(attempt: Attempt, framework: Framework) -> None:
-    """Report each module of the suite whose cases pass. Raises: Wrong at the first case that fails."""
+    """Report each module of the suite whose cases pass. Raises: Wrong at the first failing case."""
     modules = [SUITE / f"{name}.py" for name in MODULES if framework.keyed or name != "test_sessions"]
     with tempfile.TemporaryDirectory(prefix="tour-workshop-") as folder:
         result = Path(folder) / "result.xml"
@@ -82,7 +82,7 @@ async def _suite(attempt: Attempt, framework: Framework) -> None:
                 said = await _follow(child, attempt, status)
         finally:
             if child.returncode is None:
-                child.send_signal(signal.SIGINT)  # pytest then stops the processes that it started
+                child.send_signal(signal.SIGINT)  # pytest then stops its processes
                 await child.wait()
         if child.returncode == 1 and result.exists():
             raise _broken(result, framework)
@@ -93,7 +93,7 @@ async def _suite(attempt: Attempt, framework: Framework) -> None:
 
 
 def pytest_collection_modifyitems(items: list[Any]) -> None:
-    """Run the suite in the order of `MODULES`, the simplest promises first; the tests' own order saves time."""
+    """Run the suite in the order of `MODULES`, the simplest promises first."""
     items.sort(key=lambda item: MODULES.index(item.path.stem))
 
 
@@ -129,7 +129,7 @@ def _words(test: str) -> str:
 
 
 def _broken(result: Path, framework: Framework) -> Wrong:
-    """The case that failed, from pytest's report: its name, its assertion and the values that it found."""
+    """The failed case, from pytest's report: its name, its assertion and the values that it found."""
     case = next(
         case for case in xml.parse(result).iter("testcase") if len(case) and case[0].tag in ("failure", "error")
     )

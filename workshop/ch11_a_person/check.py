@@ -1,4 +1,4 @@
-"""After `kill -9` while a person is asked, and after the decision: is the person asked once, and the decision kept?"""
+"""After `kill -9` before and after a person's decision: is the person asked once, and the decision kept?"""
 
 import asyncio
 
@@ -53,7 +53,7 @@ async def check(attempt: Attempt) -> None:
 
 
 async def _request(running: Running, claim: str) -> str:
-    """The invocation of the request that waits for a person, once there is one. Raises: Wrong."""
+    """The invocation of the request that waits for a person, once it exists. Raises: Wrong."""
     for _ in range(int(PATIENCE / 0.05)):
         rows = await journal.query(
             running.stack.admin,
@@ -71,14 +71,14 @@ def _is_asked(seen: Claim) -> bool:
 
 
 def _beside_the_checks(claim: Claim, asked: Claim) -> None:
-    """Raises: Wrong when the person is asked only after the checks."""
+    """Raises: Wrong if the person is asked only after the checks."""
     cost = next((step for step in claim.invocation.steps if step.name == "cost"), None)
     if cost and cost.end and asked.invocation.created >= cost.end:
         raise Wrong("The person is asked only when the checks are done.", *claim.lines(), *asked.lines())
 
 
 async def _decide(running: Running, claim: str, approved: bool, reason: str) -> Claim:
-    """A person decides; the outcome of the handler `decide`. Raises: Wrong when it raises an error of its own."""
+    """Decide as a person; returns the outcome of the handler `decide`. Raises: Wrong if the handler's code fails."""
     service = f"{running.agent.framework.prefix(running.stack.pattern)}.ClaimApproval"
     decision = {"approved": approved, "reason": reason}
     response = await running.stack.ingress.post(f"/restate/send/{service}/{claim}/decide", json=decision)
@@ -86,7 +86,7 @@ async def _decide(running: Running, claim: str, approved: bool, reason: str) -> 
 
 
 async def _decided(running: Running, claim: str, asked: Claim) -> None:
-    """The person refuses the claim. Raises: Wrong when the process that was started again knows of no request."""
+    """Refuse the claim as a person. Raises: Wrong if the restarted process knows no request."""
     try:
         decided = await _decide(running, claim, approved=False, reason=REFUSED)
     except Wrong as wrong:
@@ -99,7 +99,7 @@ async def _decided(running: Running, claim: str, asked: Claim) -> None:
 
 
 async def _kept(running: Running, request: str) -> None:
-    """Wait until the money is released again. Raises: Wrong when the request waits for another decision."""
+    """Wait until the money is released again. Raises: Wrong if the request waits for another decision."""
     try:
         await running.until(request, lambda seen: seen.runs["release"] > 1, "another attempt to release the money")
     except Wrong as wrong:

@@ -1,4 +1,4 @@
-"""The message to the person who decides, by e-mail or chat: here it is a line in the lab's ledger."""
+"""The message to the person who decides: instead of an e-mail, a line in the lab's ledger."""
 
 from lab.observed import observed
 from shared.claims import InsuranceClaim

@@ -16,16 +16,17 @@ DELAYS: dict[tuple[Specialty, int], float] = {
     ("fraud", 0): 0.3,
     ("fraud", 1): PATIENCE,
 }
-"""How long the model takes for these specialists and turns, in seconds: fraud is the first to check."""
+"""The model's latency for these specialists and turns, in seconds: fraud is the first to check."""
 
 ASKED, ANSWERED = 7, 6
-"""Model calls when only the last one of `fraud` is in flight: one of the claim agent, two of each specialist."""
+"""Model calls asked and answered when only the last call of `fraud` is in flight: one of the claim agent, and two of
+each specialist."""
 
 STILL = 10.0
-"""The specialists hang when the journal gets no new entry for this time, in seconds.
+"""Seconds without a new journal entry after which the specialists count as hanging.
 
-Two tasks that await Restate can hang: one takes the wake-up that the other needs. After the kill, their replay does
-not match the journal, whether they hung or not.
+Two tasks that await Restate can hang: one takes the wake-up that the other needs. After the kill, their replay does not
+match the journal, whether they hung or not.
 """
 
 
@@ -60,7 +61,7 @@ async def check(attempt: Attempt) -> None:
 
 
 def _fraud_alone_is_left(seen: Claim) -> bool:
-    """Whether all specialists but `fraud` have reported, or never will."""
+    """Whether all specialists except `fraud` have reported, or never will."""
     calls = seen.invocation.model_calls
     newest = max(step.end or step.start for step in seen.invocation.steps) / 1000
     return (len(calls), sum(bool(call.end) for call in calls)) == (ASKED, ANSWERED) or time.time() - newest > STILL
@@ -81,7 +82,7 @@ def _at_once(seen: Claim, calls: Mapping[str, int]) -> None:
 
 
 def _model_calls(running: Running, claim: InsuranceClaim) -> dict[str, int]:
-    """How often the model was asked by each agent, from the ledger of the offline model."""
+    """The number of model calls of each agent, from the ledger of the offline model."""
     prompts = {"claim agent": f"Claim: {claim.model_dump_json()}"}
     prompts.update((specialty, question(specialty, claim)) for specialty in TEAM)
     return {

@@ -15,11 +15,11 @@ from workshop.ch13_the_judge import insurer
 JUDGE = (sys.executable, "-c", "from tour.cli import main; main()", "judge", "--json", "-", "--")
 
 LINES = 3
-"""How many lines of evidence are shown for a broken promise."""
+"""The lines of evidence shown for a broken promise."""
 
 
 async def check(attempt: Attempt) -> None:
-    """The judge tries to break the agent, while the insurer's desk is open. Raises: Wrong; TourError."""
+    """Run the judge on the agent, with the insurer's service. Raises: Wrong; TourError."""
     with tempfile.TemporaryDirectory(prefix="tour-workshop-") as name:
         folder, url = Path(name), f"http://127.0.0.1:{free_port()}"
         desk = [sys.executable, "-m", insurer.__name__, "--port", url.rpartition(":")[2]]
@@ -39,7 +39,7 @@ async def check(attempt: Attempt) -> None:
 
 
 def report(attempt: Attempt, promises: Sequence[Mapping[str, Any]]) -> None:
-    """Report the promises that hold, and those that cannot be seen. Raises: Wrong for those that are broken."""
+    """Report the promises that hold, and those that are not visible. Raises: Wrong for broken ones."""
     for promise in promises:
         if promise["holds"]:
             attempt.holds(f"{promise['name']} ({promise['seen']})")

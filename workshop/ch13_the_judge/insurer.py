@@ -1,8 +1,8 @@
-"""The insurer's desk: an HTTP service that examines claims, files findings, pays, and writes letters.
+"""The insurer: an HTTP service that examines claims, files findings, pays, and writes letters.
 
 uv run python -m workshop.ch13_the_judge.insurer
 
-The functions are its client; `INSURER_URL` says where it is. They go through the proxy of `HTTP_PROXY`, also on
+The functions are the service's client; `INSURER_URL` is its address. They use the proxy of `HTTP_PROXY`, also on
 loopback, so that the judge sees each request.
 """
 
@@ -26,7 +26,7 @@ from shared.claims import InsuranceClaim
 DEFAULT_PORT = 8096
 
 EXAMINATIONS = {"eligibility": 0.4, "cost": 0.2, "fraud": 0.0}
-"""The seconds that each one takes: the first to be asked for is the last to end."""
+"""The seconds that each examination takes: the first to begin is the last to end."""
 
 
 async def examine(check: str, claim: InsuranceClaim) -> str:
@@ -35,17 +35,17 @@ async def examine(check: str, claim: InsuranceClaim) -> str:
 
 
 async def file(check: str, finding: str) -> str:
-    """`filed`: the finding is in the claim's file."""
+    """Put a finding into the claim's file; returns `filed`."""
     return await _post(f"/findings/{check}", {"finding": finding})
 
 
 async def pay(reference: str, amount: float) -> str:
-    """`paid`; a request with the same reference is another payment."""
+    """Pay; returns `paid`. A second request with the same reference is a second payment."""
     return await _post("/payments", {"reference": reference, "amount": amount})
 
 
 async def write(reference: str, decision: str) -> str:
-    """`sent`: a letter to the customer."""
+    """Send a letter to the customer; returns `sent`."""
     return await _post("/letters", {"reference": reference, "decision": decision})
 
 

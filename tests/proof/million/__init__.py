@@ -1,1 +1,1 @@
-"""Steps by the million on a real Restate, while steps fail and agents and server are killed: none runs again."""
+"""Millions of steps on a real Restate, while steps fail and agents and server are killed: no finished step reruns."""

@@ -1,8 +1,8 @@
-"""Runs steps by the million, and says whether one of them was redone or repeated.
+"""Runs millions of steps, and says whether one was redone or repeated.
 
     uv run python -m tests.proof.million --steps 3000000 --out docs/million.json
 
-Ctrl-C, a kill or a reboot costs the current round: the same command goes on from there.
+Ctrl-C, a kill or a reboot loses only the current round: the same command resumes.
 """
 
 import asyncio
@@ -26,10 +26,10 @@ from tests.proof.million.storm import Storm, plan
 from tour.runtime.errors import TourError
 
 ROUND = 50_000
-"""Steps of a round, which has a server, agents and evidence of its own."""
+"""The steps of a round, which has its own server, agents and evidence."""
 
 TRIES = 3
-"""How often a round is begun whose server or agents do not start."""
+"""The tries of a round whose server or agents do not start."""
 
 
 def main(
@@ -41,7 +41,7 @@ def main(
     plain: Annotated[bool, typer.Option(help="Without `hold_failures`: this must fail.")] = False,
     storm: Annotated[Path | None, typer.Option(help="Run this storm alone, which a failure has left.")] = None,
 ) -> None:
-    """Prove that steps are neither redone nor repeated; exit with 1 when one is."""
+    """Prove that steps are neither redone nor repeated; exit with 1 if one is."""
     console = Console(soft_wrap=True, highlight=False)
     if storm:
         raged = asyncio.run(raging(Storm.model_validate_json(storm.read_text()), plain))
@@ -60,7 +60,7 @@ def main(
 async def prove(
     proof: Proof, file: Path, console: Console, *, steps: int, round_steps: int, seconds: float | None, plain: bool
 ) -> None:
-    """Run the rounds that are missing, until one fails. Raises: TourError."""
+    """Run the missing rounds, until one fails. Raises: TourError."""
     end = time.monotonic() + seconds if seconds else float("inf")
     columns = (BarColumn(), MofNCompleteColumn(), TextColumn("steps, {task.description}"), TimeRemainingColumn())
     with Progress(*columns, console=console, speed_estimate_period=600) as progress:
@@ -88,7 +88,7 @@ async def prove(
 
 
 async def begun(storm: Storm, plain: bool, seen: Callable[[int], None], console: Console) -> Raged:
-    """Run a round; begin it again when its processes do not start. Raises: TourError."""
+    """Run a round; retry it if its processes do not start. Raises: TourError."""
     for _ in range(TRIES - 1):
         try:
             return await raging(storm, plain, seen)
@@ -98,7 +98,7 @@ async def begun(storm: Storm, plain: bool, seen: Callable[[int], None], console:
 
 
 async def raging(storm: Storm, plain: bool, seen: Callable[[int], None] = lambda steps: None) -> Raged:
-    """Let a storm loose in a folder of its own, which stays when the promise is broken."""
+    """Run a storm in a separate folder, which stays if the promise is broken."""
     folder = Path(tempfile.mkdtemp(prefix="million-"))
     raged = None
     try:
@@ -110,7 +110,7 @@ async def raging(storm: Storm, plain: bool, seen: Callable[[int], None] = lambda
 
 
 async def breaks(storm: Storm, plain: bool, console: Console) -> bool:
-    """Whether a smaller storm breaks the promise, at its second try at the latest: not all is in the seed's hand."""
+    """Whether a smaller storm breaks the promise in one of two tries: the seed does not determine everything."""
     for _ in range(2 if storm.steps else 0):
         with tempfile.TemporaryDirectory(prefix="million-") as folder:
             if not (await rage(storm, Path(folder), plain)).verdict.kept:

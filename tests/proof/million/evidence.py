@@ -1,8 +1,8 @@
-"""The evidence, from outside Restate, and the judge of it.
+"""The evidence, from outside Restate, and its judge.
 
 Each agent process appends a record to one file at each event. `O_APPEND` gives the records of all processes one order,
-and what is written survives `kill -9`. A step's completion is recorded when its bytes arrive from Restate, which sends
-them once they are in the journal.
+and written records survive `kill -9`. A process records a step's completion when its bytes arrive from Restate, which
+sends them once they are in the journal.
 """
 
 import os
@@ -23,17 +23,17 @@ class Kind(Enum):
     STARTED = b"S"
     """A step's action starts."""
     FAILED = b"F"
-    """It fails, as planned."""
+    """The step fails, as planned."""
     RETURNED = b"R"
-    """It has a result, which the agent sends to Restate."""
+    """The step has a result, which the agent sends to Restate."""
     COMPLETED = b"C"
-    """Its completion arrives from Restate: it is in the journal."""
+    """The step's completion arrives from Restate: it is in the journal."""
     ENDED = b"E"
-    """The agent ends an attempt by itself: with an answer, or with the error of a step."""
+    """The agent itself ends an attempt: with an answer, or with the error of a step."""
 
 
 class Life(NamedTuple):
-    """An attempt lives as long as these two processes: how often the agent and the server had been started by then."""
+    """The number of starts of the agent and of the server. An attempt lives as long as these two processes."""
 
     agent: int
     agent_start: int
@@ -41,7 +41,7 @@ class Life(NamedTuple):
 
 
 class Record(NamedTuple):
-    """`attempt` is unique in an agent process, `run` in a storm. `run` says which of a step's starts it was."""
+    """`attempt` is unique in an agent process, `run` in a storm. `run` identifies one of a step's starts."""
 
     kind: Kind
     life: Life
@@ -75,28 +75,28 @@ def records(path: Path) -> Iterator[Record]:
 
 
 def result(invocation: int, step: int, run: int) -> str:
-    """What a step comes to: it names the run that made it."""
+    """The result of a step: it names the run that made it."""
     return f"{invocation:07d}.{step:04d}.{run:08x}"
 
 
 @dataclass
 class Verdict:
-    """What the evidence of a storm says; each violation is worded, and begins with the invocation and step."""
+    """The verdict on a storm. Each violation is a text that begins with the invocation and step."""
 
     steps: int = 0
-    """Steps that were planned."""
+    """The planned steps."""
     completed: int = 0
     starts: int = 0
     attempts_ended: int = 0
     failures: int = 0
     lost: int = 0
-    """Starts whose result a kill has kept from the journal, so that the step had to start again."""
+    """Starts whose result a kill kept out of the journal, so that the step had to start again."""
     redone: list[str] = field(default_factory=list)
     """Started after their completion was received."""
     repeated: list[str] = field(default_factory=list)
     """Started again, although the last start had not failed, and neither its agent nor the server had been killed."""
     wrong: list[str] = field(default_factory=list)
-    """Invocations without an answer or with a wrong one; steps that have two results, or none."""
+    """Invocations with a wrong answer or none; steps with two results or none."""
 
     @property
     def kept(self) -> bool:

@@ -1,4 +1,4 @@
-"""The proof's rounds, kept in the user's cache folder, so that a run goes on where it was interrupted."""
+"""The proof's rounds, stored in the user's cache folder, so that an interrupted run resumes."""
 
 import hashlib
 import json
@@ -25,7 +25,7 @@ class Round(BaseModel):
 
     seed: str
     planned: int
-    """The steps that its plan was asked for."""
+    """The number of steps requested for its plan."""
     invocations: int
     steps: int
     starts: int
@@ -69,7 +69,7 @@ class Round(BaseModel):
 
 
 class Proof(BaseModel):
-    """What the rounds so far came to."""
+    """The results of the rounds so far."""
 
     seed: str
     versions: dict[str, str] = {}
@@ -77,7 +77,7 @@ class Proof(BaseModel):
 
     @classmethod
     def of(cls, seed: str, round_steps: int, plain: bool) -> tuple["Proof", Path]:
-        """The proof of this seed, and its file; it begins anew when the code or a version has changed."""
+        """The proof of this seed, and its file; it starts over if the code or a version has changed."""
         cache = Path(os.environ.get("TOUR_CACHE") or platformdirs.user_cache_path("tour-of-agents"))
         used = versions()
         digest = hashlib.sha256(json.dumps(used).encode()).hexdigest()[:12]
@@ -86,7 +86,7 @@ class Proof(BaseModel):
         return proof, file
 
     def save(self, file: Path) -> None:
-        """Write it down, all or nothing."""
+        """Write it atomically."""
         file.parent.mkdir(parents=True, exist_ok=True)
         written = file.with_suffix(".new")
         written.write_text(self.model_dump_json(indent=1))
@@ -132,7 +132,7 @@ class Proof(BaseModel):
 
 
 def versions() -> dict[str, str]:
-    """The programs that are tested, and a digest of our code: of what is tested, and of the storms."""
+    """The tested programs, and a digest of the tested code and of the storms."""
     files = sorted(file for folder in TESTED for file in (ROOT / folder).rglob("*.py"))
     texts = [file.read_bytes() for file in files if not file.name.startswith("test_")]
     return {

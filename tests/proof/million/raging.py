@@ -1,4 +1,4 @@
-"""Lets a storm loose on a Restate server and agent processes of its own, and has its evidence judged."""
+"""Runs a storm on a separate Restate server and agent processes, and judges its evidence."""
 
 import asyncio
 import contextlib
@@ -19,7 +19,7 @@ from tour.runtime.restate_server import Ports, Restate
 
 AGENTS = 2
 IN_FLIGHT = 24
-"""The number of invocations in flight at the same time."""
+"""The number of concurrent invocations."""
 
 IN_TIME = 180.0
 """Seconds after which an invocation without an answer counts as lost."""
@@ -43,7 +43,7 @@ class Kills:
 
 @dataclass
 class Running:
-    """A server and agents. Each of their starts has a number, which is in the evidence."""
+    """A server and agents. The evidence has the number of each start."""
 
     server: Restate
     agents: list[Process]
@@ -53,7 +53,7 @@ class Running:
     kills: Kills = field(default_factory=Kills)
 
     async def kill(self, victim: int) -> None:
-        """Kill the server or an agent with SIGKILL, and start it again. Raises: TourError."""
+        """Kill the server or an agent with SIGKILL, and restart it. Raises: TourError."""
         start = self.starts[victim] = self.starts.get(victim, 0) + 1
         if victim == SERVER:
             assert self.server.process
@@ -68,7 +68,7 @@ class Running:
             await agent.until(f"http://127.0.0.1:{agent.env['PORT']}/health")
 
     async def answer(self, invocation: Invocation) -> object:
-        """What Restate answers; while it is down, the question is repeated. None: nothing in `IN_TIME`."""
+        """Restate's answer; asks again while Restate is down. None: no answer in `IN_TIME`."""
         path = f"/restate/call/Steps{invocation.number % len(self.agents)}/{invocation.handler}"
         said: object = None
         with contextlib.suppress(TimeoutError):
@@ -88,13 +88,13 @@ class Running:
 
 
 def _named(start: int) -> dict[str, str]:
-    """Let the server say in each request how often it had been started."""
+    """Let the server send the number of its starts with each request."""
     return {"RESTATE_WORKER__INVOKER__ADDITIONAL_REQUEST_HEADERS": f'{{x-server-start="{start}"}}'}
 
 
 @asynccontextmanager
 async def running(folder: Path, plain: bool = False, agents: int = AGENTS) -> AsyncIterator[Running]:
-    """A server and so many agents, with their data in the folder, for as long as the block runs. Raises: TourError."""
+    """A server and agents, with their data in the folder, while the block runs. Raises: TourError."""
     evidence = folder / "evidence"
     evidence.touch()
     async with AsyncExitStack() as entered:
@@ -122,7 +122,7 @@ async def running(folder: Path, plain: bool = False, agents: int = AGENTS) -> As
 
 @dataclass
 class Raged:
-    """What a storm came to."""
+    """The outcome of a storm."""
 
     verdict: Verdict
     kills: Kills
@@ -132,7 +132,7 @@ class Raged:
 async def rage(
     storm: Storm, folder: Path, plain: bool = False, report: Callable[[int], None] = lambda steps: None
 ) -> Raged:
-    """Let the storm loose; `report` is told how many steps are in the answers so far. Raises: TourError."""
+    """Run the storm; `report` gets the number of steps in the answers so far. Raises: TourError."""
     began, answers, done = time.monotonic(), dict[int, object](), 0
     turn = asyncio.Semaphore(IN_FLIGHT)
     expected = 3 * len(storm.steps) * SIZE  # a start, a result and a completion of each

@@ -1,6 +1,6 @@
-"""The agent process of the storms: a service of durable steps alone, which writes down what happens to each of them.
+"""The agent process of the storms: a service with only durable steps, which records the events of each step.
 
-`PLAIN=1` leaves `hold_failures` away: then the siblings of a step that fails start again.
+`PLAIN=1` leaves out `hold_failures`: then the siblings of a failed step start again.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ service = restate.Service(
 )
 evidence = Evidence(Path(os.environ["EVIDENCE"]))
 failures = Counter[tuple[int, int]]()
-"""How often each step has failed in this process."""
+"""The number of failures of each step in this process."""
 
 
 class StepFailed(Exception):

@@ -1,4 +1,4 @@
-"""Makes a storm that breaks the promise small: its steps and kills are left out for as long as it still does."""
+"""Shrinks a storm that breaks the promise: leaves out steps and kills as long as it still does."""
 
 import re
 from collections.abc import Awaitable, Callable, Sequence
@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 async def smallest(storm: Storm, violations: Sequence[str], fails: Callable[[Storm], Awaitable[bool]]) -> Storm:
-    """A small storm that still fails. It begins with the invocations that the violations name, if they fail alone."""
+    """A small storm that still fails. The search begins with the invocations in the violations, if they fail alone."""
     named = sorted({int(match[1]) for said in violations if (match := re.match(r"\((\d+)", said))})
     for numbers in (named[:1], named):
         fewer = storm.of([*storm.kills, *(each for each in storm.steps if each[0] in numbers)])
@@ -26,7 +26,7 @@ async def smallest(storm: Storm, violations: Sequence[str], fails: Callable[[Sto
 
 
 async def _fewest(parts: Sequence[T], fails: Callable[[Sequence[T]], Awaitable[bool]]) -> Sequence[T]:
-    """As few of the parts as still fail: larger and smaller runs of them are left out, down to each single one."""
+    """A minimal set of parts that still fails: leaves out long and short runs of parts, down to single ones."""
     size = len(parts)
     while size:
         at = 0

@@ -1,4 +1,4 @@
-"""A storm as data: invocations made of steps, which of them fail, and who is killed when; all of it from a seed."""
+"""A storm as data: the steps of invocations, their failures, and the kills, all from a seed."""
 
 import random
 from collections.abc import Sequence
@@ -7,10 +7,10 @@ from typing import Literal, NamedTuple
 from pydantic import BaseModel
 
 FAILING = 1 / 100
-"""The part of the steps that fail once or more often."""
+"""The share of the steps that fail at least once."""
 
 SLOW = 1 / 4
-"""The part of the steps that take time, so that others fail, and processes are killed, while they are in flight."""
+"""The share of the steps that take time, so that others fail, and processes are killed, while they are in flight."""
 
 STEPS_PER_KILL = 4_000
 
@@ -19,7 +19,7 @@ SERVER = -1
 
 
 class Step(NamedTuple):
-    """One durable step. It fails so often before it succeeds, and takes so many milliseconds each time."""
+    """One durable step: the number of failures before it succeeds, and its duration each time, in ms."""
 
     id: int
     failures: int = 0
@@ -32,7 +32,7 @@ class Step(NamedTuple):
 
 
 class Invocation(BaseModel, frozen=True):
-    """What an agent is sent: tool calls in parallel, each of them fan-outs one after the other, each of them steps."""
+    """The request to an agent: parallel tool calls, each with sequential fan-outs, each of which has steps."""
 
     number: int
     handler: Literal["fan_out", "tool_calls"]
@@ -44,7 +44,7 @@ class Invocation(BaseModel, frozen=True):
 
 
 class Kill(NamedTuple):
-    """A `kill -9` of the server or an agent, when this part of the steps is done."""
+    """A `kill -9` of the server or an agent, when this share of the steps is done."""
 
     part: float
     victim: int
@@ -60,7 +60,7 @@ class Storm(BaseModel, frozen=True):
         return [(invocation.number, step) for invocation in self.invocations for step in invocation.steps]
 
     def of(self, kept: Sequence[tuple[int, Step] | Kill]) -> "Storm":
-        """The same storm with these of its steps and kills alone."""
+        """The same storm with only these of its steps and kills."""
         remain = set(kept)
 
         def calls(invocation: Invocation) -> list[list[list[Step]]]:
@@ -76,7 +76,7 @@ class Storm(BaseModel, frozen=True):
 
 
 def plan(steps: int, seed: str, agents: int) -> Storm:
-    """The storm of this seed, of at least so many steps; the same arguments give the same storm."""
+    """The storm of this seed, with at least this number of steps. The same arguments give the same storm."""
     rng = random.Random(seed)
     invocations: list[Invocation] = []
     planned = 0

@@ -1,4 +1,4 @@
-"""The storms of `tests.proof.million`: a minute of them with a new seed each day, and proof that they can fail."""
+"""A minute of the storms of `tests.proof.million`, with a new seed each day, and a proof that they can fail."""
 
 import json
 import os
@@ -18,7 +18,7 @@ from tests.proof.million.witness import Messages
 from tour.runtime.frameworks import ROOT
 
 SECONDS = float(os.environ.get("MILLION_SECONDS") or 15)
-"""No round of `test_a_part_of_today_s_storm` begins after that."""
+"""Seconds after which no round of `test_a_part_of_today_s_storm` begins."""
 
 STORM = Storm(invocations=[Invocation(number=7, handler="fan_out", calls=[[[Step(0), Step(1)]]])], kills=[])
 LIFE = Life(0, 0, 0)

@@ -1,4 +1,4 @@
-"""Writes down what Restate sends to an agent, between the HTTP server and the SDK."""
+"""Records the bytes that Restate sends to an agent, between the HTTP server and the SDK."""
 
 import itertools
 import re
@@ -10,7 +10,7 @@ from typing import Any
 from tests.proof.million.evidence import Evidence, Kind, Life, Record
 
 SERVER_START = b"x-server-start"
-"""The header by which the server says how often it had been started when it was."""
+"""The header with the number of the server's start."""
 
 attempt = ContextVar[tuple[Life, int]]("attempt")
 """The attempt in which a step runs."""
@@ -32,7 +32,7 @@ class Messages:
         self._bytes = b""
 
     def completions(self, received: bytes) -> Iterator[tuple[int, int, int]]:
-        """Invocation, step and run of each completion that these bytes complete."""
+        """The invocation, step and run of each completion that ends in these bytes."""
         self._bytes += received
         at = 0
         while len(self._bytes) >= at + self.HEADER.size:
@@ -49,7 +49,7 @@ class Messages:
 
 
 def witnessed(app: Any, evidence: Evidence, agent: int, start: int) -> Any:
-    """The same ASGI app; which completions it is sent is written down before it can act on them."""
+    """The same ASGI app, which records each received completion before the SDK can act on it."""
     attempts = itertools.count()
 
     async def witness(

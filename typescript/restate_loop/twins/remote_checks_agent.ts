@@ -1,6 +1,6 @@
-// No agent SDK: one tool that calls the checks in a service of their own, in Python or in TypeScript.
+// No agent SDK: one tool that calls the checks in another service, in Python or in TypeScript.
 //
-// Each call is an invocation of its own, which Restate retries alone.
+// Restate retries each call as a separate invocation.
 //
 // node typescript/restate_loop/twins/remote_checks_agent.ts
 

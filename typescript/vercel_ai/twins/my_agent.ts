@@ -17,7 +17,7 @@ const INSTRUCTIONS =
   "You book trips. Call book_trip once for each city. Then say in one short paragraph what is reserved.";
 const MAX_TURNS = 10;
 
-/** Of a model call: three attempts, and then the request ends with an error. */
+/** A model call gets three attempts; then the request ends with an error. */
 const RETRIES = { maxRetryAttempts: 3, initialRetryInterval: 1000 };
 
 /** A stand-in: put your own work here, such as a call of a service. Throw an error, and Restate tries it again. */

@@ -1,4 +1,4 @@
-// Vercel AI SDK, without Restate: the agent with which `tour bench` compares the durable one.
+// Vercel AI SDK, without Restate: `tour bench` compares the durable agent with this one.
 //
 // node typescript/vercel_ai/twins/plain_agent.ts
 

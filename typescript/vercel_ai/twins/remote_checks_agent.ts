@@ -1,6 +1,6 @@
-// Vercel AI SDK: one tool that calls the checks in a service of their own, in Python or in TypeScript.
+// Vercel AI SDK: one tool that calls the checks in another service, in Python or in TypeScript.
 //
-// Each call is an invocation of its own, which Restate retries alone.
+// Restate retries each call as a separate invocation.
 //
 // node typescript/vercel_ai/twins/remote_checks_agent.ts
 
