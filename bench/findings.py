@@ -42,7 +42,7 @@ def findings(made: Report, needs: Sequence[Footprint], used: Sequence[Tokens], w
     """
     rows: list[dict[str, Any]] = []
     for framework, needed, spent in zip(made.frameworks, needs, used, strict=True):
-        first, *later = framework.runs
+        _, *later = framework.runs
         total = statistics.median(run.total for run in later)
         rows.append(
             {
@@ -50,9 +50,7 @@ def findings(made: Report, needs: Sequence[Footprint], used: Sequence[Tokens], w
                 "title": framework.title,
                 "needs": needed,
                 "tokens": spent,
-                "total": total,
                 "added": total - (later[-1].model_calls * made.model_latency + made.step_latency) * 1000,
-                "first": first.total,
                 "last": later[-1],
             }
         )

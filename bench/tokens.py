@@ -115,7 +115,7 @@ class Recorder:
 
 
 async def tokens_of(frameworks: Sequence[Framework], folder: Path, claim: InsuranceClaim) -> list[Tokens]:
-    """Those of this claim on each framework. Logs are in `folder`. Raises: TourError when an agent cannot be started."""
+    """Those of this claim on each framework. Logs are in `folder`. Raises: TourError when an agent cannot start."""
     model = Recorder()
     async with model.serving() as url:
         urls = {"OPENAI_BASE_URL": f"{url}/v1", "GOOGLE_GEMINI_BASE_URL": url}

@@ -3,7 +3,7 @@
 import restate
 from google.adk.agents import LlmAgent
 from google.adk.agents.callback_context import CallbackContext
-from google.adk.apps import App, ResumabilityConfig
+from google.adk.apps import App
 from google.adk.runners import Runner
 from google.adk.tools.function_tool import FunctionTool
 from google.adk.tools.mcp_tool import McpToolset, StreamableHTTPConnectionParams

@@ -60,11 +60,13 @@ async def approvals(ctx: restate.ObjectContext, prompt: str) -> str:
     tools = [Tool(pay, requires_approval=True)]
     agent: Any = RestateAgent(Agent(MODEL, name="Asking", tools=tools, output_type=[str, DeferredToolRequests]))
     result = await agent.run(prompt)
-    said = DeferredToolResults(approvals={call.tool_call_id: await ask_a_person(ctx) for call in result.output.approvals})
+    said = DeferredToolResults(
+        approvals={call.tool_call_id: await ask_a_person(ctx) for call in result.output.approvals}
+    )
     return str((await agent.run(message_history=result.all_messages(), deferred_tool_results=said)).output)
 
 
-def no_weapons(_: RunContext[None], answer: str) -> str:
+def no_weapons(_: RunContext[object], answer: str) -> str:
     if "weapon" in answer:
         raise restate.TerminalError("no weapons", status_code=422)
     return answer

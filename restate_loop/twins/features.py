@@ -8,10 +8,11 @@ from openai.types.chat import ChatCompletion
 from pydantic import BaseModel
 
 from restate_loop.agent_loop import DURABLE, MODEL, Agent, Call, Tool, client
-from shared.serving import serve, service_name
+from shared.serving import GUARDS, serve, service_name
 from tests.choice.programs import INSTRUCTIONS, SPECIALIST, Decision, ask_a_person, look_up, mcp_url, pay
 
-features = restate.VirtualObject(service_name("Features"))
+features = restate.VirtualObject(service_name("Features"), invocation_context_managers=GUARDS)
+NONE: list[Tool[None]] = []
 
 
 class City(BaseModel):
@@ -67,13 +68,13 @@ async def mcp(ctx: restate.ObjectContext, prompt: str) -> str:
 @features.handler()
 async def sessions(ctx: restate.ObjectContext, prompt: str) -> str:
     before: list[str] = await ctx.get("said") or []
-    answer = await Agent("\n".join(before), []).run(ctx, prompt, None)
+    answer = await Agent("\n".join(before), NONE).run(ctx, prompt, None)
     ctx.set("said", [*before, f"user: {prompt}", f"you: {answer}"])
     return answer
 
 
 async def ask_specialist(call: Call[None], given: Question) -> str:
-    return await Agent(SPECIALIST, []).run(call.ctx, given.question, None)
+    return await Agent(SPECIALIST, NONE).run(call.ctx, given.question, None)
 
 
 @features.handler()
@@ -93,13 +94,13 @@ async def approvals(ctx: restate.ObjectContext, prompt: str) -> str:
 async def guardrails(ctx: restate.ObjectContext, prompt: str) -> str:
     if "weapon" in prompt:
         raise restate.TerminalError("no weapons", status_code=422)
-    return await Agent("", []).run(ctx, prompt, None)
+    return await Agent("", NONE).run(ctx, prompt, None)
 
 
 @features.handler()
 async def providers(ctx: restate.ObjectContext, prompt: str) -> str:
     """The prompt begins with the name of a model."""
-    return await Agent("", [], model=prompt.split()[0]).run(ctx, prompt, None)
+    return await Agent("", NONE, model=prompt.split()[0]).run(ctx, prompt, None)
 
 
 if __name__ == "__main__":

@@ -1,20 +1,21 @@
-"""One Restate that suspends at every await, so that all is replayed; a model that follows scripts; and an MCP server."""
+"""A Restate that suspends at every await, so that all is replayed; a model that follows scripts; an MCP server."""
 
 import asyncio
+import json
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import httpx
 import pytest
 import pytest_asyncio
 import uvicorn
 from mcp.server import MCPServer
 
 from offline_model.sockets import listen
+from tests.conformance.approvals import until
 from tests.plain.scripted_model import Case, ScriptedModel
 from tour.runtime import journal, stack
 from tour.runtime.frameworks import Framework, Pattern
@@ -46,7 +47,7 @@ class World:
 
     async def begin(self, framework: Framework, feature: str, prompt: str, key: str) -> str:
         """Send the prompt to the program of a feature; returns the invocation's id."""
-        path = f"{framework.service(FEATURES)}/{key.replace(' ', '-')}/{feature}"
+        path = f"{framework.service(FEATURES)}/{of_path(key)}/{feature}"
         response = await self.running.ingress.post(f"/restate/send/{path}", json=prompt)
         id: str = response.json()["invocationId"]
         return id
@@ -70,11 +71,18 @@ class World:
 
     async def waiting(self, framework: Framework, key: str) -> str:
         """The name of the awakeable in the program's state, once it is there."""
-        sql = f"SELECT value_utf8 FROM state WHERE service_name = '{framework.service(FEATURES)}' AND key = 'waiting' "
-        async with asyncio.timeout(20):
-            while not (rows := await journal.query(self.running.admin, f"{sql} AND service_key = '{key.replace(' ', '-')}'")):
-                await asyncio.sleep(0.05)
-        return str(rows[0]["value_utf8"]).strip('"')
+        where = f"service_name = '{framework.service(FEATURES)}' AND service_key = '{of_path(key)}' AND key = 'waiting'"
+
+        async def names() -> list[str]:
+            rows = await journal.query(self.running.admin, f"SELECT value_utf8 FROM state WHERE {where}")
+            return [json.loads(row["value_utf8"]) for row in rows]
+
+        return (await until(names))[0]
+
+
+def of_path(key: str) -> str:
+    """The key of a Virtual Object as it can be in a path."""
+    return key.replace(" ", "-")
 
 
 RETRIED = 5

@@ -15,7 +15,9 @@ def read(page: str) -> dict[str, dict[str, str]]:
     rows = [LINK.sub(r"\1", line).strip("| ").split(" | ") for line in section.splitlines() if line.startswith("| ")]
     [_, *titles], _, *features = rows
     names = {framework.title: framework.name for framework in FRAMEWORKS}
-    return {feature: {names[title]: cell for title, cell in zip(titles, cells, strict=True)} for feature, *cells in features}
+    return {
+        feature: {names[title]: cell for title, cell in zip(titles, cells, strict=True)} for feature, *cells in features
+    }
 
 
 MATRIX = read(PAGE.read_text())

@@ -5,12 +5,15 @@ The programs are `*/twins/features.py` and `.ts`. The server suspends at every a
 
 import asyncio
 import json
+import os
 import re
+import signal
 from collections.abc import Awaitable, Callable
 from typing import TypeAlias
 
 import pytest
 
+from shared.serving import DRAIN
 from tests import wires
 from tests.choice.conftest import FEATURES, World
 from tests.choice.matrix import MATRIX
@@ -77,7 +80,7 @@ async def handoffs(world: World, framework: Framework) -> Seen:
     assert await world.asked(framework, "handoffs", tag, tag) == "done"
     assert b"You are the specialist" in case.requests[1]
     assert len(case.paths) == len(case.requests), "no finished model call is made again"
-    return "yes: an agent as a tool" if (tool, arguments) == ASKED else "yes"
+    return "yes: as a tool" if (tool, arguments) == ASKED else "yes"
 
 
 async def approvals(world: World, framework: Framework) -> Seen:
@@ -137,7 +140,11 @@ async def caching(world: World, framework: Framework) -> Seen:
         service = f"/services/{framework.service(FEATURES)}"
         changed = await world.running.admin.patch(service, json={"inactivity_timeout": timeout})
         changed.raise_for_status()
-        script = call(framework, "look_up", city="Rome"), call(framework, "look_up", city="Paris"), text(framework, "done")
+        script = (
+            call(framework, "look_up", city="Rome"),
+            call(framework, "look_up", city="Paris"),
+            text(framework, "done"),
+        )
         tag, case = world.case(*script)
         assert await world.asked(framework, "caching", tag, tag) == "done"
         assert len(case.paths) == len(case.requests) == 3
@@ -165,3 +172,14 @@ async def test_the_cells_say_what_is_seen(world: World, feature: str) -> None:
 
     seen = await asyncio.gather(*map(of, FRAMEWORKS))
     assert MATRIX[feature] == dict(zip(BY_NAME, seen, strict=True))
+
+
+async def test_after_an_agent_as_a_tool_no_model_call_is_in_flight(world: World) -> None:
+    """On SIGTERM the agent ends at once: it does not wait `DRAIN` seconds for a call that has ended in the tool."""
+    framework = BY_NAME["restate_loop"]
+    await handoffs(world, framework)
+    agent = world.running.agents[framework.name]
+    os.kill(agent.process.pid, signal.SIGTERM)
+    async with asyncio.timeout(DRAIN / 2):
+        assert await agent.process.child.wait() == 0
+    await agent.restart()
