@@ -172,7 +172,7 @@ class HoldingContext(ServerInvocationContext):
 
         options = (max_attempts, *retries)
         if is_model_call:
-            await MODEL_CALLS_IN_FLIGHT.begin((self, handle))
+            await MODEL_CALLS_IN_FLIGHT.begin((self.steps, handle))
             max_duration, initial, longest, factor = retries
             options = (None, max_duration, initial, longest or LONGEST_PAUSE, factor)
         try:
@@ -198,7 +198,7 @@ class HoldingContext(ServerInvocationContext):
             self.steps.observer.look(self.vm.is_completed)
 
     async def must_take_notification(self, handle: int) -> Any:
-        MODEL_CALLS_IN_FLIGHT.end((self, handle))  # it is in the journal
+        MODEL_CALLS_IN_FLIGHT.end((self.steps, handle))  # it is in the journal
         with self._noticed():
             result = await super().must_take_notification(handle)  # type: ignore[no-untyped-call]
         if self.steps.observer:
@@ -209,7 +209,7 @@ class HoldingContext(ServerInvocationContext):
 
     def on_attempt_finished(self) -> None:
         super().on_attempt_finished()  # type: ignore[no-untyped-call]
-        MODEL_CALLS_IN_FLIGHT.end(*((self, handle) for handle in self.steps.model_calls))
+        MODEL_CALLS_IN_FLIGHT.end(*((self.steps, handle) for handle in self.steps.model_calls))
 
     @contextmanager
     def _noticed(self) -> Iterator[None]:

@@ -30,6 +30,8 @@ class Case:
 
     script: Sequence[Any]
     requests: list[bytes] = field(default_factory=list)
+    paths: list[str] = field(default_factory=list)
+    """The path of each request, also of one that came again."""
 
 
 class ScriptedModel:
@@ -56,6 +58,7 @@ class ScriptedModel:
         assert found
         case = self.cases[found[0].decode()]
         asked = CASE.sub(b"case", body)
+        case.paths.append(request.url.path)
         if asked not in case.requests:
             case.requests.append(asked)
         turn = min(case.requests.index(asked), len(case.script) - 1)

@@ -1,6 +1,6 @@
 """The durable agent accepts every answer of a model server with which the plain agent decides.
 
-The exceptions are `EXCEPTIONS`; docs/comparison.md gives the reasons.
+The exceptions are `EXCEPTIONS`; docs/models.md gives the reasons.
 
 EXAMPLES=2000 uv run pytest tests/plain
 """
@@ -58,7 +58,7 @@ async def judged(both: Both, framework: Framework, scripts: list[list[object]]) 
 
 @pytest.mark.parametrize("exception", EXCEPTIONS)
 def test_the_page_gives_the_reason_of_an_exception(exception: str) -> None:
-    assert f"| {exception} | " in (ROOT / "docs/comparison.md").read_text()
+    assert f"| {exception} | " in (ROOT / "docs/models.md").read_text()
 
 
 NAMED: list[object] = [Raw(**json.loads(fault.detail)) for fault in ALWAYS.values()]

@@ -14,7 +14,7 @@ from lab.ledger import Fault
 from shared.claims import sample_claims
 from tests.tracing.collector import Collector, Span, checks, collecting
 from tour.runtime import stack
-from tour.runtime.frameworks import BY_NAME, PYTHON, REMOTE_CHECKS, Framework
+from tour.runtime.frameworks import BY_NAME, PYTHON, REMOTE_CHECKS, TYPESCRIPT, Framework
 from tour.runtime.processes import free_port, running
 from tour.runtime.stack import CHECKS, Stack
 
@@ -87,6 +87,14 @@ async def test_one_trace_per_claim(traced: Traced, framework: Framework) -> None
     found = [check for [check] in checks(ours).values()]
     assert max(check.start for check in found) < min(check.end for check in found), "the checks overlap"
     assert [check.attribute("tour.framework") for check in found] == [framework.prefix()] * 3
+
+
+@pytest.mark.parametrize("framework", TYPESCRIPT, ids=lambda framework: framework.name)
+async def test_on_node_the_steps_alone_are_in_the_trace(traced: Traced, framework: Framework) -> None:
+    spans = await traced.decide(framework, "node")
+    names = {span.name for span in spans if span.service == framework.prefix()}
+    assert {f"run ({check})" for check in CHECKS} <= names
+    assert not [name for name in names if not name.startswith(("attempt ", "run ("))], "nothing of the SDK's own"
 
 
 async def test_the_caller_s_trace_is_the_claim_s(traced: Traced) -> None:
