@@ -213,7 +213,6 @@ async def test_streams_that_mislead_the_caller(tmp_path: Path, monkeypatch: pyte
 
         assert "Call attempt() once" in await told((SAID, SAID.replace("said", "attempt()")))
         assert "no text while the model writes" in await told((SAID, "pass"))
-        await checked(tmp_path, 14, stacks=stacks.stacks)
 
 
 async def test_checks_that_are_no_steps(tmp_path: Path) -> None:

@@ -46,7 +46,8 @@ def forward(text: str) -> None:
 
 async def call_model(messages: list[ChatCompletionMessageParam]) -> ChatCompletion:
     state = ChatCompletionStreamState()
-    async for chunk in await client.chat.completions.create(model=MODEL, messages=messages, tools=TOOLS, stream=True):
+    chunks = await client.chat.completions.create(model=MODEL, messages=messages, tools=TOOLS, stream=True)
+    async for chunk in chunks:
         state.handle_chunk(chunk)
         for choice in chunk.choices:
             # EXERCISE: let this piece belong to an attempt of the model call, which a crash takes back.

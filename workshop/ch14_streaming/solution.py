@@ -38,8 +38,9 @@ client = AsyncOpenAI(http_client=llm.http_client())
 
 async def call_model(messages: list[ChatCompletionMessageParam]) -> ChatCompletion:
     state = ChatCompletionStreamState()
+    chunks = await client.chat.completions.create(model=MODEL, messages=messages, tools=TOOLS, stream=True)
     said = attempt()
-    async for chunk in await client.chat.completions.create(model=MODEL, messages=messages, tools=TOOLS, stream=True):
+    async for chunk in chunks:
         state.handle_chunk(chunk)
         for choice in chunk.choices:
             said(choice.delta.content or "")
