@@ -308,13 +308,16 @@ class Attempt:
         self,
         service: str = FAN_OUT.service,
         framework: Framework = PYTHON[0],
+        *,
+        streams: bool = False,
     ) -> AsyncIterator[Running]:
         """Run Restate, the offline model, and the learner's file, which serves `service`.
 
-        Raises: Wrong if the file does not run, or serves another name.
+        With `streams`, the server of the claims' streams runs, too. Raises: Wrong if the file does not run, or serves
+        another name.
         """
         self._compile()
-        pattern = Pattern("exercise", "your agent", str(self.file.resolve()), service)
+        pattern = Pattern("exercise", "your agent", str(self.file.resolve()), service, streams=streams)
         back = asyncio.Event()
         try:
             async with (

@@ -82,6 +82,7 @@ CHAPTERS = (
     Chapter(11, "a_person", "a person", 13),
     Chapter(12, "a_team_of_agents", "a team of agents", 15),
     Chapter(13, "the_judge", "the judge", 20, open=True),
+    Chapter(14, "streaming", "streaming", 10, for_home=True),
 )
 
 

@@ -58,6 +58,8 @@ class Warm:
         if framework is None:
             yield self.stack
             return
+        if pattern.streams:
+            await self.stack.add(pattern)  # it has no agents: this starts the server of the streams
         framework = replace(framework, service_prefix=f"{framework.prefix()}-{next(self._numbers)}")
         env = self.stack.env(framework.prefix(pattern))
         agent = await stack.boot(framework, pattern, self.stack.folder, free_port(), env)

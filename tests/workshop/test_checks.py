@@ -11,8 +11,9 @@ import pytest
 from rich.console import Console
 
 from workshop import attempt
-from workshop.attempt import Attempt, Wrong
+from workshop.attempt import Attempt, Stacks, Wrong
 from workshop.chapters import chapter
+from workshop.warm import warm
 
 pytestmark = [pytest.mark.server, pytest.mark.in_turn(6)]
 
@@ -22,7 +23,7 @@ def patience(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(attempt, "PATIENCE", 3.0)
 
 
-async def checked(tmp_path: Path, number: int, *changes: tuple[str, str]) -> None:
+async def checked(tmp_path: Path, number: int, *changes: tuple[str, str], stacks: Stacks = attempt.new_stack) -> None:
     """Run the check on the chapter's solution with these changes. Raises: Wrong."""
     program = chapter(number).solution.read_text()
     for old, new in changes:
@@ -30,13 +31,13 @@ async def checked(tmp_path: Path, number: int, *changes: tuple[str, str]) -> Non
         program = program.replace(old, new)
     file = tmp_path / "mine.py"
     file.write_text(program)
-    await chapter(number).check.check(Attempt(file, Console(file=StringIO())))
+    await chapter(number).check.check(Attempt(file, Console(file=StringIO()), stacks))
 
 
-async def wrong(tmp_path: Path, number: int, *changes: tuple[str, str]) -> str:
+async def wrong(tmp_path: Path, number: int, *changes: tuple[str, str], stacks: Stacks = attempt.new_stack) -> str:
     """The lines of the check on the chapter's solution with these mistakes."""
     with pytest.raises(Wrong) as said:
-        await checked(tmp_path, number, *changes)
+        await checked(tmp_path, number, *changes, stacks=stacks)
     return "\n".join([said.value.problem, *said.value.shown])
 
 
@@ -187,6 +188,31 @@ async def test_specialists_that_hang(tmp_path: Path, monkeypatch: pytest.MonkeyP
         ("import restate\n", "import asyncio\n\nimport restate\n"),
     )
     assert "A replay asks for cost where the journal has fraud." in said
+
+
+SAID = 'said(choice.delta.content or "")'
+FORWARDED = """if choice.delta.content:
+                report(PIECE, "piece", choice.delta.content)"""
+
+
+async def test_streams_that_mislead_the_caller(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server of the streams runs beside a stack that stays warm, too."""
+    monkeypatch.setattr(chapter(14).check, "SOON", 2.0)
+    forwarded = (SAID, FORWARDED), ("attempt, model_call,", "attempt, model_call, report,")
+    async with warm(tmp_path / "mine.py", print) as stacks:
+
+        async def told(*changes: tuple[str, str]) -> str:
+            return await wrong(tmp_path, 14, *changes, stacks=stacks.stacks)
+
+        said = await told(*forwarded, ("PIECE", "str(__import__('uuid').uuid4())"))
+        assert "reads both texts in one" in said
+        assert "Approved: eligible; reasonable; lowApproved: the treatment" in said
+
+        said = await told(*forwarded, ("PIECE", "str(len(state.current_completion_snapshot.to_json()))"))
+        assert "reads both texts in one" in said
+
+        assert "Call attempt() once" in await told((SAID, SAID.replace("said", "attempt()")))
+        assert "no text while the model writes" in await told((SAID, "pass"))
 
 
 async def test_checks_that_are_no_steps(tmp_path: Path) -> None:

@@ -136,8 +136,8 @@ def test_the_list_of_chapters_fits_80_columns(monkeypatch: pytest.MonkeyPatch) -
         (4, (5, 6), "workshop start 7"),
         (6, (), "workshop start 7"),
         (3, tuple(range(11)), "workshop start 11"),
-        (13, (), "workshop start 0"),
-        (4, tuple(range(14)), "All chapters are done."),
+        (14, (), "workshop start 0"),
+        (4, tuple(range(15)), "All chapters are done."),
     ],
 )
 async def test_the_next_chapter_is_the_one_after_that_which_has_passed(
@@ -189,8 +189,8 @@ def test_progress(mine: Path) -> None:
 
 
 def test_no_such_chapter() -> None:
-    with pytest.raises(TourError, match="0 to 13"):
-        chapter(14)
+    with pytest.raises(TourError, match="0 to 14"):
+        chapter(15)
 
 
 def attempt(mine: Path, program: str) -> Attempt:

@@ -27,6 +27,8 @@ class Pattern:
     """A part of the service's prefix, if two patterns have the same service."""
     env: Mapping[str, str] = field(default_factory=dict, hash=False)
     """The environment variables of its agents."""
+    streams: bool = False
+    """Whether its agents report events, which the server of the streams gives to callers."""
 
 
 FAN_OUT = Pattern("fan-out", "one tool that fans out", "parallel_tools_agent.py", "ParallelToolClaimAgent")
@@ -36,7 +38,7 @@ ONE_BY_ONE = replace(
 )
 APPROVAL = Pattern("approval", "a person decides", "approval_agent.py", "ApprovalClaimAgent")
 SPECIALISTS = Pattern("specialists", "three specialists", "specialist_agents_agent.py", "SpecialistAgentsClaimAgent")
-STREAMING = Pattern("streaming", "live, through a crash", "streaming_agent.py", "StreamingClaimAgent")
+STREAMING = Pattern("streaming", "live, through a crash", "streaming_agent.py", "StreamingClaimAgent", streams=True)
 PATTERNS = (FAN_OUT, TOOL_CALLS, ONE_BY_ONE, SPECIALISTS, APPROVAL, STREAMING)
 
 REMOTE_CHECKS = Pattern("remote", "checks as services", "twins/remote_checks_agent.py", "RemoteChecksClaimAgent")

@@ -21,7 +21,7 @@ from shared.variables import google_at, openai_at, trim
 from tour.runtime import journal, named, node, provider
 from tour.runtime.agents import Agent, Say, Server, quiet
 from tour.runtime.errors import TourError
-from tour.runtime.frameworks import FAN_OUT, FRAMEWORKS, PATTERNS, ROOT, STREAMING, Framework, Pattern
+from tour.runtime.frameworks import FAN_OUT, FRAMEWORKS, PATTERNS, ROOT, Framework, Pattern
 from tour.runtime.processes import free_port, start, who_listens
 from tour.runtime.restate_server import Ports, Restate
 
@@ -211,7 +211,7 @@ async def running(
                 port = free_port() if usual is None or who_listens(usual) else usual
                 env = {**env_of(framework.prefix(pattern)), **(agent_env or {})}
                 agents[framework.name] = await boot(framework, pattern, folder, port, env)
-            if pattern == STREAMING and not streams:
+            if pattern.streams and not streams:
                 port = STREAMS_PORT if usual_ports else free_port()
                 if usual_ports and (holder := who_listens(port)):
                     port = free_port()
