@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import sys
 import uuid
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -13,7 +12,7 @@ from typing import Literal
 import httpx
 
 from bench.measuring import Side
-from bench.peers import postgres, prefect_server
+from bench.peers import environments, postgres, prefect_server, temporal_server
 from shared.claims import InsuranceClaim, sample_claims
 from tour.runtime import processes
 from tour.runtime.errors import TourError
@@ -31,7 +30,7 @@ class Peer:
     name: str
     title: str
     script: str
-    store: Literal["sqlite", "postgres", "prefect"]
+    store: Literal["sqlite", "postgres", "prefect", "temporal"]
     sdk: str
     """The name of the framework of the tour that is built on the same SDK."""
     durability: str = ""
@@ -42,6 +41,8 @@ PREFECT_S_DATABASE = "Postgres" if postgres.programs(postgres.TRIGRAMS) else "SQ
 """The database of Prefect's server: Postgres, if there is one. SQLite is often locked, and the client then waits."""
 
 PEERS = (
+    Peer("temporal.openai", "Temporal, OpenAI Agents SDK", "temporal_openai_agent.py", "temporal", "openai_agents"),
+    Peer("temporal", "Temporal, Pydantic AI", "temporal_pydantic_agent.py", "temporal", "pydantic_ai_agent"),
     Peer("dbos.sqlite", "DBOS, SQLite", "dbos_agent.py", "sqlite", "pydantic_ai_agent"),
     Peer("dbos.postgres", "DBOS, Postgres", "dbos_agent.py", "postgres", "pydantic_ai_agent"),
     Peer("langgraph.sqlite", "LangGraph sync, SQLite", "langgraph_agent.py", "sqlite", "langchain_agent", "sync"),
@@ -114,9 +115,10 @@ async def running(peer: Peer, folder: Path, env: Callable[[str], Mapping[str, st
     Logs and data are in `folder`, but for Postgres' data. Raises: TourError when a part cannot be started.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    python, server = Path(sys.executable), None
+    script, server = ROOT / "bench" / "peers" / peer.script, None
+    python = await environments.python(script, folder / "uv.log")
     port = free_port()
-    variables = {"PORT": str(port), "HOST": "127.0.0.1", **env(peer.name)}
+    variables = {"PORT": str(port), "HOST": "127.0.0.1", "PYTHONPATH": str(ROOT), **env(peer.name)}
     if peer.durability:
         variables["LANGGRAPH_DURABILITY"] = peer.durability
     async with AsyncExitStack() as exits:
@@ -133,11 +135,14 @@ async def running(peer: Peer, folder: Path, env: Callable[[str], Mapping[str, st
                     log = folder / "postgres.log"
                     url = (await exits.enter_async_context(postgres.serving(log, postgres.TRIGRAMS))).url
                 prefect = await exits.enter_async_context(prefect_server.serving(folder / "prefect", url))
-                python, server = prefect.python, prefect.process.pid
+                server = prefect.process.pid
                 variables |= prefect.env
-        command = [python, ROOT / "bench" / "peers" / peer.script]
+            case "temporal":
+                temporal = await exits.enter_async_context(temporal_server.serving(folder / "temporal"))
+                variables["PEER_STORE"] = temporal.address
+                server = temporal.process.pid
         process = await exits.enter_async_context(
-            processes.running(peer.title, command, folder / "agent.log", variables)
+            processes.running(peer.title, [python, script], folder / "agent.log", variables)
         )
         url = f"http://127.0.0.1:{port}"
         client = await exits.enter_async_context(
