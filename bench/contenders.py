@@ -62,6 +62,14 @@ class Running:
     client: httpx.AsyncClient
     server: int | None
     """The process id of its store, if that is a server."""
+    servers: tuple[int, ...]
+    """The process ids of all servers that it needs: Prefect's server has a database."""
+    store: str
+    """The address of its store."""
+    database: str
+    """The URL of its database, if that is a Postgres."""
+    results: Path | None
+    """The folder of the files with results, if there are any."""
 
     @property
     def name(self) -> str:
@@ -115,32 +123,39 @@ async def running(peer: Peer, folder: Path, env: Callable[[str], Mapping[str, st
     Logs and data are in `folder`, but for Postgres' data. Raises: TourError when a part cannot be started.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    script, server = ROOT / "bench" / "peers" / peer.script, None
+    script = ROOT / "bench" / "peers" / peer.script
     python = await environments.python(script, folder / "uv.log")
     port = free_port()
     variables = {"PORT": str(port), "HOST": "127.0.0.1", "PYTHONPATH": str(ROOT), **env(peer.name)}
     if peer.durability:
         variables["LANGGRAPH_DURABILITY"] = peer.durability
+    results: Path | None = None
+    database = ""
+    servers: list[int] = []
     async with AsyncExitStack() as exits:
+
+        async def a_postgres(extension: str) -> str:
+            log = folder / "postgres.log"
+            made = await exits.enter_async_context(postgres.serving(log, extension))
+            servers.append(made.process.pid)
+            return made.url
+
         match peer.store:
             case "sqlite":
                 variables["PEER_STORE"] = f"sqlite:///{folder / 'store.db'}"
             case "postgres":
-                database = await exits.enter_async_context(postgres.serving(folder / "postgres.log"))
-                variables["PEER_STORE"] = database.url
-                server = database.process.pid
+                database = variables["PEER_STORE"] = await a_postgres(postgres.PROCEDURES)
             case "prefect":
-                url = ""
                 if PREFECT_S_DATABASE == "Postgres":
-                    log = folder / "postgres.log"
-                    url = (await exits.enter_async_context(postgres.serving(log, postgres.TRIGRAMS))).url
-                prefect = await exits.enter_async_context(prefect_server.serving(folder / "prefect", url))
-                server = prefect.process.pid
+                    database = await a_postgres(postgres.TRIGRAMS)
+                results = folder / "prefect"
+                prefect = await exits.enter_async_context(prefect_server.serving(results, database))
+                servers.append(prefect.process.pid)
                 variables |= prefect.env
             case "temporal":
                 temporal = await exits.enter_async_context(temporal_server.serving(folder / "temporal"))
+                servers.append(temporal.process.pid)
                 variables["PEER_STORE"] = temporal.address
-                server = temporal.process.pid
         process = await exits.enter_async_context(
             processes.running(peer.title, [python, script], folder / "agent.log", variables)
         )
@@ -149,4 +164,14 @@ async def running(peer: Peer, folder: Path, env: Callable[[str], Mapping[str, st
             httpx.AsyncClient(base_url=url, timeout=None, limits=httpx.Limits(max_connections=None), trust_env=False)
         )
         await process.until(f"{url}/health")
-        yield Running(peer, process, url, client, server)
+        yield Running(
+            peer,
+            process,
+            url,
+            client,
+            server=servers[-1] if servers else None,
+            servers=tuple(servers),
+            store=variables["PEER_STORE"],
+            database=database,
+            results=results,
+        )
