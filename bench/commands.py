@@ -48,7 +48,7 @@ async def _bench(
             f"The benchmark needs packages that the rest of the tour does not: {', '.join(missing)} and others.",
             "Run it as `uv run --all-groups tour bench`.",
         )
-    from bench import plot, run, show  # they import the peers, whose packages are optional
+    from bench import plot, run, runtimes, show  # they import the peers, whose packages are optional
 
     out.mkdir(parents=True, exist_ok=True)
     chosen = await node.able(chosen, lambda line: console.print(line, highlight=False, soft_wrap=True))
@@ -58,7 +58,7 @@ async def _bench(
     if into:
         into.write_text(run.put(measured, run.Bench.model_validate_json(into.read_bytes())).model_dump_json() + "\n")
     plot.plot(measured, out / "bench.svg")
-    if measured.peers:
+    if measured.peers and any(runtimes.runtimes(measured.peers)):
         plot.plot_runtimes(measured, out / "runtimes.svg")
     for table in show.tables(measured):
         console.print(table)

@@ -180,7 +180,7 @@ def peers(peers: Peers) -> Iterator[FittedTable]:
     )
     yield _table(
         "memory and size in MB, what is kept of a claim in kB, and lines of code",
-        ("agent", "server", "server's files", "kept of a claim", "lines", "helpers"),
+        ("its memory", "server's memory", "server's files", "kept of a claim", "lines", "helpers"),
         {
             each.title: [
                 *(f"{size / 1e6:.0f}" for size in (each.agent_memory, each.server_memory, each.server)),

@@ -55,9 +55,16 @@ async def test_every_part_is_measured(tmp_path: Path, monkeypatch: pytest.Monkey
     assert measured.peers
     assert [versus.peer for versus in measured.peers.versus] == [peer.name for peer in AGAINST]
     assert all(len(versus.theirs) == len(versus.ours) == SMALL.blocks for versus in measured.peers.versus)
-    ours = measured.peers.recoveries[len(AGAINST) * len(crashes.POINTS) :]
-    assert len(ours) == len(CHOSEN) * len(crashes.POINTS)
-    for recovery in ours:
+    contenders = [
+        *(peer.name for peer in AGAINST),
+        *(framework.name for framework in CHOSEN),
+        "langchain_agent.documented",
+    ]
+    assert [each.name for each in measured.peers.siblings] == contenders
+    assert [each.name for each in measured.peers.upkeep] == contenders
+    assert all(min(each.agent_memory, each.record, each.lines, each.helpers) > 0 for each in measured.peers.upkeep)
+    assert len(measured.peers.recoveries) == len(contenders) * len(crashes.POINTS)
+    for recovery in measured.peers.recoveries[len(AGAINST) * len(crashes.POINTS) : -len(crashes.POINTS)]:
         assert recovery.right
         in_window = recovery.point in {point.name for point in crashes.WINDOWS}
         assert in_window or not recovery.repeated_checks, "the promise"

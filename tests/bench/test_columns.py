@@ -83,6 +83,8 @@ BENCH = Bench(
         ],
     ),
     peers=Peers(
+        made=datetime.date(2026, 11, 25),
+        versions={},
         versus=[
             Versus(
                 peer=peer.name,

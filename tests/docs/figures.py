@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import show
+from bench.against_peers import Peers
 from bench.crashes import DELAY, MIDDLE
 from bench.growth import STEP, around
 from bench.measuring import agent_cpu_of, cpu, median, p50, p95, rate, server_cpu_of, spread
@@ -165,8 +166,17 @@ def _runtimes(bench: Bench) -> str:
     rows = [[name, *map(of, found)] for name, of in lines.items()]
     ahead = [f"{figure}: {_in_words(names)}" for figure, names in better(found)]
     return (
+        f"{_run_of_peers(bench.peers)}\n\n"
         f"Better than Restate with `durable/`, by more than a tenth:\n\n{_bullets(ahead)}\n\n"
         f"{_table('', [each.title for each in found], rows)}"
+    )
+
+
+def _run_of_peers(peers: Peers) -> str:
+    versions = ", ".join(f"{name} {version}" for name, version in peers.versions.items())
+    return (
+        f"Measured {peers.made} in one run, at a load of {min(peers.load):g} to {max(peers.load):g} processes on two "
+        f"cores: compare the ratios.\nVersions: {versions}."
     )
 
 
