@@ -74,11 +74,13 @@ def plot_runtimes(bench: Bench, file: Path) -> None:
         (redone, crashes, [each.redone for each in found], "%d"),
     ):
         bars.bar_label(bars.barh(rows, figures, color=colors), fmt=format, padding=3)
-        bars.set(title=title, xlim=(0, 1.25 * max(*figures, 1)))
+        bars.set(title=title, xlim=(0, 1.25 * max(*figures, 1)), xticks=())
     times.set(yticks=rows, yticklabels=names)
     times.invert_yaxis()
     for ax in (times, lost, redone):
         ax.spines[["top", "right"]].set_visible(False)
+    for ax in (lost, redone):
+        ax.spines["bottom"].set_visible(False)
     figure.savefig(file)
     plt.close(figure)
 

@@ -122,7 +122,8 @@ FIGURES: dict[str, Callable[[Runtime], float]] = {
 
 def better(runtimes: list[Runtime]) -> Iterator[tuple[str, list[str]]]:
     """For each figure, the peers that are better in it than Restate with `durable/`, by more than a tenth."""
-    ours, *others = runtimes
+    ours = runtimes[0]
+    peers = [runtime for runtime in runtimes if runtime.title in PEERS]
     for figure, of in FIGURES.items():
-        if found := [other.title for other in others if of(other) < 0.9 * of(ours)]:
+        if found := [peer.title for peer in peers if of(peer) < 0.9 * of(ours)]:
             yield figure, found

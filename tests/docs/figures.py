@@ -80,12 +80,12 @@ def _answer(bench: Bench) -> str:
     peers = [versus for versus in bench.peers.versus if versus.concurrency == at]
     slower = [each.title for each in peers if statistics.median(each.ratios(p50)) > 1.1]
     faster = [each.title for each in peers if statistics.median(each.ratios(p50)) < 0.9]
-    ahead = f"{_listed(faster)} take less time than Restate, and " if faster else ""
+    ahead = f"Restate takes longer than {_listed(faster)}, and " if faster else ""
     return _bullets(
         [
             f"Durability adds {_span(added)} ms to the median claim, which has five durable steps. It needs "
             f"{_span(times, '{:.1f}')} times the CPU of the plain agent.",
-            f"With one claim at a time, {ahead}{_listed(slower)} take longer.",
+            f"With one claim at a time, {ahead}{_listed(slower)} take longer than Restate.",
             f"A claim whose agent is killed and started again is answered {_span(restate, '{:.1f}')} s after the kill. "
             f"The check that runs again takes {DELAY:g} s of them.",
         ]
@@ -175,8 +175,8 @@ def _runtimes(bench: Bench) -> str:
 def _run_of_peers(peers: Peers) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in peers.versions.items())
     return (
-        f"Measured {peers.made} in one run, at a load of {min(peers.load):g} to {max(peers.load):g} processes on two "
-        f"cores: compare the ratios.\nVersions: {versions}."
+        f"Measured {peers.made} in one run, at a load of {min(peers.load):g} to {max(peers.load):g}, partly of other "
+        f"programs: compare the ratios.\nVersions: {versions}."
     )
 
 
