@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from bench.against_peers import Peers, Versus
 from bench.crashes import MIDDLE, Recovery
-from bench.measuring import Block, agent_cpu_of, median, p50, ratios, server_cpu_of
+from bench.measuring import Block, agent_cpu_of, cpu, median, p50, rate, ratios, server_cpu_of
 from bench.siblings import Siblings
 from bench.upkeep import Upkeep
 
@@ -28,6 +28,8 @@ class Load:
     times: list[float]
     rates: list[float]
     """The same, of the claims per second."""
+    cpu_times: list[float]
+    """The same, of the CPU of agent and server."""
     agent_cpu: float
     server_cpu: float
 
@@ -100,7 +102,8 @@ def _load(concurrency: int, of: list[Versus], side: Callable[[Versus], list[Bloc
         concurrency=concurrency,
         latency=median(blocks, p50),
         times=ratios(blocks, beside, p50),
-        rates=ratios(blocks, beside, lambda block: len(block.latencies) / block.seconds),
+        rates=ratios(blocks, beside, rate),
+        cpu_times=ratios(blocks, beside, cpu),
         agent_cpu=median(blocks, agent_cpu_of),
         server_cpu=median(blocks, server_cpu_of),
     )
@@ -109,7 +112,7 @@ def _load(concurrency: int, of: list[Versus], side: Callable[[Versus], list[Bloc
 FIGURES: dict[str, Callable[[Runtime], float]] = {
     "latency of one claim at a time": lambda each: statistics.median(each.loads[0].times),
     "latency of several at a time": lambda each: statistics.median(each.loads[-1].times),
-    "CPU of agent and server": lambda each: each.loads[0].agent_cpu + each.loads[0].server_cpu,
+    "CPU of agent and server": lambda each: statistics.median(each.loads[0].cpu_times),
     "time from a kill to the answer": lambda each: each.middle.answered,
     "finished work that is done again": lambda each: each.redone,
     "memory of agent and server": lambda each: each.upkeep.agent_memory + each.upkeep.server_memory,
