@@ -8,7 +8,7 @@ from bench.against_peers import Peers
 from bench.crashes import DELAY, MIDDLE
 from bench.measuring import cpu, median, p50, spread
 from bench.run import Bench
-from bench.runtimes import Runtime, better, runtimes
+from bench.runtimes import Load, Runtime, better, runtimes
 from bench.siblings import Siblings
 from tests.docs.words import bullets, in_words, span, table
 
@@ -40,12 +40,8 @@ def five_runtimes(bench: Bench) -> str:
     found = list(runtimes(bench.peers))
     one, *_, many = found[0].loads
     lines: dict[str, Callable[[Runtime], str]] = {
-        **{
-            f"{load.concurrency} at a time: p50 in ms, times Restate's": lambda each, at=at: (  # type: ignore[misc]
-                f"{each.loads[at].latency:.0f}, {statistics.median(each.loads[at].times):.2f}"
-            )
-            for at, load in ((0, one), (-1, many))
-        },
+        f"{one.concurrency} at a time: p50 in ms, times Restate's": lambda each: _latency(each.loads[0]),
+        f"{many.concurrency} at a time: p50 in ms, times Restate's": lambda each: _latency(each.loads[-1]),
         f"claims/s, {many.concurrency} at a time, times Restate's": lambda each: (
             f"{statistics.median(each.loads[-1].rates):.2f}"
         ),
@@ -57,7 +53,7 @@ def five_runtimes(bench: Bench) -> str:
         f"finished work done again, after {found[0].kills} kills": lambda each: str(each.redone),
         "wrong answers": lambda each: str(each.wrong),
         f"a step fails beside one of {DELAY:g} s, which is begun": lambda each: _begun(each.siblings),
-        "who goes on": lambda each: WHO_GOES_ON[each.title.partition(",")[0]],
+        "who resumes the claim": lambda each: WHO_RESUMES[each.title.partition(",")[0]],
         "kept of a claim, kB": lambda each: f"{each.upkeep.record / 1000:.1f}",
         "memory, MB: agent + server": lambda each: (
             f"{each.upkeep.agent_memory / 1e6:.0f} + {each.upkeep.server_memory / 1e6:.0f}"
@@ -82,7 +78,7 @@ def _run_of_peers(peers: Peers) -> str:
     )
 
 
-WHO_GOES_ON = {
+WHO_RESUMES = {
     "Restate": "Restate",
     "Temporal": "Temporal",
     "DBOS": "the new process",
@@ -90,6 +86,10 @@ WHO_GOES_ON = {
     "Prefect": "the caller",
 }
 """Who takes up a claim whose agent was killed."""
+
+
+def _latency(load: Load) -> str:
+    return f"{load.latency:.0f}, {statistics.median(load.times):.2f}"
 
 
 def _begun(of: Siblings) -> str:
