@@ -48,11 +48,6 @@ class Runtime:
     siblings: Siblings
     upkeep: Upkeep
 
-    @property
-    def lost(self) -> float:
-        """Seconds from a kill to the answer, without the check that has to run again."""
-        return self.middle.beyond + self.middle.ready
-
 
 def runtimes(peers: Peers) -> Iterator[Runtime]:
     """One after the other, as far as they were measured."""
@@ -113,7 +108,7 @@ FIGURES: dict[str, Callable[[Runtime], float]] = {
     "latency of one claim at a time": lambda each: statistics.median(each.loads[0].times),
     "latency of several at a time": lambda each: statistics.median(each.loads[-1].times),
     "CPU of agent and server": lambda each: statistics.median(each.loads[0].cpu_times),
-    "time from a kill to the answer": lambda each: each.middle.answered,
+    "wait after a crash": lambda each: each.middle.beyond,
     "finished work that is done again": lambda each: each.redone,
     "memory of agent and server": lambda each: each.upkeep.agent_memory + each.upkeep.server_memory,
     "size of the server": lambda each: each.upkeep.server,
