@@ -44,7 +44,7 @@ def plot_runtimes(bench: Bench, file: Path) -> None:
     names = [each.title.replace("`", "") for each in found]
     colors = ["C0" if name.startswith("Restate") else "0.55" for name in names]
     rows = range(len(found))
-    figure, (times, lost, redone) = plt.subplots(1, 3, figsize=(12, 3.2), layout="constrained", sharey=True)
+    figure, (times, wait, redone) = plt.subplots(1, 3, figsize=(12, 3.2), layout="constrained", sharey=True)
     figure.suptitle("One agent on five durable runtimes: shorter is better")
     for marker, at in zip(("o", "D"), (0, -1), strict=True):
         loads = [each.loads[at] for each in found]
@@ -66,9 +66,9 @@ def plot_runtimes(bench: Bench, file: Path) -> None:
     crashes = f"finished work done again\n(after how many of {found[0].kills} crashes)"
     for bars, title, figures, format in (
         (
-            lost,
-            "what a crash costs\n(start and wait, without the work itself)",
-            [each.lost for each in found],
+            wait,
+            "wait after a crash\n(beyond the new start and the work)",
+            [each.middle.beyond for each in found],
             "%.1f s",
         ),
         (redone, crashes, [each.redone for each in found], "%d"),
@@ -77,9 +77,9 @@ def plot_runtimes(bench: Bench, file: Path) -> None:
         bars.set(title=title, xlim=(0, 1.25 * max(*figures, 1)), xticks=())
     times.set(yticks=rows, yticklabels=names)
     times.invert_yaxis()
-    for ax in (times, lost, redone):
+    for ax in (times, wait, redone):
         ax.spines[["top", "right"]].set_visible(False)
-    for ax in (lost, redone):
+    for ax in (wait, redone):
         ax.spines["bottom"].set_visible(False)
     figure.savefig(file)
     plt.close(figure)

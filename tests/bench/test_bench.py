@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from bench import against_peers, commands, crashes, growth, measuring, plot, show
+from bench import against_peers, commands, crashes, growth, measuring, plot, runtimes, show
 from bench.contenders import PEERS
 from bench.durability import Cost
 from bench.measuring import PARTS, Block, Extent
@@ -131,6 +131,16 @@ def test_a_framework_that_is_measured_again_takes_its_place() -> None:
         ("restate_loop", [1]),
         ("vercel_ai", [2]),
     ]
+
+
+def test_five_runtimes_are_drawn_from_the_run_s_file(tmp_path: Path) -> None:
+    measured = Bench.model_validate_json((ROOT / "docs/benchmark.json").read_bytes())
+    assert measured.peers
+    titles = [runtime.title for runtime in runtimes.runtimes(measured.peers)]
+    assert titles == [*runtimes.OURS, *runtimes.PEERS]
+    plot.plot_runtimes(measured, tmp_path / "runtimes.svg")
+    drawn = (tmp_path / "runtimes.svg").read_text()
+    assert all(f"<!-- {title.replace('`', '')} -->" in drawn for title in titles)
 
 
 def test_a_ratio_is_that_of_neighbouring_blocks() -> None:
