@@ -42,13 +42,13 @@ def bench(
 async def _bench(
     chosen: Sequence[Framework], parts: Sequence[str], extent: Extent, out: Path, into: Path | None
 ) -> None:
-    needed = ("dbos", "matplotlib", *(["rotel"] if "tracing" in parts else []))
+    needed = ("dbos", "temporalio", "matplotlib", *(["rotel"] if "tracing" in parts else []))
     if missing := [package for package in needed if not find_spec(package)]:
         raise TourError(
             f"The benchmark needs packages that the rest of the tour does not: {', '.join(missing)} and others.",
             "Run it as `uv run --all-groups tour bench`.",
         )
-    from bench import plot, run, show  # they import the peers, whose packages are optional
+    from bench import plot, run, runtimes, show  # they import the peers, whose packages are optional
 
     out.mkdir(parents=True, exist_ok=True)
     chosen = await node.able(chosen, lambda line: console.print(line, highlight=False, soft_wrap=True))
@@ -58,6 +58,8 @@ async def _bench(
     if into:
         into.write_text(run.put(measured, run.Bench.model_validate_json(into.read_bytes())).model_dump_json() + "\n")
     plot.plot(measured, out / "bench.svg")
+    if measured.peers and any(runtimes.runtimes(measured.peers)):
+        plot.plot_runtimes(measured, out / "runtimes.svg")
     for table in show.tables(measured):
         console.print(table)
     if measured.growth:

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import sys
 import uuid
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -13,7 +12,7 @@ from typing import Literal
 import httpx
 
 from bench.measuring import Side
-from bench.peers import postgres, prefect_server
+from bench.peers import environments, postgres, prefect_server, temporal_server
 from shared.claims import InsuranceClaim, sample_claims
 from tour.runtime import processes
 from tour.runtime.errors import TourError
@@ -31,7 +30,7 @@ class Peer:
     name: str
     title: str
     script: str
-    store: Literal["sqlite", "postgres", "prefect"]
+    store: Literal["sqlite", "postgres", "prefect", "temporal"]
     sdk: str
     """The name of the framework of the tour that is built on the same SDK."""
     durability: str = ""
@@ -42,6 +41,8 @@ PREFECT_S_DATABASE = "Postgres" if postgres.programs(postgres.TRIGRAMS) else "SQ
 """The database of Prefect's server: Postgres, if there is one. SQLite is often locked, and the client then waits."""
 
 PEERS = (
+    Peer("temporal.openai", "Temporal, OpenAI Agents SDK", "temporal_openai_agent.py", "temporal", "openai_agents"),
+    Peer("temporal", "Temporal, Pydantic AI", "temporal_pydantic_agent.py", "temporal", "pydantic_ai_agent"),
     Peer("dbos.sqlite", "DBOS, SQLite", "dbos_agent.py", "sqlite", "pydantic_ai_agent"),
     Peer("dbos.postgres", "DBOS, Postgres", "dbos_agent.py", "postgres", "pydantic_ai_agent"),
     Peer("langgraph.sqlite", "LangGraph sync, SQLite", "langgraph_agent.py", "sqlite", "langchain_agent", "sync"),
@@ -61,6 +62,14 @@ class Running:
     client: httpx.AsyncClient
     server: int | None
     """The process id of its store, if that is a server."""
+    servers: tuple[int, ...]
+    """The process ids of all servers that it needs: Prefect's server has a database."""
+    store: str
+    """The address of its store."""
+    database: str
+    """The URL of its database, if that is a Postgres."""
+    results: Path | None
+    """The folder of the files with results, if there are any."""
 
     @property
     def name(self) -> str:
@@ -114,34 +123,55 @@ async def running(peer: Peer, folder: Path, env: Callable[[str], Mapping[str, st
     Logs and data are in `folder`, but for Postgres' data. Raises: TourError when a part cannot be started.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    python, server = Path(sys.executable), None
+    script = ROOT / "bench" / "peers" / peer.script
+    python = await environments.python(script, folder / "uv.log")
     port = free_port()
-    variables = {"PORT": str(port), "HOST": "127.0.0.1", **env(peer.name)}
+    variables = {"PORT": str(port), "HOST": "127.0.0.1", "PYTHONPATH": str(ROOT), **env(peer.name)}
     if peer.durability:
         variables["LANGGRAPH_DURABILITY"] = peer.durability
+    results: Path | None = None
+    database = ""
+    servers: list[int] = []
     async with AsyncExitStack() as exits:
+
+        async def a_postgres(extension: str) -> str:
+            log = folder / "postgres.log"
+            made = await exits.enter_async_context(postgres.serving(log, extension))
+            servers.append(made.process.pid)
+            return made.url
+
         match peer.store:
             case "sqlite":
                 variables["PEER_STORE"] = f"sqlite:///{folder / 'store.db'}"
             case "postgres":
-                database = await exits.enter_async_context(postgres.serving(folder / "postgres.log"))
-                variables["PEER_STORE"] = database.url
-                server = database.process.pid
+                database = variables["PEER_STORE"] = await a_postgres(postgres.PROCEDURES)
             case "prefect":
-                url = ""
                 if PREFECT_S_DATABASE == "Postgres":
-                    log = folder / "postgres.log"
-                    url = (await exits.enter_async_context(postgres.serving(log, postgres.TRIGRAMS))).url
-                prefect = await exits.enter_async_context(prefect_server.serving(folder / "prefect", url))
-                python, server = prefect.python, prefect.process.pid
+                    database = await a_postgres(postgres.TRIGRAMS)
+                results = folder / "prefect"
+                prefect = await exits.enter_async_context(prefect_server.serving(results, database))
+                servers.append(prefect.process.pid)
                 variables |= prefect.env
-        command = [python, ROOT / "bench" / "peers" / peer.script]
+            case "temporal":
+                temporal = await exits.enter_async_context(temporal_server.serving(folder / "temporal"))
+                servers.append(temporal.process.pid)
+                variables["PEER_STORE"] = temporal.address
         process = await exits.enter_async_context(
-            processes.running(peer.title, command, folder / "agent.log", variables)
+            processes.running(peer.title, [python, script], folder / "agent.log", variables)
         )
         url = f"http://127.0.0.1:{port}"
         client = await exits.enter_async_context(
             httpx.AsyncClient(base_url=url, timeout=None, limits=httpx.Limits(max_connections=None), trust_env=False)
         )
         await process.until(f"{url}/health")
-        yield Running(peer, process, url, client, server)
+        yield Running(
+            peer,
+            process,
+            url,
+            client,
+            server=servers[-1] if servers else None,
+            servers=tuple(servers),
+            store=variables["PEER_STORE"],
+            database=database,
+            results=results,
+        )

@@ -15,8 +15,9 @@ from pydantic import BaseModel
 
 from lab.ledger import Entry, Fault, Kind, Lab
 from shared.claims import InsuranceClaim, sample_claims
+from tour.runtime.agents import Agent
 from tour.runtime.errors import TourError
-from tour.runtime.frameworks import Framework
+from tour.runtime.frameworks import FAN_OUT, Framework, Pattern
 from tour.runtime.stack import CHECKS, Stack
 
 T = TypeVar("T")
@@ -41,6 +42,12 @@ POLL = 0.001
 
 PATIENCE = 90.0
 """Seconds after which the wait for an answer ends."""
+
+
+DOCUMENTED = Pattern(
+    "as-documented", "as Restate documents it", "twins/documented_agent.py", FAN_OUT.service, "documented"
+)
+"""The agents as Restate's documentation writes them, without `durable/`."""
 
 
 class Contender(Protocol):
@@ -69,23 +76,32 @@ class Durable:
 
     running: Stack
     framework: Framework
+    pattern: Pattern = FAN_OUT
 
     @property
     def name(self) -> str:
-        return self.framework.prefix(self.running.pattern)
+        return self.framework.prefix(self.pattern)
 
     @property
     def title(self) -> str:
-        return f"Restate, {self.framework.title}"
+        return f"Restate{' as documented' if self.pattern == DOCUMENTED else ''}, {self.framework.title}"
+
+    @property
+    def agent(self) -> Agent:
+        return self.running.agents_of(self.pattern)[self.framework.name]
 
     async def kill(self) -> None:
-        await self.running.agents[self.framework.name].process.kill()
+        await self.agent.process.kill()
 
     async def start(self) -> None:
-        await self.running.agents[self.framework.name].restart()
+        await self.agent.restart()
 
     async def send(self, id: str, claim: InsuranceClaim) -> str:
-        return await self.running.answer(await self.running.submit(self.framework, claim, id, id, idempotency_key=id))
+        return await self.running.answer(await self.submit(id, claim))
+
+    async def submit(self, id: str, claim: InsuranceClaim) -> str:
+        """Send a claim, do not wait for its answer, and return the id of its invocation."""
+        return await self.running.submit(self.framework, claim, id, id, idempotency_key=id, pattern=self.pattern)
 
 
 @dataclass(frozen=True)
@@ -187,8 +203,8 @@ async def recoveries(contender: Contender, lab: Lab) -> AsyncIterator[Recovery]:
 
 async def recovery(contender: Contender, lab: Lab, point: Point) -> Recovery:
     """Kill the agent at this point of a claim, start it again, and wait for the answer. Raises: as `recoveries`."""
-    undisturbed = await _in_time(contender, contender.send(*_claim()))
-    id, claim = _claim()
+    undisturbed = await in_time(contender, contender.send(*a_claim()))
+    id, claim = a_claim()
     lab.plan(*(replace(fault, framework=contender.name, about=id) for fault in point.faults))
     began = time.time()
 
@@ -197,13 +213,13 @@ async def recovery(contender: Contender, lab: Lab, point: Point) -> Recovery:
 
     sending = asyncio.create_task(contender.send(id, claim))
     try:
-        await _in_time(contender, _until(lambda: sending.done() or point.reached(entries())))
+        await in_time(contender, _until(lambda: sending.done() or point.reached(entries())))
         await asyncio.sleep(point.settle)
         killed, clock = time.time(), time.perf_counter()
         await contender.kill()
         await contender.start()
         ready = time.perf_counter() - clock
-        answer = await _in_time(contender, sending)
+        answer = await in_time(contender, sending)
         answered = time.perf_counter() - clock
     finally:
         sending.cancel()
@@ -239,7 +255,7 @@ def repeated(entries: list[Entry], killed: float) -> tuple[list[str], int]:
     return checks, sum(after["model", detail] for detail in answered)
 
 
-def _claim() -> tuple[str, InsuranceClaim]:
+def a_claim() -> tuple[str, InsuranceClaim]:
     """An id, and a claim with the id in its reason, so that the lab's faults and the model's answers are its own."""
     id = uuid.uuid4().hex
     claim = sample_claims()["broken-leg"]
@@ -253,7 +269,7 @@ async def _until(seen: Callable[[], bool]) -> None:
         await asyncio.sleep(POLL)
 
 
-async def _in_time(contender: Contender, work: Awaitable[T]) -> T:
+async def in_time(contender: Contender, work: Awaitable[T]) -> T:
     try:
         return await asyncio.wait_for(work, PATIENCE)
     except TimeoutError:

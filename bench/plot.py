@@ -10,6 +10,7 @@ from typing import Any
 from bench.growth import STEP
 from bench.measuring import Block, median, p50, rate
 from bench.run import Bench
+from bench.runtimes import runtimes
 
 
 def plot(bench: Bench, file: Path) -> None:
@@ -30,6 +31,56 @@ def plot(bench: Bench, file: Path) -> None:
             draw(bench, ax)
         else:
             ax.axis("off")
+    figure.savefig(file)
+    plt.close(figure)
+
+
+def plot_runtimes(bench: Bench, file: Path) -> None:
+    """Draw five runtimes: the time of a claim, and the time and the work that a crash costs. Needs matplotlib."""
+    import matplotlib.pyplot as plt
+
+    assert bench.peers
+    found = list(runtimes(bench.peers))
+    names = [each.title.replace("`", "") for each in found]
+    colors = ["C0" if name.startswith("Restate") else "0.55" for name in names]
+    rows = range(len(found))
+    figure, (times, wait, redone) = plt.subplots(1, 3, figsize=(12, 3.2), layout="constrained", sharey=True)
+    figure.suptitle("One agent on five durable runtimes: shorter is better")
+    for marker, at in zip(("o", "D"), (0, -1), strict=True):
+        loads = [each.loads[at] for each in found]
+        times.scatter(
+            [statistics.median(load.times) for load in loads],
+            rows,
+            c=colors if at == 0 else "none",
+            edgecolors=colors,
+            marker=marker,
+            label=f"{loads[0].concurrency} at a time",
+        )
+    times.set(xscale="log", title="time of a claim\n(times Restate's on the same SDK)")
+    times.axvline(1, color="grey", linewidth=0.5)
+    most = max(statistics.median(load.times) for each in found for load in each.loads)
+    ticks = [tick for tick in (0.5, 1, 2, 5, 10, 20, 50) if tick < 1.5 * most]
+    times.set(xticks=ticks, xticklabels=[f"{tick:g}×" for tick in ticks])
+    times.minorticks_off()
+    times.legend(fontsize="small")
+    crashes = f"finished work done again\n(after how many of {found[0].kills} crashes)"
+    for bars, title, figures, format in (
+        (
+            wait,
+            "wait after a crash\n(beyond the new start and the work)",
+            [each.middle.beyond for each in found],
+            "%.1f s",
+        ),
+        (redone, crashes, [each.redone for each in found], "%d"),
+    ):
+        bars.bar_label(bars.barh(rows, figures, color=colors), fmt=format, padding=3)
+        bars.set(title=title, xlim=(0, 1.25 * max(*figures, 1)), xticks=())
+    times.set(yticks=rows, yticklabels=names)
+    times.invert_yaxis()
+    for ax in (times, wait, redone):
+        ax.spines[["top", "right"]].set_visible(False)
+    for ax in (wait, redone):
+        ax.spines["bottom"].set_visible(False)
     figure.savefig(file)
     plt.close(figure)
 

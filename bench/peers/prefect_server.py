@@ -7,16 +7,15 @@ given, keeps its own.
 """
 
 import asyncio
-import os
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tour.runtime.errors import TourError
+from bench.peers import environments
 from tour.runtime.frameworks import ROOT
-from tour.runtime.processes import Process, free_port, running, start
+from tour.runtime.processes import Process, free_port, running
 
 SCRIPT = ROOT / "bench" / "peers" / "prefect_agent.py"
 QUIET = {
@@ -27,29 +26,12 @@ QUIET = {
 }
 
 
-async def python(log: Path) -> Path:
-    """The interpreter of Prefect's own environment, which is installed from its lock file.
-
-    Raises: TourError when uv is missing, or a package cannot be installed.
-    """
-    uv, script = os.environ.get("UV", "uv"), ("--script", str(SCRIPT))
-    synced = await start("uv", [uv, "sync", "--quiet", "--locked", *script], log)
-    if await synced.child.wait() != 0:
-        raise TourError(f"Prefect cannot be installed:\n{synced.log_tail()}", f"Its log: {log}")
-    found = await asyncio.create_subprocess_exec(
-        *(uv, "python", "find", *script), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
-    )
-    said, _ = await found.communicate()
-    return Path(said.decode().strip())
-
-
 @dataclass(frozen=True)
 class PrefectServer:
-    """A server, the variables with which an agent reaches it, and the interpreter for the agent."""
+    """A server, and the variables with which an agent reaches it."""
 
     process: Process
     env: dict[str, str]
-    python: Path
 
 
 @asynccontextmanager
@@ -63,13 +45,13 @@ async def serving(folder: Path, database: str = "") -> AsyncIterator[PrefectServ
     env = {**QUIET, "PREFECT_HOME": str(folder)}
     if database:
         env["PREFECT_SERVER_DATABASE_CONNECTION_URL"] = database.replace("postgresql:", "postgresql+asyncpg:", 1)
-    interpreter = await python(folder / "uv.log")
+    interpreter = await environments.python(SCRIPT, folder / "uv.log")
     command: list[str | Path] = [interpreter, "-m", "prefect", "server", "start", "--host", "127.0.0.1"]
     command += ["--port", str(port)]
     async with running("The Prefect server", command, folder / "server.log", env) as process:
         url = f"http://127.0.0.1:{port}/api"
         await process.until(f"{url}/health")
-        yield PrefectServer(process, {**env, "PEER_STORE": url, "PYTHONPATH": str(ROOT)}, interpreter)
+        yield PrefectServer(process, {**env, "PEER_STORE": url, "PYTHONPATH": str(ROOT)})
 
 
 async def _main() -> None:

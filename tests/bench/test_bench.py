@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from bench import against_peers, commands, crashes, growth, measuring, plot, show
+from bench import against_peers, commands, crashes, growth, measuring, plot, runtimes, show
 from bench.contenders import PEERS
 from bench.durability import Cost
 from bench.measuring import PARTS, Block, Extent
@@ -55,9 +55,16 @@ async def test_every_part_is_measured(tmp_path: Path, monkeypatch: pytest.Monkey
     assert measured.peers
     assert [versus.peer for versus in measured.peers.versus] == [peer.name for peer in AGAINST]
     assert all(len(versus.theirs) == len(versus.ours) == SMALL.blocks for versus in measured.peers.versus)
-    ours = measured.peers.recoveries[len(AGAINST) * len(crashes.POINTS) :]
-    assert len(ours) == len(CHOSEN) * len(crashes.POINTS)
-    for recovery in ours:
+    contenders = [
+        *(peer.name for peer in AGAINST),
+        *(framework.name for framework in CHOSEN),
+        "langchain_agent.documented",
+    ]
+    assert [each.name for each in measured.peers.siblings] == contenders
+    assert [each.name for each in measured.peers.upkeep] == contenders
+    assert all(min(each.agent_memory, each.record, each.lines, each.helpers) > 0 for each in measured.peers.upkeep)
+    assert len(measured.peers.recoveries) == len(contenders) * len(crashes.POINTS)
+    for recovery in measured.peers.recoveries[len(AGAINST) * len(crashes.POINTS) : -len(crashes.POINTS)]:
         assert recovery.right
         in_window = recovery.point in {point.name for point in crashes.WINDOWS}
         assert in_window or not recovery.repeated_checks, "the promise"
@@ -124,6 +131,16 @@ def test_a_framework_that_is_measured_again_takes_its_place() -> None:
         ("restate_loop", [1]),
         ("vercel_ai", [2]),
     ]
+
+
+def test_five_runtimes_are_drawn_from_the_run_s_file(tmp_path: Path) -> None:
+    measured = Bench.model_validate_json((ROOT / "docs/benchmark.json").read_bytes())
+    assert measured.peers
+    titles = [runtime.title for runtime in runtimes.runtimes(measured.peers)]
+    assert titles == [*runtimes.OURS, *runtimes.PEERS]
+    plot.plot_runtimes(measured, tmp_path / "runtimes.svg")
+    drawn = (tmp_path / "runtimes.svg").read_text()
+    assert all(f"<!-- {title.replace('`', '')} -->" in drawn for title in titles)
 
 
 def test_a_ratio_is_that_of_neighbouring_blocks() -> None:

@@ -15,14 +15,20 @@ from bench.growth import AROUND, Growth, Payload, Session, Steps
 from bench.languages import Languages, Loops
 from bench.measuring import Block, Extent
 from bench.run import Bench
+from bench.siblings import Siblings
 from bench.starting import Start
 from bench.tracing_cost import Traced
+from bench.upkeep import Upkeep
 from deploy import cost
 from deploy.cluster import NODES
 from tour.report import Machine
 from tour.runtime.frameworks import FAN_OUT, FRAMEWORKS, REMOTE_CHECKS
 
 TITLES = [framework.title for framework in FRAMEWORKS]
+CONTENDERS = [
+    *(peer.title for peer in PEERS),
+    *(f"Restate{kind}, {title}" for kind in ("", " as documented") for title in TITLES),
+]
 EXTENT = Extent()
 
 
@@ -77,6 +83,8 @@ BENCH = Bench(
         ],
     ),
     peers=Peers(
+        made=datetime.date(2026, 11, 25),
+        versions={},
         versus=[
             Versus(
                 peer=peer.name,
@@ -85,15 +93,25 @@ BENCH = Bench(
                 concurrency=concurrency,
                 theirs=blocks(1234.5),
                 ours=blocks(12.3),
-                as_it_comes=blocks(12.3),
+                documented=blocks(12.3),
             )
             for peer in PEERS
             for concurrency in EXTENT.against
         ],
-        recoveries=[
-            recovery(title, point.name)
-            for title in [*(peer.title for peer in PEERS), *(f"Restate, {title}" for title in TITLES)]
-            for point in POINTS
+        recoveries=[recovery(title, point.name) for title in CONTENDERS for point in POINTS],
+        siblings=[Siblings(name=title, title=title, sends=2, runs=12, answered=12.34) for title in CONTENDERS],
+        upkeep=[
+            Upkeep(
+                name=title,
+                title=title,
+                agent_memory=123_456_789,
+                server_memory=1_234_567_890,
+                server=1_234_567_890,
+                record=123_456,
+                lines=123,
+                helpers=1234,
+            )
+            for title in CONTENDERS
         ],
     ),
     growth=Growth(
@@ -129,7 +147,7 @@ def printed(part: RenderableType) -> str:
 
 def test_the_tables_of_the_benchmark() -> None:
     tables = list(show.tables(BENCH))
-    assert len(tables) == 3 + len(EXTENT.concurrency) + len(EXTENT.against) + 2 + 3 + 1 + 1
+    assert len(tables) == 3 + len(EXTENT.concurrency) + len(EXTENT.against) + 4 + 3 + 1 + 1
     for table in tables:
         words = printed(table).split()
         assert len(set(table.headings)) == len(table.headings)

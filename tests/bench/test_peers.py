@@ -12,7 +12,8 @@ import pytest
 
 from bench import contenders, crashes
 from bench.contenders import PEERS, Peer, Running
-from bench.crashes import MIDDLE, POINTS, Durable, Recovery
+from bench.crashes import DOCUMENTED, MIDDLE, POINTS, Durable, Recovery
+from bench.siblings import Siblings, beside_a_failure
 from lab.ledger import Entry, Event, Fault, Lab
 from offline_model.faults import digest
 from shared.checks import check_eligibility, check_fraud, compare_to_standard_rates
@@ -22,12 +23,12 @@ from tour.runtime import processes, stack
 from tour.runtime.frameworks import PYTHON
 from tour.runtime.processes import free_port
 
-QUICK_TO_START = [peer for peer in PEERS if peer.name.endswith(".sqlite")]
+QUICK_TO_START = [peer for peer in PEERS if peer.name.endswith(".sqlite") or peer.name == "temporal"]
 TRIED = [
     *(pytest.param(peer, marks=pytest.mark.in_turn(1)) for peer in QUICK_TO_START),
     *by_night(peer for peer in PEERS if peer not in QUICK_TO_START),
 ]
-"""The peers to try: those with a slow server run at night."""
+"""The peers to try. The servers of the others start slowly, or their environments take long to install."""
 
 QUICK = replace(MIDDLE, faults=(Fault(crashes.SLOW, "delay", 1.0),), settle=0.3)
 
@@ -77,6 +78,8 @@ async def test_a_peer_decides_like_the_others_and_survives_a_kill(peer: Peer, tm
         await runs_a_claim_once(running, lab)
         await refuses_a_bad_claim(running)
         assert_consistent(await crashes.recovery(running, lab, QUICK), lab)
+        if peer.store == "temporal":
+            assert_siblings_go_on(await beside_a_failure(running, lab))
         await running.side.send()  # as the benchmark does
         assert not running.process.log_tail().count("Traceback")
 
@@ -116,12 +119,20 @@ def assert_consistent(recovery: Recovery, lab: Lab) -> None:
     assert [step for step in stack.CHECKS if starts.get(step, 0) > 1] == recovery.repeated_checks
 
 
+def assert_siblings_go_on(siblings: Siblings) -> None:
+    assert siblings.answered
+    assert (siblings.sends, siblings.runs) == (1, 1), "the slow step beside the one that failed"
+
+
 @pytest.mark.server
 @pytest.mark.in_turn(1)
 async def test_restate_s_agents_are_judged_by_the_same_function(tmp_path: Path) -> None:
     framework = PYTHON[-1]
     async with stack.running(tmp_path, frameworks=[framework]) as running:
+        await running.add(DOCUMENTED)
         contender = Durable(running, framework)
+        assert_siblings_go_on(await beside_a_failure(contender, running.lab))
+        assert (await beside_a_failure(Durable(running, framework, DOCUMENTED), running.lab)).runs == 2
         assert_consistent(await crashes.recovery(contender, running.lab, QUICK), running.lab)
         for point in POINTS:
             recovery = await crashes.recovery(contender, running.lab, point)

@@ -7,13 +7,11 @@ import itertools
 import json
 import re
 import statistics
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from bench import show
-from bench.crashes import DELAY, MIDDLE
 from bench.growth import STEP, around
 from bench.measuring import agent_cpu_of, cpu, median, p50, p95, rate, server_cpu_of, spread
 from bench.run import Bench
@@ -22,30 +20,20 @@ from deploy.cluster import NODES
 from deploy.cost import Cost
 from tests.conformance import documented
 from tests.conformance.grading import PROMISES
+from tests.docs import peer_figures
+from tests.docs.words import bullets, in_words, markdown, span, table
 from tests.proof.exhaustive import COUNTS
 from tests.proof.seeded import FAULTS
 from tour.runtime.frameworks import BY_NAME, FAN_OUT, REMOTE_CHECKS, ROOT, Pattern
-from tour.tables import FittedTable
 
 DOCS = ROOT / "docs"
 BLOCK = re.compile(r"(<!-- figures: ([\w-]+) -->\n).*?(<!-- end of figures -->)", re.DOTALL)
 """A part of a page that is generated from a file, and its name in `FIGURES`."""
 
 
-def markdown(table: FittedTable) -> str:
-    """The table in Markdown, with its title above it."""
-    rows = [table.headings, ["---"] * len(table.headings), *table.rows]
-    lines = ["| " + " | ".join(str(cell) for cell in row) + " |" for row in rows]
-    return "\n".join([f"{table.title[:1].upper()}{table.title[1:]}:", "", *lines])
-
-
 def benchmark() -> Bench:
     """The run of the benchmark that the pages show."""
     return Bench.model_validate_json((DOCS / "benchmark.json").read_bytes())
-
-
-def _bullets(lines: Iterable[str]) -> str:
-    return "\n".join(f"- {line}" for line in lines)
 
 
 def _made(bench: Bench) -> str:
@@ -55,46 +43,6 @@ def _made(bench: Bench) -> str:
         f"The figures of a section are from one run, the first made {bench.made}, on {machine.system}, "
         f"{machine.cores} cores, {machine.memory_gib} GiB, Python {machine.python}.\nVersions: {versions}."
     )
-
-
-def _span(values: Sequence[float], format: str = "{:.0f}") -> str:
-    least, most = format.format(min(values)), format.format(max(values))
-    return least if least == most else f"{least} to {most}"
-
-
-def _table(rows_are: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    lines = [[rows_are, *columns], ["---"] * (1 + len(columns)), *rows]
-    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
-
-
-def _answer(bench: Bench) -> str:
-    assert bench.peers
-    alone = [cost for cost in bench.durability if cost.concurrency == 1]
-    added = [median(cost.durable, p50) - median(cost.plain, p50) for cost in alone]
-    times = [statistics.median(cost.ratios(cpu)) for cost in alone]
-    restate = [each.answered for each in bench.peers.recoveries if each.point == MIDDLE.name and _is_ours(each.title)]
-    at = min(versus.concurrency for versus in bench.peers.versus)
-    peers = [versus for versus in bench.peers.versus if versus.concurrency == at]
-    slower = [each.title for each in peers if statistics.median(each.ratios(p50)) > 1.1]
-    faster = [each.title for each in peers if statistics.median(each.ratios_as_it_comes(p50)) < 0.95]
-    return _bullets(
-        [
-            f"Durability adds {_span(added)} ms to the median claim, which has five durable steps. It needs "
-            f"{_span(times, '{:.1f}')} times the CPU of the plain agent.",
-            f"With one claim at a time, {_listed(slower)} take longer than Restate. On the SDK as it comes, Restate "
-            f"takes longer than {_listed(faster)}.",
-            f"A claim whose agent is killed and started again is answered {_span(restate, '{:.1f}')} s after the kill. "
-            f"The check that runs again takes {DELAY:g} s of them.",
-        ]
-    )
-
-
-def _is_ours(title: str) -> bool:
-    return title.startswith("Restate, ")
-
-
-def _listed(titles: Sequence[str]) -> str:
-    return _in_words([title.replace(", ", " on ") for title in titles])
 
 
 def _durability(bench: Bench) -> str:
@@ -114,7 +62,7 @@ def _durability(bench: Bench) -> str:
                 f"{median(loaded.durable, rate):.0f} ({statistics.median(loaded.ratios(rate)):.2f})",
             ]
         )
-    return _table("framework", [*columns, f"claims/s, {LOADED} at a time"], rows)
+    return table("framework", [*columns, f"claims/s, {LOADED} at a time"], rows)
 
 
 LOADED = 32
@@ -131,69 +79,17 @@ def _pieces(bench: Bench) -> str:
     )
 
 
-def _peers(bench: Bench) -> str:
-    assert bench.peers
-    rows: dict[str, list[str]] = {}
-    for versus in bench.peers.versus:
-        rows.setdefault(versus.title, [versus.title]).extend(
-            [
-                f"{median(versus.theirs, p50):.0f}, {median(versus.ours, p50):.0f}",
-                spread(versus.ratios(p50)),
-                spread(versus.ratios_as_it_comes(p50)),
-            ]
-        )
-    numbers = dict.fromkeys(versus.concurrency for versus in bench.peers.versus)
-    columns = [
-        column for number in numbers for column in (f"{number} at a time: p50s, ms", "ratio", "to the SDK as it comes")
-    ]
-    ahead = [versus for versus in bench.peers.versus if min(versus.ratios_as_it_comes(p50)) > 1]
-    line = f"On the SDK as it comes, Restate is ahead in every block of {len(ahead)} of the {len(bench.peers.versus)}."
-    return f"{_table('peer', columns, rows.values())}\n\n{line}"
-
-
-def _recovery(bench: Bench) -> str:
-    assert bench.peers
-    middle = [each for each in bench.peers.recoveries if each.point == MIDDLE.name]
-    ours = [each for each in middle if _is_ours(each.title)]
-    rows = [
-        *((each.title, f"{each.ready:.1f}", f"{each.answered:.1f}") for each in middle if each not in ours),
-        (
-            f"Restate, {len(ours)} agents",
-            *(_span([getattr(each, of) for each in ours], "{:.1f}") for of in ("ready", "answered")),
-        ),
-    ]
-    points = len({each.point for each in bench.peers.recoveries})
-    repeated = Counter(
-        f"a {work} of {each.title.replace(', ', ' on ')}"
-        for each in bench.peers.recoveries
-        for work, again in (("check", each.repeated_checks), ("model call", each.repeated_model_calls))
-        if again
-    )
-    times = ", ".join(f"{of} ({number} kill{'s' * (number > 1)})" for of, number in repeated.items()) or "none"
-    wrong = sum(not each.right for each in bench.peers.recoveries)
-    return (
-        f"{_table('seconds after the kill', ('ready', 'answered'), rows)}\n\n"
-        f"Each agent was also killed at {points} points of a claim. Finished work that ran again: {times}. "
-        f"Wrong answers: {wrong}."
-    )
-
-
 def _languages(bench: Bench) -> str:
     assert bench.languages
     loops = bench.languages.loops
-    numbers = _in_words([str(each.concurrency) for each in loops])
+    numbers = in_words([str(each.concurrency) for each in loops])
     ratios, cpus = (
-        _in_words([f"{statistics.median(each.durable_ratios(of)):.1f}" for each in loops]) for of in (p50, cpu)
+        in_words([f"{statistics.median(each.durable_ratios(of)):.1f}" for each in loops]) for of in (p50, cpu)
     )
     return (
         f"With {numbers} claims at a time, the durable loop in Python takes {ratios} times as long as the one in\n"
         f"TypeScript, and {cpus} times the CPU."
     )
-
-
-def _in_words(figures: Sequence[str]) -> str:
-    *most, last = figures
-    return f"{', '.join(most)} and {last}" if most else last
 
 
 def _growth(bench: Bench) -> str:
@@ -212,11 +108,11 @@ def _growth(bench: Bench) -> str:
         f"A hundred parallel steps of {STEP:g} s take {times:.2f} times as long as one.",
         f"A payload that is journaled four times takes {statistics.median(least.latencies):.0f} ms at "
         f"{least.size:,} bytes, and {statistics.median(most.latencies):.0f} ms at {most.size:,}.",
-        f"In a session of {max(sessions[0].stored)} claims (Google ADK), a claim takes {_span(latencies)} ms, and the "
-        f"session {_span(sizes)} kB.",
+        f"In a session of {max(sessions[0].stored)} claims (Google ADK), a claim takes {span(latencies)} ms, and the "
+        f"session {span(sizes)} kB.",
         f"A claim of a megabyte ends at once, and is not retried: `{bench.growth.refused}`.",
     ]
-    return f"{_table('parallel steps', ('instant, ms', f'of {STEP:g} s, ms'), rows)}\n\n{_bullets(lines)}"
+    return f"{table('parallel steps', ('instant, ms', f'of {STEP:g} s, ms'), rows)}\n\n{bullets(lines)}"
 
 
 def _start(bench: Bench) -> str:
@@ -230,7 +126,7 @@ def _start(bench: Bench) -> str:
 
 def _tracing(bench: Bench) -> str:
     rows = ((cost.title, spread(cost.ratios(p50)), spread(cost.ratios(cpu))) for cost in bench.tracing)
-    return _table("framework", ("latency, with traces over without", "CPU"), rows)
+    return table("framework", ("latency, with traces over without", "CPU"), rows)
 
 
 def _streaming(bench: Bench) -> str:
@@ -256,16 +152,16 @@ def _streaming(bench: Bench) -> str:
     more = [cost.journal.entries - cost.usual_journal.entries for cost in bench.streaming]
     bytes = [(cost.usual_journal.bytes, cost.journal.bytes) for cost in bench.streaming]
     lines = [
-        f"The SDK's own streaming, without Restate, adds {_span(added)} ms. Reports add {_span(reports)} ms to the "
-        f"durable agent beyond that, and a listener {_span(listener)} ms.",
-        f"The agent's journal has {_span(more)} more entries than the usual agent's, and "
-        f"{_span([now / usual for usual, now in bytes], '{:.2f}')} times its bytes.",
-        f"The log gets {_span([cost.recorded for cost in bench.streaming])} batches of a claim whose two model calls "
-        f"take {LATENCY:g} s each. Its invocations have {_span([cost.log.entries for cost in bench.streaming])} "
-        f"journal entries of {_span([cost.log.bytes / 1000 for cost in bench.streaming], '{:.1f}')} kB in all, which "
+        f"The SDK's own streaming, without Restate, adds {span(added)} ms. Reports add {span(reports)} ms to the "
+        f"durable agent beyond that, and a listener {span(listener)} ms.",
+        f"The agent's journal has {span(more)} more entries than the usual agent's, and "
+        f"{span([now / usual for usual, now in bytes], '{:.2f}')} times its bytes.",
+        f"The log gets {span([cost.recorded for cost in bench.streaming])} batches of a claim whose two model calls "
+        f"take {LATENCY:g} s each. Its invocations have {span([cost.log.entries for cost in bench.streaming])} "
+        f"journal entries of {span([cost.log.bytes / 1000 for cost in bench.streaming], '{:.1f}')} kB in all, which "
         "Restate drops as each ends.",
     ]
-    return f"{_table('framework', columns, rows)}\n\n{_bullets(lines)}"
+    return f"{table('framework', columns, rows)}\n\n{bullets(lines)}"
 
 
 def _documented(_: Bench) -> str:
@@ -273,7 +169,7 @@ def _documented(_: Bench) -> str:
     kept = documented.promises_kept()
     all_pass = [promise for promise, cells in kept.items() if all(_whole(cell) for cell in cells)]
     rows = ([f"{promise}: {PROMISES[promise]}", *cells] for promise, cells in kept.items() if promise not in all_pass)
-    return f"{_table('promise', titles, rows)}\n\nThe pattern passes all cases of {_in_words(all_pass)}."
+    return f"{table('promise', titles, rows)}\n\nThe pattern passes all cases of {in_words(all_pass)}."
 
 
 def _whole(cell: str) -> bool:
@@ -293,7 +189,7 @@ def _orders(_: Bench) -> str:
     for kind, titles in kinds.items():
         columns = zip(*(of for title, of in counts.items() if title.startswith(titles)), strict=True)
         rows.append([kind, *(f"{sum(column):,}" for column in columns)])
-    return _table("programs", ("orders", "crashes", "attempts", "journal entries"), rows)
+    return table("programs", ("orders", "crashes", "attempts", "journal entries"), rows)
 
 
 def _faults(_: Bench) -> str:
@@ -301,7 +197,7 @@ def _faults(_: Bench) -> str:
     for fault in FAULTS:
         folders.setdefault(fault.file.partition("/")[0], []).append(fault.title.removeprefix("TypeScript: "))
     rows = [(f"`{folder}/`", len(titles), titles[0]) for folder, titles in folders.items()]
-    return _table("in", (f"faults ({len(FAULTS)})", "such as"), rows)
+    return table("in", (f"faults ({len(FAULTS)})", "such as"), rows)
 
 
 def _measured() -> tuple[dict[str, Any], dict[tuple[Pattern, int], Cost]]:
@@ -329,7 +225,7 @@ def _cost(_: Bench) -> str:
     rows = ([name, *(figure(cost) for cost in costs.values())] for name, figure in figures.items())
     opened = measured["open"]
     return (
-        f"{_table('a claim, by where its checks are', columns, rows)}\n\n"
+        f"{table('a claim, by where its checks are', columns, rows)}\n\n"
         f"This is the average of {measured['claims']} claims on {measured['agent']}. An open claim needs "
         f"{opened['agent'] / 1000:.0f} kB in the agent and {opened['restate'] / 1000:.0f} kB in Restate."
     )
@@ -348,19 +244,20 @@ def _cores(bench: Bench) -> str:
             agent, one = median(cost.durable, agent_cpu_of), median(cost.durable, server_cpu_of)
             of_agent, of_restate = agent / 1000 / BUSY, one * times / 1000 / BUSY
             rows.append((cost.title, f"{100 * of_agent:.1f} + {100 * of_restate:.1f}"))
-    table = _table("framework", ("cores for 100 claims/s: agent + Restate",), rows)
-    return f"{table}\n\nCores are {BUSY:.0%} busy, and Restate's CPU on three nodes is {times:.1f} times that on one."
+    cores = table("framework", ("cores for 100 claims/s: agent + Restate",), rows)
+    return f"{cores}\n\nCores are {BUSY:.0%} busy, and Restate's CPU on three nodes is {times:.1f} times that on one."
 
 
 FIGURES: dict[str, Callable[[Bench], str]] = {
     "made": _made,
-    "answer": _answer,
+    "answer": peer_figures.answer,
     "durability": _durability,
     "pieces": _pieces,
     "steps": lambda bench: markdown(show.steps(bench.steps)),
     "languages": _languages,
-    "peers": _peers,
-    "recovery": _recovery,
+    "runtimes": peer_figures.five_runtimes,
+    "peers": peer_figures.peers,
+    "recovery": peer_figures.recovery,
     "growth": _growth,
     "start": _start,
     "tracing": _tracing,

@@ -1,0 +1,35 @@
+"""Figures as the pages write them: tables, lists and spans."""
+
+from collections.abc import Iterable, Sequence
+
+from tour.tables import FittedTable
+
+
+def markdown(table: FittedTable) -> str:
+    """The table in Markdown, with its title above it."""
+    rows = [table.headings, ["---"] * len(table.headings), *table.rows]
+    lines = ["| " + " | ".join(str(cell) for cell in row) + " |" for row in rows]
+    return "\n".join([f"{table.title[:1].upper()}{table.title[1:]}:", "", *lines])
+
+
+def table(rows_are: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A table in Markdown; `rows_are` heads the first column."""
+    lines = [[rows_are, *columns], ["---"] * (1 + len(columns)), *rows]
+    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
+
+
+def bullets(lines: Iterable[str]) -> str:
+    """A list in Markdown."""
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def span(values: Sequence[float], format: str = "{:.0f}") -> str:
+    """The least and the greatest, such as `2 to 4`; one figure if they are the same."""
+    least, most = format.format(min(values)), format.format(max(values))
+    return least if least == most else f"{least} to {most}"
+
+
+def in_words(figures: Sequence[str]) -> str:
+    """Such as `1, 2 and 3`."""
+    *most, last = figures
+    return f"{', '.join(most)} and {last}" if most else last
