@@ -40,5 +40,4 @@ export async function askAPerson(ctx: restate.ObjectContext): Promise<boolean> {
 }
 
 /** Serve the programs of a framework. */
-export const serveFeatures = (handlers: Features) =>
-  serve(restate.object({ name: serviceName("Features"), handlers }));
+export const serveFeatures = (handlers: Features) => serve(restate.object({ name: serviceName("Features"), handlers }));
