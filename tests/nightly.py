@@ -12,8 +12,23 @@ from typing import TypeVar
 
 import pytest
 
+HERE = Path(__file__).parent
+
 DAY = "TEST_DAY"
 """The variable with the day of the run, such as 2026-11-28: the same for all workers, even at midnight."""
+
+FILES_IN_TURN = (
+    ("bench/test_peers.py", "choice/test_features.py", "tracing/test_traces.py"),
+    ("conformance/test_long_session.py", "plain/test_compatible_servers.py", "tour/test_upgrade.py"),
+    ("deploy/test_cluster.py", "deploy/test_specialist_services.py"),
+    ("durable/test_package.py", "test_grading.py", "tour/test_new.py"),
+    ("faults/test_connection.py", "faults/test_draining.py", "faults/test_frozen_agent.py"),
+    ("shared/test_entrypoints.py", "tour/test_named.py"),
+    ("shared/test_variables.py", "tour/test_node.py", "tour/test_signs.py"),
+    ("tour/test_chaos_live.py", "tour/test_kept_claims.py", "tour/test_up.py"),
+    ("typescript/test_entrypoints.py", "typescript/test_network.py", "typescript/test_remote_checks.py"),
+)
+"""Files whose slow tests a day runs for one of each group."""
 
 T = TypeVar("T")
 
@@ -31,6 +46,11 @@ def by_night(values: Iterable[object]) -> list[object]:
 def in_turn(values: Sequence[T], a_day: int, day: int) -> list[T]:
     """The items whose turn it is. The next day continues behind them, and starts over at the end."""
     return [values[(day * a_day + at) % len(values)] for at in range(min(a_day, len(values)))]
+
+
+def left_today(day: int) -> set[Path]:
+    """The files whose slow tests this day leaves to the night."""
+    return {HERE / file for group in FILES_IN_TURN for file in {*group} - {*in_turn(group, 1, day)}}
 
 
 def leave_to_the_night(items: Iterable[pytest.Item], day: int) -> None:

@@ -163,7 +163,7 @@ PROGRAMS = programs(body, st.tuples(st.just("turn"), inner))
 
 
 @settings(
-    max_examples=int(os.environ.get("EXAMPLES", 20)),
+    max_examples=int(os.environ.get("EXAMPLES", 10)),
     derandomize="EXAMPLES" not in os.environ,  # with it, other examples each time: EXAMPLES=300 uv run pytest …
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],

@@ -17,7 +17,7 @@ from tests.proof.million.storm import SERVER, Invocation, Step, Storm, plan
 from tests.proof.million.witness import Messages
 from tour.runtime.frameworks import ROOT
 
-SECONDS = float(os.environ.get("MILLION_SECONDS") or 15)
+SECONDS = float(os.environ.get("MILLION_SECONDS") or 8)
 """Seconds after which no round of `test_a_part_of_today_s_storm` begins."""
 
 STORM = Storm(invocations=[Invocation(number=7, handler="fan_out", calls=[[[Step(0), Step(1)]]])], kills=[])
