@@ -19,10 +19,12 @@ DAY = "TEST_DAY"
 
 FILES_IN_TURN = (
     ("bench/test_peers.py", "choice/test_features.py", "tracing/test_traces.py"),
-    ("conformance/test_long_session.py", "plain/test_compatible_servers.py", "tour/test_upgrade.py"),
-    ("deploy/test_cluster.py", "deploy/test_specialist_services.py"),
+    ("conformance/test_long_session.py", "plain/test_outcomes.py"),
+    ("plain/test_compatible_servers.py", "tour/test_upgrade.py"),
+    ("deploy/test_cluster.py", "deploy/test_deploy.py", "deploy/test_specialist_services.py"),
     ("durable/test_package.py", "test_grading.py", "tour/test_new.py"),
     ("faults/test_connection.py", "faults/test_draining.py", "faults/test_frozen_agent.py"),
+    ("faults/test_stopped_agent.py", "faults/test_two_faults.py", "typescript/test_watchdog.py"),
     ("shared/test_entrypoints.py", "tour/test_named.py"),
     ("shared/test_variables.py", "tour/test_node.py", "tour/test_signs.py"),
     ("tour/test_chaos_live.py", "tour/test_kept_claims.py", "tour/test_up.py"),

@@ -80,7 +80,7 @@ async def test_a_failing_check_for_one_while_another_is_not_disturbed(browser: B
     await expect(calm.locator("svg g path.fail")).to_have_count(0)
 
 
-@pytest.mark.in_turn(2)
+@pytest.mark.in_turn(1)
 async def test_kill_an_agent_and_see_it_recover(browser: Browser, url: str) -> None:
     page = await opened(browser, url)
     await choose(page, "The check cost", "takes 3 s longer")
@@ -94,7 +94,7 @@ async def test_kill_an_agent_and_see_it_recover(browser: Browser, url: str) -> N
     await expect(page.get_by_text("Approved:")).to_have_count(ALL)
 
 
-@pytest.mark.in_turn(2)
+@pytest.mark.in_turn(1)
 async def test_the_text_comes_live_through_a_reload_and_a_kill(browser: Browser, url: str) -> None:
     page = await opened(browser, url)
     await choose(page, "Compare", f"All agents: {STREAMING.title}")
@@ -120,7 +120,7 @@ async def test_the_text_comes_live_through_a_reload_and_a_kill(browser: Browser,
     await expect(page.get_by_text("was killed (SIGKILL), started again")).to_have_count(1)
 
 
-@pytest.mark.in_turn(2)
+@pytest.mark.in_turn(1)
 async def test_a_check_that_ends_for_good(browser: Browser, url: str) -> None:
     page = await opened(browser, url)
     await choose(page, "The check cost", "ends with an error 422")
@@ -129,7 +129,7 @@ async def test_a_check_that_ends_for_good(browser: Browser, url: str) -> None:
     await expect(page.get_by_text("422: cost: planned by the lab")).to_have_count(ALL)
 
 
-@pytest.mark.in_turn(2)
+@pytest.mark.in_turn(1)
 async def test_a_person_decides_on_the_page(browser: Browser, url: str) -> None:
     page = await opened(browser, url)
     view = "All agents: a person decides"
@@ -164,7 +164,7 @@ async def test_an_invalid_claim_is_refused_at_its_field(browser: Browser, url: s
     await expect(page.get_by_text("greater than 0")).to_have_count(0)
 
 
-@pytest.mark.in_turn(2)
+@pytest.mark.in_turn(1)
 async def test_nothing_of_a_claim_is_markup(browser: Browser, url: str) -> None:
     page = await opened(browser, url)
     markup = "<img src=nowhere onerror='document.title = `taken`'><b class=taken>x</b>"
@@ -197,7 +197,7 @@ def test_another_host_name_is_refused(url: str) -> None:
     assert httpx.get(url, headers={"host": "example.org"}).status_code == 400
 
 
-@pytest.mark.in_turn(2)
+@pytest.mark.in_turn(1)
 async def test_with_the_keyboard_alone(browser: Browser, url: str) -> None:
     page = await opened(browser, url)
     await page.get_by_label("The check fraud").focus()
@@ -214,7 +214,7 @@ async def test_with_the_keyboard_alone(browser: Browser, url: str) -> None:
     assert f"{2 * ALL} faults injected into them" in await answered(page)
 
 
-@pytest.mark.in_turn(2)
+@pytest.mark.in_turn(1)
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 async def test_it_fits(browser: Browser, url: str, scheme: str) -> None:
     page = await opened(browser, url, scheme)
@@ -238,7 +238,7 @@ async def test_it_fits(browser: Browser, url: str, scheme: str) -> None:
     assert (ink > paper + 300) if scheme == "dark" else (paper > ink + 300)
 
 
-@pytest.mark.in_turn(2)
+@pytest.mark.in_turn(1)
 async def test_the_code_side_by_side(browser: Browser, url: str) -> None:
     page = await opened(browser, url)
     await page.get_by_role("tab", name="Their code").click()
@@ -253,7 +253,7 @@ async def test_the_code_side_by_side(browser: Browser, url: str) -> None:
     await expect(page.get_by_role("region", name="The code of the tool").locator("pre")).to_have_count(2)
 
 
-@pytest.mark.in_turn(2)
+@pytest.mark.in_turn(1)
 async def test_one_framework_three_ways(browser: Browser, url: str) -> None:
     page = await opened(browser, url)
     await choose(page, "Compare", "a loop of our own, every way")
@@ -270,7 +270,7 @@ async def test_one_framework_three_ways(browser: Browser, url: str) -> None:
     assert overlap == {"one tool that fans out": True, "parallel tool calls": True, "tool calls one by one": False}
 
 
-@pytest.mark.in_turn(2)
+@pytest.mark.in_turn(1)
 async def test_every_sample_can_be_chosen(browser: Browser, url: str) -> None:
     page = await opened(browser, url)
     for name, claim in sample_claims().items():
@@ -279,7 +279,7 @@ async def test_every_sample_can_be_chosen(browser: Browser, url: str) -> None:
         await expect(page.get_by_label("Amount in US dollars")).to_have_value(f"{claim.amount:.2f}")
 
 
-@pytest.mark.in_turn(2)
+@pytest.mark.in_turn(1)
 async def test_on_a_phone_the_results_come_first_on_a_round_axis(browser: Browser, url: str) -> None:
     context = await browser.new_context(viewport=ViewportSize(width=390, height=844))
     page = await context.new_page()

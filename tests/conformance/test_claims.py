@@ -199,6 +199,7 @@ async def test_a_claim_that_waits_for_its_agent_keeps_its_attempts(running: Stac
 @promise("model faults")
 @pytest.mark.parametrize("turn", [0, 1])
 @live
+@pytest.mark.costly
 async def test_a_passing_fault_of_the_model_is_survived(
     running: Stack, framework: Framework, tagged: Tagged, turn: int
 ) -> None:

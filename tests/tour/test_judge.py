@@ -109,7 +109,11 @@ async def test_the_tour_s_agents_keep_their_promises(tmp_path: Path, framework: 
 
 @pytest.mark.server
 @pytest.mark.timeout(400)
-@pytest.mark.parametrize("framework", [LOOP, *by_night(PYTHON_SDKS)], ids=lambda framework: framework.name)
+@pytest.mark.parametrize(
+    "framework",
+    [pytest.param(LOOP, marks=pytest.mark.in_turn(1)), *by_night(PYTHON_SDKS)],
+    ids=lambda each: each.name,
+)
 async def test_the_documented_pattern_breaks_two(world: str, tmp_path: Path, framework: Framework) -> None:
     """The faults in docs/verification.md: bad input, and siblings. The checks call a service that the judge sees."""
     agent = framework.home / "twins" / "documented_agent.py"
