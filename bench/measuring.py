@@ -14,7 +14,7 @@ from typing import Annotated
 import psutil
 from pydantic import AfterValidator, BaseModel
 
-PARTS = ("durability", "pieces", "steps", "languages", "peers", "growth", "start", "tracing", "streaming")
+PARTS = ("durability", "pieces", "settings", "steps", "languages", "peers", "growth", "start", "tracing", "streaming")
 """The parts of the benchmark, in the order of their measurement."""
 
 

@@ -14,6 +14,7 @@ from bench.growth import Growth, growth
 from bench.languages import Languages, languages
 from bench.measuring import Extent
 from bench.pieces import Piece, pieces
+from bench.settings import Setting, settings
 from bench.starting import Start, starting
 from bench.steps import Kind, steps
 from bench.streaming_cost import Streaming, streaming_cost
@@ -32,6 +33,7 @@ class Bench(BaseModel):
     versions: dict[str, str]
     durability: list[Cost] = []
     pieces: list[Piece] = []
+    settings: list[Setting] = []
     steps: list[Kind] = []
     languages: Languages | None = None
     peers: Peers | None = None
@@ -50,6 +52,8 @@ async def measure(
         bench.durability = await durability(folder / "durability", frameworks, extent, console)
     if "pieces" in parts:
         bench.pieces = await pieces(folder / "pieces", extent, console)
+    if "settings" in parts:
+        bench.settings = await settings(folder / "settings", extent, console)
     if "steps" in parts:
         bench.steps = await steps(folder / "steps", extent, console)
     if "languages" in parts:
@@ -75,6 +79,7 @@ def put(measured: Bench, earlier: Bench) -> Bench:
     """
     both = earlier.model_copy()
     both.pieces = measured.pieces or earlier.pieces
+    both.settings = measured.settings or earlier.settings
     both.steps = measured.steps or earlier.steps
     both.languages = measured.languages or earlier.languages
     both.peers = measured.peers or earlier.peers

@@ -9,9 +9,10 @@ from bench.crashes import DELAY, MIDDLE, WINDOW, WINDOWS
 from bench.durability import Cost
 from bench.growth import STEP, Growth, around, exponents
 from bench.languages import Languages
-from bench.measuring import agent_cpu_of, cpu, median, p50, p95, rate, server_cpu_of, spread
+from bench.measuring import agent_cpu_of, cpu, median, p50, p95, rate, ratios, server_cpu_of, spread
 from bench.pieces import Piece
 from bench.run import Bench
+from bench.settings import STEPS, Setting
 from bench.starting import Start
 from bench.steps import Kind
 from bench.streaming_cost import Streaming
@@ -25,6 +26,8 @@ def tables(bench: Bench) -> Iterator[FittedTable]:
         yield from durability(bench.durability)
     if bench.pieces:
         yield pieces(bench.pieces)
+    if bench.settings:
+        yield settings(bench.settings)
     if bench.steps:
         yield steps(bench.steps)
     if bench.languages:
@@ -100,6 +103,23 @@ def pieces(pieces: Sequence[Piece]) -> FittedTable:
             for piece in pieces
         },
         rows_are="parallel steps",
+    )
+
+
+def settings(settings: Sequence[Setting]) -> FittedTable:
+    """Settings that keep durability, against those of the embedded server, which come first."""
+    ours = settings[0].blocks
+    return _table(
+        f"an invocation with {STEPS} steps that take no time, one at a time: p50 in ms, and CPU over ours",
+        ("p50", "over ours", "CPU over ours"),
+        {
+            each.name: [
+                f"{median(each.blocks, p50):.1f}",
+                *("1" if each.blocks is ours else spread(ratios(each.blocks, ours, of)) for of in (p50, cpu)),
+            ]
+            for each in settings
+        },
+        rows_are="setting",
     )
 
 

@@ -12,6 +12,7 @@ from bench.contenders import PEERS
 from bench.durability import Cost
 from bench.measuring import PARTS, Block, Extent
 from bench.run import Bench, measure, put
+from bench.settings import NEW_CONNECTION, SETTINGS
 from bench.starting import Start
 from bench.steps import KINDS
 from bench.streaming_cost import LATENCY
@@ -47,6 +48,9 @@ async def test_every_part_is_measured(tmp_path: Path, monkeypatch: pytest.Monkey
 
     assert [piece.steps for piece in measured.pieces] == [0, 1, 3]
     assert all(len(piece.synced) == len(piece.unsynced) == SMALL.blocks for piece in measured.pieces)
+
+    assert [each.name for each in measured.settings] == [*SETTINGS, NEW_CONNECTION]
+    assert all(len(each.blocks) == SMALL.blocks for each in measured.settings)
 
     assert [kind.title for kind in measured.steps] == list(KINDS)
     assert [kind.model_calls for kind in measured.steps] == [2, 2, 8, 8, 2]

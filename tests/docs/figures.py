@@ -72,10 +72,13 @@ LOADED = 32
 def _pieces(bench: Bench) -> str:
     none, one, three = ([median(blocks, p50) for blocks in (of.synced, of.unsynced)] for of in bench.pieces)
     claim, unsynced = (none[at] + 2 * (one[at] - none[at]) + (three[at] - none[at]) for at in (0, 1))
+    agent, server = (median(bench.pieces[0].synced, of) for of in (agent_cpu_of, server_cpu_of))
     return (
-        f"An invocation without a step takes {none[0]:.1f} ms, with one step {one[0]:.1f}, and with three in parallel "
-        f"{three[0]:.1f}. A claim\nhas two model calls, one after the other, and three checks between them: "
-        f"{claim:.1f} ms, of which {claim - unsynced:.1f} ms are waits for the disk."
+        f"An invocation without a step takes {none[0]:.1f} ms: {agent:.1f} ms of the agent's CPU, {server:.1f} of the\n"
+        f"server's, and {none[0] - none[1]:.1f} of waits for the disk; the rest is the way between the processes.\n"
+        f"With one step it takes {one[0]:.1f} ms, and with three in parallel {three[0]:.1f}. A claim has two model\n"
+        f"calls, one after the other, and three checks between them: {claim:.1f} ms, of which\n"
+        f"{claim - unsynced:.1f} ms are waits for the disk."
     )
 
 
@@ -253,6 +256,7 @@ FIGURES: dict[str, Callable[[Bench], str]] = {
     "answer": peer_figures.answer,
     "durability": _durability,
     "pieces": _pieces,
+    "settings": lambda bench: markdown(show.settings(bench.settings)),
     "steps": lambda bench: markdown(show.steps(bench.steps)),
     "languages": _languages,
     "runtimes": peer_figures.five_runtimes,

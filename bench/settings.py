@@ -1,0 +1,70 @@
+"""Does a setting of the server that keeps durability make a step faster? Each runs against the embedded server."""
+
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from pathlib import Path
+
+from pydantic import BaseModel
+from rich.console import Console
+from rich.progress import Progress
+
+from bench.durability import WARM_UP
+from bench.growth import LOOP, SERVICE, timed
+from bench.measuring import Block, Extent, Side, alternate, block
+from tour.runtime import stack
+from tour.runtime.stack import Stack
+
+OURS = "the embedded server"
+
+SETTINGS: Mapping[str, Mapping[str, str]] = {
+    OURS: {},
+    "24 partitions": {"RESTATE_DEFAULT_NUM_PARTITIONS": "24"},
+    "the replicated log": {"RESTATE_BIFROST__DEFAULT_PROVIDER": "replicated"},
+    "a log without compression": {"RESTATE_BIFROST__LOCAL__ROCKSDB_DISABLE_WAL_COMPRESSION": "true"},
+    "commits that wait 1 ms for others": {"RESTATE_BIFROST__LOCAL__WRITER_BATCH_COMMIT_DURATION": "1ms"},
+    "one command in a batch": {"RESTATE_WORKER__MAX_COMMAND_BATCH_SIZE": "1"},
+    "2 GB of memory for RocksDB": {"RESTATE_ROCKSDB_TOTAL_MEMORY_SIZE": "2GB"},
+}
+"""The variables of each server."""
+
+NEW_CONNECTION = "a new connection for each request"
+
+STEPS = 3
+"""Parallel steps of an invocation, as in a claim."""
+
+
+class Setting(BaseModel):
+    """Invocations with `STEPS` steps that take no time, one at a time, under this setting."""
+
+    name: str
+    blocks: list[Block]
+
+
+async def settings(folder: Path, extent: Extent, console: Console) -> list[Setting]:
+    """Measure all in turns. Raises: TourError."""
+    async with AsyncExitStack() as exits:
+        servers: dict[str, Stack] = {}
+        for number, (name, env) in enumerate(SETTINGS.items()):
+            running = stack.running(folder / str(number), frameworks=[LOOP], pattern=SERVICE, server_env=env)
+            servers[name] = await exits.enter_async_context(running)
+        sides = {name: _side(running) for name, running in servers.items()}
+        sides[NEW_CONNECTION] = _side(servers[OURS], connected=False)
+        for side in sides.values():
+            await block(side, WARM_UP, 1)
+        with Progress(console=console, transient=True) as progress:
+            bar = progress.add_task("Settings of the server", total=extent.blocks)
+            blocks = await alternate([*sides.values()], extent, 1, lambda: progress.advance(bar))
+    return [Setting(name=name, blocks=of) for name, of in zip(sides, blocks, strict=True)]
+
+
+def _side(running: Stack, connected: bool = True) -> Side:
+    async def send() -> None:
+        if connected:
+            await timed(running, steps=STEPS)
+        else:
+            async with running.restate.ingress_client() as ingress:
+                await timed(replace(running, ingress=ingress), steps=STEPS)
+
+    assert running.restate.process
+    return Side(send, running.agents[LOOP.name].process.pid, running.restate.process.pid)
