@@ -4,21 +4,18 @@ No provider has counted them. The estimate takes the JSON of all that the model 
 characters for a token, which is OpenAI's rule of thumb. `tour compare --model openai` shows the provider's own count.
 """
 
-import asyncio
 import json
 import os
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-import uvicorn
 from pydantic import BaseModel
 
 from offline_model.server import create_app
-from offline_model.sockets import listen
+from offline_model.sockets import serving
 from offline_model.wires.wire import CHARACTERS_PER_TOKEN
 from shared.claims import InsuranceClaim
 from tour.runtime import stack
@@ -103,21 +100,11 @@ class Recorder:
         await self._app(scope, received, sent)
         self.calls.append((json.loads(asked), json.loads(said)))
 
-    @asynccontextmanager
-    async def serving(self) -> AsyncIterator[str]:
-        """Serve on a free port of loopback for as long as the block runs; gives the address."""
-        with listen("127.0.0.1", 0) as listener:
-            server = uvicorn.Server(uvicorn.Config(self, log_level="warning", lifespan="off"))
-            serving = asyncio.create_task(server.serve([listener]))
-            yield "http://{}:{}".format(*listener.getsockname())
-            server.should_exit = server.force_exit = True
-            await serving
-
 
 async def tokens_of(frameworks: Sequence[Framework], folder: Path, claim: InsuranceClaim) -> list[Tokens]:
     """Those of this claim on each framework. Logs are in `folder`. Raises: TourError when an agent cannot start."""
     model = Recorder()
-    async with model.serving() as url:
+    async with serving(model, lifespan="off") as url:
         urls = {"OPENAI_BASE_URL": f"{url}/v1", "GOOGLE_GEMINI_BASE_URL": url}
         with patch.dict(os.environ, urls):
             async with stack.running(folder, frameworks=frameworks) as running:

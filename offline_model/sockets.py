@@ -1,6 +1,10 @@
 """The listening socket of every server in the project."""
 
+import asyncio
 import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -14,3 +18,21 @@ def listen(host: str, port: int) -> socket.socket:
     listener = socket.create_server((host, port), family=family, backlog=1024)
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener
+
+
+@asynccontextmanager
+async def serving(app: Any, **config: Any) -> AsyncIterator[str]:
+    """Serve an ASGI app on a free port of loopback, in this event loop, while the block runs; yields the address.
+
+    `config` has uvicorn's options.
+    """
+    import uvicorn  # not at the start of each agent, which only listens
+
+    with listen("127.0.0.1", 0) as listener:
+        server = uvicorn.Server(uvicorn.Config(app, **{"log_level": "warning", **config}))
+        task = asyncio.create_task(server.serve([listener]))
+        try:
+            yield "http://{}:{}".format(*listener.getsockname())
+        finally:
+            server.should_exit = server.force_exit = True  # a client may keep its connection open
+            await task

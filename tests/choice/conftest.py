@@ -12,10 +12,9 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-import uvicorn
 from mcp.server import MCPServer
 
-from offline_model.sockets import listen
+from offline_model.sockets import serving
 from tests.conformance.approvals import until
 from tests.plain.scripted_model import Case, ScriptedModel
 from tour.runtime import journal, stack
@@ -126,10 +125,5 @@ async def mcp_serving(calls: Counter[str]) -> AsyncIterator[str]:
         calls[tag] += 1
         return "found it"
 
-    with listen("127.0.0.1", 0) as listener:
-        app = server.streamable_http_app(stateless_http=True, json_response=True)
-        serving = uvicorn.Server(uvicorn.Config(app, log_level="warning", ws="none"))
-        task = asyncio.create_task(serving.serve([listener]))
-        yield "http://{}:{}/mcp".format(*listener.getsockname())
-        serving.should_exit = serving.force_exit = True  # some clients keep a stream open
-        await task
+    async with serving(server.streamable_http_app(stateless_http=True, json_response=True), ws="none") as url:
+        yield f"{url}/mcp"

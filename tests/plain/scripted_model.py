@@ -1,6 +1,5 @@
 """A model server that follows a script, whatever the request, and records the requests."""
 
-import asyncio
 import json
 import re
 from collections.abc import AsyncIterator, Sequence
@@ -8,14 +7,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from offline_model.faults import Raw
-from offline_model.sockets import listen
+from offline_model.sockets import serving
 
 CASE = re.compile(rb"case [0-9a-f]{32}")
 """The text in a claim's reason that identifies its requests."""
@@ -44,13 +42,9 @@ class ScriptedModel:
     async def serving(self) -> AsyncIterator[str]:
         """Serve on a free port of loopback while the block runs; yields the address."""
         app = Starlette(routes=[Route("/{path:path}", self._answer, methods=["POST"])])
-        with listen("127.0.0.1", 0) as listener:
-            # In this thread: a second one would hold locks while a child process is forked.
-            server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="off", timeout_keep_alive=75))
-            serving = asyncio.create_task(server.serve([listener]))
-            yield "http://{}:{}".format(*listener.getsockname())
-            server.should_exit = True
-            await serving
+        # In this thread: a second one would hold locks while a child process is forked.
+        async with serving(app, lifespan="off", timeout_keep_alive=75) as url:
+            yield url
 
     async def _answer(self, request: Request) -> Response:
         body = await request.body()

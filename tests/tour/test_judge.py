@@ -10,13 +10,12 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from offline_model.sockets import listen
+from offline_model.sockets import serving
 from shared.claims import sample_claims
 from tests.nightly import by_night
 from tour.new import project
@@ -47,12 +46,8 @@ async def world() -> AsyncIterator[str]:
         return JSONResponse(f"{(await request.json())['what']}: booked")
 
     app = Starlette(routes=[Route("/{what}", book, methods=["POST"])])
-    with listen("127.0.0.1", 0) as listener:
-        server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="off"))
-        serving = asyncio.create_task(server.serve([listener]))
-        yield "http://{}:{}".format(*listener.getsockname())
-        server.should_exit = True
-        await serving
+    async with serving(app, lifespan="off") as url:
+        yield url
 
 
 async def judged(*command: str | Path, env: dict[str, str] | None = None, request: Sequence[str | Path] = ()) -> Any:

@@ -14,13 +14,12 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import httpx
-import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from offline_model.sockets import listen
+from offline_model.sockets import serving
 from shared.variables import google_at, openai_at
 
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"]
@@ -111,17 +110,14 @@ class World:
     async def serving(self) -> AsyncIterator["World"]:
         """Serve on a free port of loopback while the block runs."""
         app = Starlette(routes=[Route("/{path:path}", self._answer, methods=METHODS)])
-        with listen("127.0.0.1", 0) as listener:
-            self.url = "http://{}:{}".format(*listener.getsockname())
-            server = uvicorn.Server(uvicorn.Config(app, log_level="critical", lifespan="off"))
-            async with httpx.AsyncClient(trust_env=False, timeout=120) as self._client:
-                serving = asyncio.create_task(server.serve([listener]))
-                try:
-                    yield self
-                finally:
-                    self.release.set()
-                    server.should_exit = server.force_exit = True
-                    await serving
+        async with (
+            httpx.AsyncClient(trust_env=False, timeout=120) as self._client,
+            serving(app, log_level="critical", lifespan="off") as self.url,
+        ):
+            try:
+                yield self
+            finally:
+                self.release.set()
 
     async def _answer(self, request: Request) -> Response:
         body, host = await request.body(), request.headers.get("host", "")
