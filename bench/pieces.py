@@ -37,7 +37,7 @@ async def pieces(folder: Path, extent: Extent, console: Console) -> list[Piece]:
             )
             for name, env in (("synced", {}), ("unsynced", UNSYNCED))
         ]
-        sides = [_side(running, steps) for steps in STEPS for running in servers]
+        sides = [side_of(running, steps) for steps in STEPS for running in servers]
         for side in sides:
             await block(side, WARM_UP, 1)
         with Progress(console=console, transient=True) as progress:
@@ -49,7 +49,9 @@ async def pieces(folder: Path, extent: Extent, console: Console) -> list[Piece]:
     ]
 
 
-def _side(running: Stack, steps: int) -> Side:
+def side_of(running: Stack, steps: int) -> Side:
+    """Invocations with this number of steps on this server."""
+
     async def send() -> None:
         await timed(running, steps=steps)
 

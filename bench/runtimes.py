@@ -3,6 +3,7 @@
 import statistics
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from operator import attrgetter
 
 from bench.against_peers import Peers, Versus
 from bench.crashes import MIDDLE, Recovery
@@ -52,23 +53,12 @@ class Runtime:
 def runtimes(peers: Peers) -> Iterator[Runtime]:
     """One after the other, as far as they were measured."""
     on_sdk = [versus for versus in peers.versus if versus.restate == SDK]
-    sides: dict[str, Callable[[Versus], list[Block]]] = dict(zip(OURS, (_ours, _documented), strict=True))
-    for title, name in OURS.items():
-        yield from _runtime(peers, title, name, on_sdk, sides[title])
+    for (title, name), side in zip(OURS.items(), ("ours", "documented"), strict=True):
+        yield from _runtime(peers, title, name, on_sdk, attrgetter(side))
     for title, name in PEERS.items():
-        yield from _runtime(peers, title, name, [each for each in peers.versus if each.peer == name], _theirs)
-
-
-def _ours(versus: Versus) -> list[Block]:
-    return versus.ours
-
-
-def _documented(versus: Versus) -> list[Block]:
-    return versus.documented
-
-
-def _theirs(versus: Versus) -> list[Block]:
-    return versus.theirs
+        yield from _runtime(
+            peers, title, name, [each for each in peers.versus if each.peer == name], attrgetter("theirs")
+        )
 
 
 def _runtime(

@@ -1,6 +1,6 @@
 """Does a setting of the server that keeps durability make a step faster? Each runs against the embedded server."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +11,8 @@ from rich.progress import Progress
 
 from bench.durability import WARM_UP
 from bench.growth import LOOP, SERVICE, timed
-from bench.measuring import Block, Extent, Side, alternate, block
+from bench.measuring import Block, Extent, alternate, block
+from bench.pieces import side_of
 from tour.runtime import stack
 from tour.runtime.stack import Stack
 
@@ -48,8 +49,8 @@ async def settings(folder: Path, extent: Extent, console: Console) -> list[Setti
         for number, (name, env) in enumerate(SETTINGS.items()):
             running = stack.running(folder / str(number), frameworks=[LOOP], pattern=SERVICE, server_env=env)
             servers[name] = await exits.enter_async_context(running)
-        sides = {name: _side(running) for name, running in servers.items()}
-        sides[NEW_CONNECTION] = _side(servers[OURS], connected=False)
+        sides = {name: side_of(running, STEPS) for name, running in servers.items()}
+        sides[NEW_CONNECTION] = replace(sides[OURS], send=_on_new_connections(servers[OURS]))
         for side in sides.values():
             await block(side, WARM_UP, 1)
         with Progress(console=console, transient=True) as progress:
@@ -58,13 +59,9 @@ async def settings(folder: Path, extent: Extent, console: Console) -> list[Setti
     return [Setting(name=name, blocks=of) for name, of in zip(sides, blocks, strict=True)]
 
 
-def _side(running: Stack, connected: bool = True) -> Side:
+def _on_new_connections(running: Stack) -> Callable[[], Awaitable[None]]:
     async def send() -> None:
-        if connected:
-            await timed(running, steps=STEPS)
-        else:
-            async with running.restate.ingress_client() as ingress:
-                await timed(replace(running, ingress=ingress), steps=STEPS)
+        async with running.restate.ingress_client() as ingress:
+            await timed(replace(running, ingress=ingress), steps=STEPS)
 
-    assert running.restate.process
-    return Side(send, running.agents[LOOP.name].process.pid, running.restate.process.pid)
+    return send

@@ -48,11 +48,8 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark every test as quick, unless it starts a server, is long, or is for the night."""
     nightly.leave_to_the_night(items, nightly.today())
-    left = nightly.left_today(nightly.today())
     for item in items:
-        if item.path in left and any(map(item.get_closest_marker, ("server", "long"))):
-            item.add_marker("nightly")
-        if not any(map(item.get_closest_marker, ("server", "long", "nightly"))):
+        if not any(map(item.get_closest_marker, (*nightly.SLOW, "nightly"))):
             item.add_marker("quick")
     items.sort(key=lambda item: scheduling.rank(item.nodeid.partition("::")[0]))
 

@@ -32,6 +32,9 @@ FILES_IN_TURN = (
 )
 """Files whose slow tests a day runs for one of each group."""
 
+SLOW = ("server", "long")
+"""The marks of tests that take seconds."""
+
 T = TypeVar("T")
 
 
@@ -50,17 +53,15 @@ def in_turn(values: Sequence[T], a_day: int, day: int) -> list[T]:
     return [values[(day * a_day + at) % len(values)] for at in range(min(a_day, len(values)))]
 
 
-def left_today(day: int) -> set[Path]:
-    """The files whose slow tests this day leaves to the night."""
-    return {HERE / file for group in FILES_IN_TURN for file in {*group} - {*in_turn(group, 1, day)}}
-
-
 def leave_to_the_night(items: Iterable[pytest.Item], day: int) -> None:
-    """Of a file's tests with the mark `in_turn(a_day)`, leave those to the night whose turn it is not."""
+    """Leave to the night the tests with the mark `in_turn(a_day)`, and the slow ones of files, whose turn it is not."""
+    left = {HERE / file for group in FILES_IN_TURN for file in {*group} - {*in_turn(group, 1, day)}}
     groups = defaultdict[tuple[Path, int], list[pytest.Item]](list)
     for item in items:
         if mark := item.get_closest_marker("in_turn"):
             groups[item.path, *mark.args].append(item)
+        if item.path in left and any(map(item.get_closest_marker, SLOW)):
+            item.add_marker(pytest.mark.nightly)
     for (_, a_day), group in groups.items():
         for item in {*group} - {*in_turn(group, a_day, day)}:
             item.add_marker(pytest.mark.nightly)

@@ -32,8 +32,8 @@ def leave_to_the_night(items: Iterable[pytest.Item], day: int) -> None:
         if rows[0][0].get_closest_marker("costly"):
             taken = {*costly(rows, day)}
         elif server == "replaying":
-            of_today = (crc32(function.encode()) + day) % 2 == 0
-            taken = {cell for number, row in enumerate(rows) for cell in in_turn(row, 1, day // 2 + number) if of_today}
+            today = rows if (crc32(function.encode()) + day) % 2 == 0 else []
+            taken = {cell for number, row in enumerate(today) for cell in in_turn(row, 1, day // 2 + number)}
         else:
             taken = {*pairs(rows, day)}
         for item in {cell for row in rows for cell in row} - taken:

@@ -5,11 +5,10 @@ from collections.abc import Iterable, Sequence
 from tour.tables import FittedTable
 
 
-def markdown(table: FittedTable) -> str:
+def markdown(of: FittedTable) -> str:
     """The table in Markdown, with its title above it."""
-    rows = [table.headings, ["---"] * len(table.headings), *table.rows]
-    lines = ["| " + " | ".join(str(cell) for cell in row) + " |" for row in rows]
-    return "\n".join([f"{table.title[:1].upper()}{table.title[1:]}:", "", *lines])
+    rows_are, *columns = map(str, of.headings)
+    return f"{of.title[:1].upper()}{of.title[1:]}:\n\n{table(rows_are, columns, of.rows)}"
 
 
 def table(rows_are: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
