@@ -9,6 +9,7 @@ It imports only packages. The project's modules read the environment at import, 
 import ast
 import contextlib
 import ctypes
+import functools
 import gc
 import importlib
 import json
@@ -160,17 +161,19 @@ def packages(program: Path) -> Iterator[str]:
             yield from LATER.get(name, ())
 
 
-def _imported(file: Path) -> Iterator[str]:
+@functools.cache
+def _imported(file: Path) -> list[str]:
     try:
         tree = ast.parse(file.read_text())
     except (OSError, SyntaxError):  # the child says so
-        return
+        return []
+    names = []
     for node in tree.body:
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    return names
 
 
 def _sources(name: str, folder: Path) -> list[Path]:

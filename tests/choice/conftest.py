@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from mcp.server import MCPServer
 
 from offline_model.sockets import serving
 from tests.conformance.approvals import until
@@ -117,6 +116,8 @@ async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World
 @asynccontextmanager
 async def mcp_serving(calls: Counter[str]) -> AsyncIterator[str]:
     """An MCP server with one tool, `find`, which counts its calls by their tag; gives the address."""
+    from mcp.server import MCPServer  # takes half a second of each process that collects tests
+
     server = MCPServer("found")
 
     @server.tool()

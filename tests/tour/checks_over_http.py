@@ -19,7 +19,7 @@ Check = Callable[[InsuranceClaim], Awaitable[str]]
 
 def over_http(check: Check) -> Check:
     async def asked(claim: InsuranceClaim) -> str:
-        async with httpx.AsyncClient(timeout=20) as client:
+        async with httpx.AsyncClient(timeout=20, verify=False) as client:
             name = check.__name__
             (await client.post(f"{os.environ['WORLD']}/{name}", json={"what": name})).raise_for_status()
         return await check(claim)
