@@ -102,7 +102,8 @@ def serve(
 def serve_in_thread(*, latency: float = 0.0, director: Director | None = None) -> str:
     """Serve from a daemon thread of this process, on a free port of 127.0.0.1; returns the base URL."""
     listener = listen("127.0.0.1", 0)  # early connections wait in its queue
-    server = _server(create_app(latency=latency, director=director))
+    # uvloop, which uvicorn prefers, crashes a process that ends while the thread runs.
+    server = _server(create_app(latency=latency, director=director), loop="asyncio")
     threading.Thread(target=server.run, args=([listener],), name="offline-model", daemon=True).start()
     return _url(listener)
 
@@ -122,7 +123,7 @@ def _no_cuts(record: logging.LogRecord) -> bool:
     return "returned without completing response" not in record.getMessage()
 
 
-def _server(app: Starlette) -> "uvicorn.Server":
+def _server(app: Starlette, **config: Any) -> "uvicorn.Server":
     import uvicorn
 
     class Server(uvicorn.Server):
@@ -134,7 +135,7 @@ def _server(app: Starlette) -> "uvicorn.Server":
     # A log_config would close the log handlers of this process. Clients keep idle connections for 5 s or more: a server
     # that closes them first breaks a request now and then.
     wire: Any = {"http": "h11", "ws": "none", "lifespan": "off", "timeout_keep_alive": 75}
-    return Server(uvicorn.Config(app, **wire, log_config=None, log_level="warning", access_log=False))
+    return Server(uvicorn.Config(app, **wire, log_config=None, log_level="warning", access_log=False, **config))
 
 
 def _url(listener: socket.socket) -> str:

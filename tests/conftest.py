@@ -40,7 +40,7 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # each program that starts would compile all that it imports
     os.environ.setdefault(nightly.DAY, date.today().isoformat())
     # Every HTTP client loads the authorities' certificates, for 20 to 60 ms of CPU.
-    ssl.create_default_context = functools.cache(ssl.create_default_context)
+    ssl.create_default_context = functools.cache(ssl.create_default_context)  # type: ignore[assignment]
     if not hasattr(config, "workerinput"):  # pytest-xdist's workers have it: they inherit the variable
         os.environ[forking.HOME] = tempfile.mkdtemp(prefix=f"{os.getpid()}-")
 

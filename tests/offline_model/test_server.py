@@ -47,6 +47,18 @@ def test_the_thread_ends_with_its_process() -> None:
         httpx.get(f"{done.stdout.strip()}/health")
 
 
+@pytest.mark.long
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc's on_exit")
+def test_the_thread_does_not_crash_a_process_that_ends() -> None:
+    """The process sleeps for a second after Python's end: `sleep` gets the exit code."""
+    code = (
+        "import ctypes, gc, sys, time; from offline_model.server import serve_in_thread; serve_in_thread()\n"
+        "time.sleep(0.5); gc.freeze(); libc = ctypes.CDLL(None)\n"
+        "libc.on_exit(ctypes.cast(libc.sleep, ctypes.c_void_p), None); sys.exit(1)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], timeout=30).returncode == 1
+
+
 def test_a_taken_port_is_said_in_one_line() -> None:
     port = serve_in_thread().rsplit(":", 1)[1]
     command = [sys.executable, "-m", "offline_model", "--port", port]
