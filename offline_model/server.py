@@ -102,8 +102,7 @@ def serve(
 def serve_in_thread(*, latency: float = 0.0, director: Director | None = None) -> str:
     """Serve from a daemon thread of this process, on a free port of 127.0.0.1; returns the base URL."""
     listener = listen("127.0.0.1", 0)  # early connections wait in its queue
-    # uvloop, which uvicorn prefers, crashes a process that ends while the thread runs.
-    server = _server(create_app(latency=latency, director=director), loop="asyncio")
+    server = _server(create_app(latency=latency, director=director), ends=False)
     threading.Thread(target=server.run, args=([listener],), name="offline-model", daemon=True).start()
     return _url(listener)
 
@@ -123,10 +122,14 @@ def _no_cuts(record: logging.LogRecord) -> bool:
     return "returned without completing response" not in record.getMessage()
 
 
-def _server(app: Starlette, **config: Any) -> "uvicorn.Server":
+def _server(app: Starlette, *, ends: bool = True) -> "uvicorn.Server":
     import uvicorn
 
     class Server(uvicorn.Server):
+        async def main_loop(self) -> None:
+            # The usual loop looks ten times a second whether to end: in a test's process, for each of a hundred servers.
+            await (super().main_loop() if ends else asyncio.Event().wait())
+
         async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
             app.state.stopping.set()
             await super().shutdown(sockets)
@@ -135,7 +138,9 @@ def _server(app: Starlette, **config: Any) -> "uvicorn.Server":
     # A log_config would close the log handlers of this process. Clients keep idle connections for 5 s or more: a server
     # that closes them first breaks a request now and then.
     wire: Any = {"http": "h11", "ws": "none", "lifespan": "off", "timeout_keep_alive": 75}
-    return Server(uvicorn.Config(app, **wire, log_config=None, log_level="warning", access_log=False, **config))
+    # uvloop, which uvicorn prefers, crashes a process that ends while a thread runs it.
+    loop: Any = "auto" if ends else "asyncio"
+    return Server(uvicorn.Config(app, **wire, loop=loop, log_config=None, log_level="warning", access_log=False))
 
 
 def _url(listener: socket.socket) -> str:

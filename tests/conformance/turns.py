@@ -18,7 +18,7 @@ def leave_to_the_night(items: Iterable[pytest.Item], day: int) -> None:
     """Mark the items that this day leaves out.
 
     On the default server, each case runs on a framework, and each framework runs a case. On the replaying server, each
-    case of every other function runs on a framework. Of a `costly` function, our loop in Python runs all cases, and
+    case of every third function runs on a framework. Of a `costly` function, our loop in Python runs all cases, and
     another framework runs one.
     """
     tables: dict[tuple[str, object], dict[str, list[pytest.Item]]] = defaultdict(lambda: defaultdict(list))
@@ -32,8 +32,8 @@ def leave_to_the_night(items: Iterable[pytest.Item], day: int) -> None:
         if rows[0][0].get_closest_marker("costly"):
             taken = {*costly(rows, day)}
         elif server == "replaying":
-            today = rows if (crc32(function.encode()) + day) % 2 == 0 else []
-            taken = {cell for number, row in enumerate(today) for cell in in_turn(row, 1, day // 2 + number)}
+            today = rows if (crc32(function.encode()) + day) % 3 == 0 else []
+            taken = {cell for number, row in enumerate(today) for cell in in_turn(row, 1, day // 3 + number)}
         else:
             taken = {*pairs(rows, day)}
         for item in {cell for row in rows for cell in row} - taken:
