@@ -127,7 +127,7 @@ def _server(app: Starlette, *, ends: bool = True) -> "uvicorn.Server":
 
     class Server(uvicorn.Server):
         async def main_loop(self) -> None:
-            # The usual loop looks ten times a second whether to end: in a test's process, for each of a hundred servers.
+            # The usual loop looks ten times a second whether to end, and a process of the tests has a hundred servers.
             await (super().main_loop() if ends else asyncio.Event().wait())
 
         async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
