@@ -14,7 +14,10 @@ from typing import Annotated
 import psutil
 from pydantic import AfterValidator, BaseModel
 
-PARTS = ("durability", "pieces", "settings", "steps", "languages", "peers", "growth", "start", "tracing", "streaming")
+PARTS = (
+    *("durability", "pieces", "settings", "least", "steps", "languages"),
+    *("peers", "growth", "start", "tracing", "streaming"),
+)
 """The parts of the benchmark, in the order of their measurement."""
 
 

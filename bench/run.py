@@ -12,6 +12,7 @@ from bench.against_peers import Peers, peers
 from bench.durability import Cost, durability
 from bench.growth import Growth, growth
 from bench.languages import Languages, languages
+from bench.least import Least, least
 from bench.measuring import Extent
 from bench.pieces import Piece, pieces
 from bench.settings import Setting, settings
@@ -34,6 +35,7 @@ class Bench(BaseModel):
     durability: list[Cost] = []
     pieces: list[Piece] = []
     settings: list[Setting] = []
+    least: Least | None = None
     steps: list[Kind] = []
     languages: Languages | None = None
     peers: Peers | None = None
@@ -54,6 +56,8 @@ async def measure(
         bench.pieces = await pieces(folder / "pieces", extent, console)
     if "settings" in parts:
         bench.settings = await settings(folder / "settings", extent, console)
+    if "least" in parts:
+        bench.least = await least(folder / "least", extent, console)
     if "steps" in parts:
         bench.steps = await steps(folder / "steps", extent, console)
     if "languages" in parts:
@@ -80,6 +84,7 @@ def put(measured: Bench, earlier: Bench) -> Bench:
     both = earlier.model_copy()
     both.pieces = measured.pieces or earlier.pieces
     both.settings = measured.settings or earlier.settings
+    both.least = measured.least or earlier.least
     both.steps = measured.steps or earlier.steps
     both.languages = measured.languages or earlier.languages
     both.peers = measured.peers or earlier.peers

@@ -9,6 +9,7 @@ from bench.crashes import DELAY, MIDDLE, WINDOW, WINDOWS
 from bench.durability import Cost
 from bench.growth import STEP, Growth, around, exponents
 from bench.languages import Languages
+from bench.least import LANGGRAPH, Least
 from bench.measuring import agent_cpu_of, cpu, median, p50, p95, rate, ratios, server_cpu_of, spread
 from bench.pieces import Piece
 from bench.run import Bench
@@ -28,6 +29,8 @@ def tables(bench: Bench) -> Iterator[FittedTable]:
         yield pieces(bench.pieces)
     if bench.settings:
         yield settings(bench.settings)
+    if bench.least:
+        yield least(bench.least)
     if bench.steps:
         yield steps(bench.steps)
     if bench.languages:
@@ -120,6 +123,25 @@ def settings(settings: Sequence[Setting]) -> FittedTable:
             for each in settings
         },
         rows_are="setting",
+    )
+
+
+def least(least: Least) -> FittedTable:
+    """The agent without durability, on LangGraph and on Restate, and an invocation without a step."""
+    sides = {
+        "the agent without durability": least.plain,
+        f"on {LANGGRAPH.title}": least.langgraph,
+        "on Restate": least.restate,
+        "an invocation without a step": least.invocation,
+    }
+    return _table(
+        "one claim at a time on LangChain: p50 in ms, and CPU in ms",
+        ("p50", "agent's CPU", "server's CPU"),
+        {
+            name: [f"{median(blocks, of):.1f}" for of in (p50, agent_cpu_of, server_cpu_of)]
+            for name, blocks in sides.items()
+        },
+        rows_are="side",
     )
 
 

@@ -52,6 +52,10 @@ async def test_every_part_is_measured(tmp_path: Path, monkeypatch: pytest.Monkey
     assert [each.name for each in measured.settings] == [*SETTINGS, NEW_CONNECTION]
     assert all(len(each.blocks) == SMALL.blocks for each in measured.settings)
 
+    assert measured.least
+    assert all(len(blocks) == SMALL.blocks for blocks in dict(measured.least).values())
+    assert measured.least.added(measured.least.plain) == [0] * SMALL.blocks
+
     assert [kind.title for kind in measured.steps] == list(KINDS)
     assert [kind.model_calls for kind in measured.steps] == [2, 2, 8, 8, 2]
     assert [kind.invocations for kind in measured.steps] == [1, 4, 1, 4, 4], "a request, its outcome and a decision"

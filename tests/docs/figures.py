@@ -82,6 +82,18 @@ def _pieces(bench: Bench) -> str:
     )
 
 
+def _least(bench: Bench) -> str:
+    assert bench.least
+    theirs, ours = (bench.least.added(blocks) for blocks in (bench.least.langgraph, bench.least.restate))
+    needed = [p50(block) for block in bench.least.invocation]
+    above = sum(least > added for least, added in zip(needed, theirs, strict=True))
+    return (
+        f"{markdown(show.least(bench.least))}\n\n"
+        f"LangGraph adds {spread(theirs)} ms to the agent's claim, and Restate {spread(ours)} ms. An invocation\n"
+        f"without a step takes {spread(needed)} ms: more than LangGraph adds in {above} of {len(needed)} rounds."
+    )
+
+
 def _languages(bench: Bench) -> str:
     assert bench.languages
     loops = bench.languages.loops
@@ -257,6 +269,7 @@ FIGURES: dict[str, Callable[[Bench], str]] = {
     "durability": _durability,
     "pieces": _pieces,
     "settings": lambda bench: markdown(show.settings(bench.settings)),
+    "least": _least,
     "steps": lambda bench: markdown(show.steps(bench.steps)),
     "languages": _languages,
     "runtimes": peer_figures.five_runtimes,

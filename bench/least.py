@@ -1,0 +1,57 @@
+"""The least that durability costs one claim at a time, on Restate and on LangGraph: can Restate be the faster one?"""
+
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+from pydantic import BaseModel
+from rich.console import Console
+from rich.progress import Progress
+
+from bench.contenders import PEERS, running
+from bench.durability import WARM_UP, durable_side, plain_side
+from bench.growth import LOOP, SERVICE
+from bench.measuring import Block, Extent, alternate, block, p50
+from bench.pieces import side_of
+from tour.runtime import stack
+from tour.runtime.frameworks import BY_NAME
+
+LANGGRAPH = next(peer for peer in PEERS if peer.name == "langgraph.async")
+"""LangGraph as it comes: the graph does not wait for its checkpoints."""
+
+FRAMEWORK = BY_NAME[LANGGRAPH.sdk]
+
+
+class Least(BaseModel):
+    """One claim at a time: the agent without durability, on LangGraph and on Restate. The blocks of each, in order.
+
+    `invocation` is not a claim, but the least that a claim on Restate needs: an invocation without a step.
+    """
+
+    plain: list[Block]
+    langgraph: list[Block]
+    restate: list[Block]
+    invocation: list[Block]
+
+    def added(self, blocks: list[Block]) -> list[float]:
+        """What durability adds to the median latency, in ms, for each pair of neighbouring blocks."""
+        return [p50(one) - p50(plain) for one, plain in zip(blocks, self.plain, strict=True)]
+
+
+async def least(folder: Path, extent: Extent, console: Console) -> Least:
+    """Measure all in turns. Raises: TourError."""
+    async with AsyncExitStack() as exits:
+        ours = await exits.enter_async_context(stack.running(folder / "restate", frameworks=[FRAMEWORK]))
+        bare = await exits.enter_async_context(stack.running(folder / "bare", frameworks=[LOOP], pattern=SERVICE))
+        theirs = await exits.enter_async_context(running(LANGGRAPH, folder / LANGGRAPH.name, ours.env))
+        sides = [
+            await plain_side(ours, FRAMEWORK, exits, folder),
+            theirs.side,
+            durable_side(ours, FRAMEWORK),
+            side_of(bare, 0),
+        ]
+        for side in sides:
+            await block(side, WARM_UP, 1)
+        with Progress(console=console, transient=True) as progress:
+            bar = progress.add_task("The least of Restate and LangGraph", total=extent.blocks)
+            blocks = await alternate(sides, extent, 1, lambda: progress.advance(bar))
+    return Least(**dict(zip(Least.model_fields, blocks, strict=True)))
