@@ -86,11 +86,12 @@ def _least(bench: Bench) -> str:
     assert bench.least
     theirs, ours = (bench.least.added(blocks) for blocks in (bench.least.langgraph, bench.least.restate))
     needed = [p50(block) for block in bench.least.invocation]
-    above = sum(least > added for least, added in zip(needed, theirs, strict=True))
+    slower = sum(added > least for added, least in zip(theirs, needed, strict=True))
     return (
         f"{markdown(show.least(bench.least))}\n\n"
-        f"LangGraph adds {spread(theirs)} ms to the agent's claim, and Restate {spread(ours)} ms. An invocation\n"
-        f"without a step takes {spread(needed)} ms: more than LangGraph adds in {above} of {len(needed)} rounds."
+        f"LangGraph adds {spread(theirs)} ms to the agent's claim, and Restate {spread(ours)} ms.\n"
+        f"The invocation itself, without a step, takes {spread(needed)} ms of them. LangGraph adds more than\n"
+        f"that in {slower} of {len(needed)} rounds."
     )
 
 
