@@ -9,10 +9,7 @@ from contextlib import closing
 from pathlib import Path
 
 import psutil
-import psycopg
-from psycopg import sql
 from pydantic import BaseModel
-from temporalio.client import Client
 
 from bench.contenders import Running
 from bench.crashes import Durable, a_claim
@@ -125,9 +122,12 @@ def _size(roots: Iterable[Path]) -> int:
 
 
 async def _record_of(peer: Running) -> int:
+    # The packages of peers are imported where they are used: the tables and the pages need none.
     if peer.peer.store == "temporal":
         id, claim = a_claim()
         await peer.send(id, claim)
+        from temporalio.client import Client
+
         client = await Client.connect(peer.store)
         described = await client.get_workflow_handle(id).describe()
         return described.raw_description.workflow_execution_info.history_size_bytes
@@ -158,6 +158,9 @@ def _rows_of_sqlite(file: str) -> int:
 
 
 async def _rows_of_postgres(url: str) -> int:
+    import psycopg
+    from psycopg import sql
+
     async with await psycopg.AsyncConnection.connect(url) as database:
         found = await database.execute(
             "SELECT schemaname, tablename FROM pg_tables WHERE schemaname NOT IN ('pg_catalog', 'information_schema')"

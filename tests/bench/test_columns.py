@@ -2,6 +2,10 @@
 
 import datetime
 import itertools
+import re
+import subprocess
+import sys
+import tomllib
 from io import StringIO
 
 from rich.console import Console, RenderableType
@@ -13,6 +17,7 @@ from bench.crashes import POINTS, Recovery
 from bench.durability import Cost
 from bench.growth import AROUND, Growth, Payload, Session, Steps
 from bench.languages import Languages, Loops
+from bench.least import Least
 from bench.measuring import Block, Extent
 from bench.run import Bench
 from bench.siblings import Siblings
@@ -22,7 +27,7 @@ from bench.upkeep import Upkeep
 from deploy import cost
 from deploy.cluster import NODES
 from tour.report import Machine
-from tour.runtime.frameworks import FAN_OUT, FRAMEWORKS, REMOTE_CHECKS
+from tour.runtime.frameworks import FAN_OUT, FRAMEWORKS, REMOTE_CHECKS, ROOT
 
 TITLES = [framework.title for framework in FRAMEWORKS]
 CONTENDERS = [
@@ -131,6 +136,7 @@ BENCH = Bench(
         Start(framework=title, title=title, imports=[12.34] * 5, memory=[1234.5] * 5, ready=[12.3, 45.6])
         for title in TITLES
     ],
+    least=Least(plain=blocks(123.4), langgraph=blocks(123.4), restate=blocks(123.4), invocation=blocks(0.5)),
     tracing=[Traced(framework=title, title=title, off=blocks(123.4), on=blocks(0.5)) for title in TITLES],
 )
 
@@ -147,12 +153,19 @@ def printed(part: RenderableType) -> str:
 
 def test_the_tables_of_the_benchmark() -> None:
     tables = list(show.tables(BENCH))
-    assert len(tables) == 3 + len(EXTENT.concurrency) + len(EXTENT.against) + 4 + 3 + 1 + 1
+    assert len(tables) == 3 + len(EXTENT.concurrency) + len(EXTENT.against) + 4 + 3 + 1 + 1 + 1
     for table in tables:
         words = printed(table).split()
         assert len(set(table.headings)) == len(table.headings)
         for text in (*table.headings, table.title, *(str(cell) for row in table.rows for cell in row)):
             assert [word for word in text.split() if word not in words] == [], table.title
+
+
+def test_the_tables_need_no_peer() -> None:
+    groups = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]
+    peers = [re.split(r"\W", package)[0] for package in groups["bench"]]
+    code = f"import sys; sys.modules |= dict.fromkeys({peers}); import bench.show"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
 
 
 def test_the_costs_of_a_claim_on_a_cluster() -> None:
