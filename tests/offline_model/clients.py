@@ -1,5 +1,6 @@
 """The official clients of OpenAI and Google, with the same requests on each wire."""
 
+import asyncio
 import json
 import ssl
 from collections.abc import Callable
@@ -16,11 +17,14 @@ from openai.types.responses import Response
 from offline_model.conversation import Conversation
 from offline_model.faults import Fault
 from offline_model.server import serve_in_thread
+from shared import checks
 from shared.claims import InsuranceClaim, sample_claims
 
-CLAIM = sample_claims()["broken-leg"].model_dump(mode="json")
+BROKEN_LEG = sample_claims()["broken-leg"]
+CLAIM = BROKEN_LEG.model_dump(mode="json")
 PROMPT = f"Claim: {json.dumps(CLAIM)}"
-CHECKS = ["eligible", "reasonable", "low risk: no signals (score 0)"]
+CHECKS = [asyncio.run(check.function(BROKEN_LEG)) for check in checks.CHECKS.values()]
+"""The results of all checks."""
 
 
 def tool(name: str, description: str = "", **properties: dict[str, Any]) -> dict[str, Any]:

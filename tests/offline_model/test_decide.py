@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from shared import checks
 from tests.offline_model.clients import (
     CHECKS,
     CLAIM,
@@ -49,13 +50,14 @@ async def test_a_tool_that_takes_the_fields_themselves(wire: Wire, url: str) -> 
 
 async def test_every_tool_that_fits_is_called_in_one_turn(wire: Wire, url: str) -> None:
     claim = METRICS["parameters"]["properties"]["claim"]
-    three = [tool(name, claim=claim) for name in ("check_eligibility", "compare_to_standard_rates", "check_fraud")]
+    fitting = [tool(check.tool, claim=claim) for check in checks.CHECKS.values()]
     unfit = tool("unfit", claim=claim, policy={"type": "string"})
     client = wire(url)
-    said = await client.say(PROMPT, *three, unfit, WEATHER)
-    assert said.calls == [(each["name"], {"claim": CLAIM}) for each in three]
-    results = dict(zip((each["name"] for each in three), CHECKS, strict=True))
-    assert (await wire(url).say(PROMPT, *three, results=results.__getitem__)).text == f"Approved: {'; '.join(CHECKS)}."
+    said = await client.say(PROMPT, *fitting, unfit, WEATHER)
+    assert said.calls == [(each["name"], {"claim": CLAIM}) for each in fitting]
+    results = dict(zip((each["name"] for each in fitting), CHECKS, strict=True))
+    text = (await wire(url).say(PROMPT, *fitting, results=results.__getitem__)).text
+    assert text == f"Approved: {'; '.join(CHECKS)}."
 
 
 @pytest.mark.parametrize(
@@ -72,7 +74,7 @@ async def test_every_tool_that_fits_is_called_in_one_turn(wire: Wire, url: str) 
 async def test_the_decision_comes_from_the_results_and_is_the_same_on_all_wires(
     url: str, eligibility: str, cost: str, fraud: str, verdict: str
 ) -> None:
-    results = [eligibility, cost, fraud]
+    results = [eligibility, cost, fraud, *CHECKS[3:]]
     said = [await wire(url).say(PROMPT, METRICS, results=lambda _: results) for wire in WIRES]
     assert {each.text for each in said} == {f"{verdict}: {'; '.join(results)}."}
 
@@ -87,7 +89,7 @@ async def test_the_decision_comes_from_the_results_and_is_the_same_on_all_wires(
 )
 @pytest.mark.parametrize("fraud", ["low risk: no signals", "high risk: a round amount"])
 async def test_a_person_has_the_last_word(url: str, fraud: str, outcome: str, verdict: str) -> None:
-    results = ["eligible", "reasonable", fraud, outcome]
+    results = ["eligible", "reasonable", fraud, *CHECKS[3:], outcome]
     said = [await wire(url).say(PROMPT, METRICS, results=lambda _: results) for wire in WIRES]
     assert {each.text for each in said} == {f"{verdict}: {'; '.join(results)}."}
 

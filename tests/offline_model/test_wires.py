@@ -12,6 +12,7 @@ from offline_model.conversation import BadRequest
 from offline_model.decide import lines_of
 from offline_model.schema import plain_schema
 from offline_model.server import serve_in_thread
+from shared import checks
 from shared.claims import InsuranceClaim
 from tests.offline_model.clients import (
     CHECKS,
@@ -37,7 +38,7 @@ from tests.offline_model.clients import (
         str({"result": CHECKS}),
         json.dumps({"result": json.dumps(CHECKS)}),
         json.dumps(json.dumps(CHECKS)),
-        json.dumps({"eligibility": CHECKS[0], "cost": CHECKS[1], "fraud": CHECKS[2]}),
+        json.dumps(dict(zip(checks.CHECKS, CHECKS, strict=True))),
         json.dumps([{"type": "text", "text": check} for check in CHECKS]).replace('"type": "text", ', ""),
         "\n".join(CHECKS),
         "\r\n\n".join(f" - {check} " for check in CHECKS),

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from lab.ledger import Fault
+from shared import checks
 from shared.claims import sample_claims
 from tour import code, compare, report
 from tour.lanes import Lane, views
@@ -32,7 +33,7 @@ def test_options_become_faults() -> None:
         Fault("fraud", "crash-after"),
         Fault("model", "status", 500, times=2),
     ]
-    assert [fault.step for fault in compare.faults(delay=["1s"])] == ["eligibility", "cost", "fraud"]
+    assert [fault.step for fault in compare.faults(delay=["1s"])] == [*checks.CHECKS]
 
 
 @pytest.mark.parametrize(
