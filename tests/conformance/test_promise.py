@@ -64,7 +64,8 @@ async def test_two_checks_that_fail_are_retried_and_the_third_is_not(
     )
     answer, runs = await outcome(running, await send(running, framework, claim))
     assert answer.startswith("Approved:")
-    assert {check: found.starts for check, found in runs.items()} == {"eligibility": 1, "cost": 3, "fraud": 2}
+    once = dict.fromkeys(CHECKS, 1)
+    assert {check: found.starts for check, found in runs.items()} == once | {"cost": 3, "fraud": 2}
 
 
 @promise("siblings")
