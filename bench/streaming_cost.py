@@ -84,9 +84,11 @@ async def streaming_cost(
     folder: Path, frameworks: Sequence[Framework], extent: Extent, console: Console
 ) -> list[Streaming]:
     """Measure one framework after the other. Raises: TourError."""
-    model = Model(f"{serve_in_thread(latency=LATENCY)}/v1")
     measured: list[Streaming] = []
-    with Progress(console=console, transient=True) as progress:
+    async with AsyncExitStack() as exits:
+        client = AsyncOpenAI(base_url=f"{serve_in_thread(latency=LATENCY)}/v1", api_key="none")
+        model = Model(await exits.enter_async_context(client))
+        progress = exits.enter_context(Progress(console=console, transient=True))
         bar = progress.add_task("", total=len(frameworks) * extent.blocks)
         for framework in frameworks:
             progress.update(bar, description=f"{framework.title}, streaming")
@@ -94,11 +96,10 @@ async def streaming_cost(
             plain, plain_streams, usual, unheard, heard = await _blocks(
                 home, framework, extent, lambda: progress.advance(bar)
             )
-            async with stack.running(
-                home / "slow", frameworks=[framework], pattern=STREAMING, model_latency=LATENCY
-            ) as running:
+            slow = stack.running(home / "slow", frameworks=[framework], pattern=STREAMING, model_latency=LATENCY)
+            async with slow as running, listener(running) as heard_by:
                 await running.add(FAN_OUT)
-                caller = Caller(running, framework)
+                caller = Caller(framework, heard_by)
                 await caller.claim()  # both connect, and import what they need late
                 await model.first_token()
                 first_token, first_token_of_model = [], []
@@ -131,7 +132,8 @@ async def _blocks(
 ) -> Sequence[list[Block]]:
     async with stack.running(home, frameworks=[framework]) as running, AsyncExitStack() as exits:
         await running.add(STREAMING)
-        caller, streams = Caller(running, framework), running.streams[0].process.pid
+        caller = Caller(framework, await exits.enter_async_context(listener(running)))
+        streams = running.streams[0].process.pid
 
         async def listen() -> None:
             await caller.claim()
@@ -150,12 +152,17 @@ async def _blocks(
         return await alternate(sides, extent, 1, advance)
 
 
+def listener(running: Stack) -> httpx.AsyncClient:
+    """A client of the stream server."""
+    return httpx.AsyncClient(base_url=running.streams[0].url, timeout=None, trust_env=False)
+
+
 class Caller:
     """Sends claims to a streaming agent, and listens to each."""
 
-    def __init__(self, running: Stack, framework: Framework) -> None:
+    def __init__(self, framework: Framework, client: httpx.AsyncClient) -> None:
         self._framework = framework
-        self._client = httpx.AsyncClient(base_url=running.streams[0].url, timeout=None, trust_env=False)
+        self._client = client
         self.last = ""
         """The id of the last claim's invocation."""
 
@@ -178,8 +185,8 @@ class Caller:
 class Model:
     """The model, called as an agent does that does nothing else."""
 
-    def __init__(self, url: str) -> None:
-        self._client = AsyncOpenAI(base_url=url, api_key="none")
+    def __init__(self, client: AsyncOpenAI) -> None:
+        self._client = client
 
     async def first_token(self) -> float:
         """The seconds of a claim until the first token of the decision."""

@@ -70,7 +70,7 @@ async def test_every_part_is_measured(tmp_path: Path, monkeypatch: pytest.Monkey
     ]
     assert [each.name for each in measured.peers.siblings] == contenders
     assert [each.name for each in measured.peers.upkeep] == contenders
-    assert all(min(each.agent_memory, each.record, each.lines, each.helpers) > 0 for each in measured.peers.upkeep)
+    assert all(min(each.agent_memory, each.record, each.lines) > 0 for each in measured.peers.upkeep)
     assert len(measured.peers.recoveries) == len(contenders) * len(crashes.POINTS)
     for recovery in measured.peers.recoveries[len(AGAINST) * len(crashes.POINTS) : -len(crashes.POINTS)]:
         assert recovery.right
