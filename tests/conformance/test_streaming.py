@@ -10,6 +10,7 @@ import pytest_asyncio
 
 from lab.ledger import Fault, Kind
 from shared.claims import InsuranceClaim
+from tests.conformance.approvals import until
 from tests.conformance.cases import Tagged, live, send, tagged
 from tests.conformance.conftest import SERVERS
 from tests.conformance.storms import CLAIMS, SECONDS, SEEDS, patiently, storm
@@ -19,6 +20,7 @@ from tests.streams import Listener, Story, told
 from tour.runtime import journal, stack
 from tour.runtime.approvals import approving_all
 from tour.runtime.frameworks import APPROVAL, FRAMEWORKS, STREAMING, Framework
+from tour.runtime.journal import Invocation
 from tour.runtime.stack import CHECKS, Stack
 from tour.runtime.streams import sent
 
@@ -45,7 +47,12 @@ def listener(running: Stack, id: str) -> Listener:
 async def assert_true(running: Stack, id: str, heard: Listener) -> Story:
     """The stream's events match the journal, and the last one has the answer."""
     story = told(heard.seen)
-    invocation = (await journal.read(running.admin, id))[id]
+
+    async def read() -> Invocation | None:  # soon after a restart, the server's tables may be empty
+        return (await journal.read(running.admin, id)).get(id)
+
+    invocation = await until(read)
+    assert invocation
     assert story.answer == await running.answer(id)
     assert story.messages == {2: story.answer}
     assert len(story.calls) == 1
