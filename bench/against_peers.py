@@ -17,8 +17,8 @@ from rich.progress import Progress
 
 from bench.contenders import PEERS, running
 from bench.crashes import DOCUMENTED, POINTS, Contender, Durable, Recovery, recoveries
-from bench.durability import WARM_UP, durable_side
-from bench.measuring import Block, Extent, alternate, block, ratios
+from bench.durability import durable_side
+from bench.measuring import Block, Extent, alternate, ratios, warm_up
 from bench.siblings import Siblings, beside_a_failure
 from bench.upkeep import Upkeep, upkeep_of_a_peer, upkeep_of_restate
 from tour.runtime import stack
@@ -101,8 +101,7 @@ async def peers(folder: Path, frameworks: Sequence[Framework], extent: Extent, c
                 measured.load.append(round(os.getloadavg()[0], 1))
                 async with running(peer, folder / peer.name, ours.env) as theirs:
                     sides = theirs.side, durable_side(ours, framework), durable_side(ours, framework, DOCUMENTED)
-                    for side in sides:
-                        await block(side, WARM_UP, 1)
+                    await warm_up(sides)
                     for concurrency in extent.against:
                         progress.update(bar, description=f"{peer.title}, {concurrency} at a time")
                         blocks = await alternate(sides, extent, concurrency, lambda: progress.advance(bar))

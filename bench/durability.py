@@ -11,16 +11,13 @@ from rich.console import Console
 from rich.progress import Progress
 
 from bench.as_it_comes import AS_IT_COMES
-from bench.measuring import Block, Extent, Side, alternate, block, ratios
+from bench.measuring import Block, Extent, Side, alternate, ratios, warm_up
 from shared.claims import sample_claims
 from tour.runtime import processes, stack
 from tour.runtime.errors import TourError
 from tour.runtime.frameworks import FAN_OUT, PLAIN, Framework, Pattern
 from tour.runtime.processes import free_port
 from tour.runtime.stack import Stack
-
-WARM_UP = 10
-"""The number of claims that each side is sent before it is measured."""
 
 
 class Cost(BaseModel):
@@ -62,8 +59,7 @@ async def durability(folder: Path, frameworks: Sequence[Framework], extent: Exte
                 sides = [durable_side(running, framework), await plain_side(running, framework, exits, home)]
                 if framework.name in running.agents_of(AS_IT_COMES):
                     sides.append(durable_side(running, framework, AS_IT_COMES))
-                for side in sides:
-                    await block(side, WARM_UP, 1)
+                await warm_up(sides)
                 for concurrency in extent.concurrency:
                     progress.update(bar, description=f"{framework.title}, {concurrency} at a time")
                     measured = await alternate(sides, extent, concurrency, lambda: progress.advance(bar))

@@ -9,8 +9,8 @@ from pydantic import BaseModel
 from rich.console import Console
 from rich.progress import Progress
 
-from bench.durability import WARM_UP, durable_side, plain_side
-from bench.measuring import Block, Extent, alternate, block, ratios
+from bench.durability import durable_side, plain_side
+from bench.measuring import Block, Extent, alternate, ratios, warm_up
 from tour.runtime import stack
 from tour.runtime.frameworks import BY_NAME, Framework
 
@@ -53,8 +53,7 @@ async def languages(
         sides = []
         for loop in LOOPS:
             sides += [durable_side(running, loop), await plain_side(running, loop, exits, folder)]
-        for side in sides:
-            await block(side, WARM_UP, 1)
+        await warm_up(sides)
         with Progress(console=console, transient=True) as progress:
             bar = progress.add_task("", total=len(extent.concurrency) * extent.blocks)
             for concurrency in extent.concurrency:

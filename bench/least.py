@@ -5,12 +5,11 @@ from pathlib import Path
 
 from pydantic import BaseModel
 from rich.console import Console
-from rich.progress import Progress
 
 from bench.contenders import PEERS, running
-from bench.durability import WARM_UP, durable_side, plain_side
+from bench.durability import durable_side, plain_side
 from bench.growth import LOOP, SERVICE
-from bench.measuring import Block, Extent, alternate, block, p50
+from bench.measuring import Block, Extent, one_at_a_time, p50
 from bench.pieces import side_of
 from tour.runtime import stack
 from tour.runtime.frameworks import BY_NAME
@@ -49,9 +48,5 @@ async def least(folder: Path, extent: Extent, console: Console) -> Least:
             durable_side(ours, FRAMEWORK),
             side_of(bare, 0),
         ]
-        for side in sides:
-            await block(side, WARM_UP, 1)
-        with Progress(console=console, transient=True) as progress:
-            bar = progress.add_task("The least of Restate and LangGraph", total=extent.blocks)
-            blocks = await alternate(sides, extent, 1, lambda: progress.advance(bar))
+        blocks = await one_at_a_time(sides, extent, console, "The least of Restate and LangGraph")
     return Least(**dict(zip(Least.model_fields, blocks, strict=True)))

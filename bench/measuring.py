@@ -7,12 +7,14 @@ these ratios.
 import asyncio
 import statistics
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
 import psutil
 from pydantic import AfterValidator, BaseModel
+from rich.console import Console
+from rich.progress import Progress
 
 PARTS = (
     *("durability", "pieces", "settings", "least", "steps", "languages"),
@@ -67,6 +69,24 @@ class Side:
     server: int | None
     service: int | None = None
     """The process of a service that the agent calls; its CPU time is added to the agent's."""
+
+
+WARM_UP = 10
+"""The number of claims that each side is sent before it is measured."""
+
+
+async def one_at_a_time(sides: Sequence[Side], extent: Extent, console: Console, title: str) -> list[list[Block]]:
+    """The blocks of each side, after a warm-up, with one claim in flight; shows the progress under this title."""
+    await warm_up(sides)
+    with Progress(console=console, transient=True) as progress:
+        bar = progress.add_task(title, total=extent.blocks)
+        return await alternate(sides, extent, 1, lambda: progress.advance(bar))
+
+
+async def warm_up(sides: Iterable[Side]) -> None:
+    """Send `WARM_UP` claims to each side, one after the other."""
+    for side in sides:
+        await block(side, WARM_UP, 1)
 
 
 async def alternate(

@@ -5,11 +5,9 @@ from pathlib import Path
 
 from pydantic import BaseModel
 from rich.console import Console
-from rich.progress import Progress
 
-from bench.durability import WARM_UP
 from bench.growth import LOOP, SERVICE, timed
-from bench.measuring import Block, Extent, Side, alternate, block
+from bench.measuring import Block, Extent, Side, one_at_a_time
 from tour.runtime import stack
 from tour.runtime.stack import Stack
 
@@ -38,11 +36,7 @@ async def pieces(folder: Path, extent: Extent, console: Console) -> list[Piece]:
             for name, env in (("synced", {}), ("unsynced", UNSYNCED))
         ]
         sides = [side_of(running, steps) for steps in STEPS for running in servers]
-        for side in sides:
-            await block(side, WARM_UP, 1)
-        with Progress(console=console, transient=True) as progress:
-            bar = progress.add_task("Pieces of an invocation", total=extent.blocks)
-            blocks = await alternate(sides, extent, 1, lambda: progress.advance(bar))
+        blocks = await one_at_a_time(sides, extent, console, "Pieces of an invocation")
     return [
         Piece(steps=steps, synced=synced, unsynced=unsynced)
         for steps, synced, unsynced in zip(STEPS, blocks[::2], blocks[1::2], strict=True)

@@ -7,11 +7,9 @@ from pathlib import Path
 
 from pydantic import BaseModel
 from rich.console import Console
-from rich.progress import Progress
 
-from bench.durability import WARM_UP
 from bench.growth import LOOP, SERVICE, timed
-from bench.measuring import Block, Extent, alternate, block
+from bench.measuring import Block, Extent, one_at_a_time
 from bench.pieces import side_of
 from tour.runtime import stack
 from tour.runtime.stack import Stack
@@ -51,11 +49,7 @@ async def settings(folder: Path, extent: Extent, console: Console) -> list[Setti
             servers[name] = await exits.enter_async_context(running)
         sides = {name: side_of(running, STEPS) for name, running in servers.items()}
         sides[NEW_CONNECTION] = replace(sides[OURS], send=_on_new_connections(servers[OURS]))
-        for side in sides.values():
-            await block(side, WARM_UP, 1)
-        with Progress(console=console, transient=True) as progress:
-            bar = progress.add_task("Settings of the server", total=extent.blocks)
-            blocks = await alternate([*sides.values()], extent, 1, lambda: progress.advance(bar))
+        blocks = await one_at_a_time([*sides.values()], extent, console, "Settings of the server")
     return [Setting(name=name, blocks=of) for name, of in zip(sides, blocks, strict=True)]
 
 

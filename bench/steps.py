@@ -10,10 +10,8 @@ from pathlib import Path
 
 from pydantic import BaseModel
 from rich.console import Console
-from rich.progress import Progress
 
-from bench.durability import WARM_UP
-from bench.measuring import Block, Extent, Side, alternate, block
+from bench.measuring import Block, Extent, Side, one_at_a_time
 from shared.claims import sample_claims
 from tour.runtime import journal, processes, stack
 from tour.runtime.approvals import decide, service
@@ -75,11 +73,7 @@ async def steps(folder: Path, extent: Extent, console: Console) -> list[Kind]:
             SPECIALIST_SERVICES: running.agents_of(SPECIALISTS)[SDK.name].process.pid,
         }
         sides = [_side(running, pattern, services.get(pattern)) for pattern in KINDS.values()]
-        for side in sides:
-            await block(side, WARM_UP, 1)
-        with Progress(console=console, transient=True) as progress:
-            bar = progress.add_task("Kinds of step", total=extent.blocks)
-            blocks = await alternate(sides, extent, 1, lambda: progress.advance(bar))
+        blocks = await one_at_a_time(sides, extent, console, "Kinds of step")
         return [await _kind(running, title, measured) for title, measured in zip(KINDS, blocks, strict=True)]
 
 

@@ -4,7 +4,7 @@ import time
 import uuid
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import httpx
@@ -14,8 +14,8 @@ from pydantic import BaseModel
 from rich.console import Console
 from rich.progress import Progress
 
-from bench.durability import WARM_UP, durable_side, plain_side
-from bench.measuring import Block, Extent, Rounded, Side, alternate, block, ratios
+from bench.durability import durable_side, plain_side
+from bench.measuring import Block, Extent, Rounded, Side, alternate, ratios, warm_up
 from offline_model.server import serve_in_thread
 from shared import checks, llm
 from shared.claims import InsuranceClaim, sample_claims
@@ -147,8 +147,7 @@ async def _blocks(
             unheard,
             replace(unheard, send=listen),
         ]
-        for side in sides:
-            await block(side, WARM_UP, 1)
+        await warm_up(sides)
         return await alternate(sides, extent, 1, advance)
 
 
@@ -157,21 +156,21 @@ def listener(running: Stack) -> httpx.AsyncClient:
     return httpx.AsyncClient(base_url=running.streams[0].url, timeout=None, trust_env=False)
 
 
+@dataclass
 class Caller:
     """Sends claims to a streaming agent, and listens to each."""
 
-    def __init__(self, framework: Framework, client: httpx.AsyncClient) -> None:
-        self._framework = framework
-        self._client = client
-        self.last = ""
-        """The id of the last claim's invocation."""
+    framework: Framework
+    client: httpx.AsyncClient
+    last: str = ""
+    """The id of the last claim's invocation."""
 
     async def claim(self) -> float:
         """The seconds until the first token of the decision. Raises: TourError unless it approves the claim."""
         key, began, first = uuid.uuid4().hex, time.perf_counter(), 0.0
-        body = self._framework.body(sample_claims()["broken-leg"], session=key)
-        path = f"/stream/{self._framework.path(key, STREAMING)}"
-        async with self._client.stream("POST", path, json=body) as response:
+        body = self.framework.body(sample_claims()["broken-leg"], session=key)
+        path = f"/stream/{self.framework.path(key, STREAMING)}"
+        async with self.client.stream("POST", path, json=body) as response:
             async for _, event in sent(response):
                 match event:
                     case {"type": "TEXT_MESSAGE_CONTENT"}:
@@ -182,11 +181,11 @@ class Caller:
         raise TourError("A streamed claim was not approved.", "Try `uv run tour compare --patterns streaming` first.")
 
 
+@dataclass
 class Model:
     """The model, called as an agent does that does nothing else."""
 
-    def __init__(self, client: AsyncOpenAI) -> None:
-        self._client = client
+    client: AsyncOpenAI
 
     async def first_token(self) -> float:
         """The seconds of a claim until the first token of the decision."""
@@ -195,7 +194,7 @@ class Model:
             {"role": "system", "content": llm.INSTRUCTIONS},
             {"role": "user", "content": f"Claim: {claim.model_dump_json()}"},
         ]
-        create = self._client.chat.completions.create
+        create = self.client.chat.completions.create
         message = (await create(model=MODEL, tools=[TOOL], messages=messages)).choices[0].message
         assert message.tool_calls
         results = str([await check.function(claim) for check in checks.CHECKS.values()])

@@ -10,8 +10,8 @@ from pydantic import BaseModel
 from rich.console import Console
 from rich.progress import Progress
 
-from bench.durability import WARM_UP, durable_side
-from bench.measuring import Block, Extent, alternate, block, ratios
+from bench.durability import durable_side
+from bench.measuring import Block, Extent, alternate, ratios, warm_up
 from tour.runtime import stack
 from tour.runtime.frameworks import FAN_OUT, Framework
 from tour.runtime.processes import Process, free_port, running
@@ -56,8 +56,7 @@ async def tracing_cost(folder: Path, frameworks: Sequence[Framework], extent: Ex
                 async with stack.running(folder / framework.name, frameworks=[framework]) as agents:
                     await agents.add(traced)
                     sides = durable_side(agents, framework), durable_side(agents, framework, traced)
-                    for side in sides:
-                        await block(side, WARM_UP, 1)
+                    await warm_up(sides)
                     off, on = await alternate(sides, extent, 1, lambda: progress.advance(bar))
                 measured.append(Traced(framework=framework.name, title=framework.title, off=off, on=on))
     return measured

@@ -20,6 +20,7 @@ from bench.languages import Languages, Loops
 from bench.least import Least
 from bench.measuring import Block, Extent
 from bench.run import Bench
+from bench.settings import NEW_CONNECTION, SETTINGS, Setting
 from bench.siblings import Siblings
 from bench.starting import Start
 from bench.tracing_cost import Traced
@@ -136,6 +137,7 @@ BENCH = Bench(
         Start(framework=title, title=title, imports=[12.34] * 5, memory=[1234.5] * 5, ready=[12.3, 45.6])
         for title in TITLES
     ],
+    settings=[Setting(name=name, blocks=blocks(123.4)) for name in (*SETTINGS, NEW_CONNECTION)],
     least=Least(plain=blocks(123.4), langgraph=blocks(123.4), restate=blocks(123.4), invocation=blocks(0.5)),
     tracing=[Traced(framework=title, title=title, off=blocks(123.4), on=blocks(0.5)) for title in TITLES],
 )
@@ -153,7 +155,7 @@ def printed(part: RenderableType) -> str:
 
 def test_the_tables_of_the_benchmark() -> None:
     tables = list(show.tables(BENCH))
-    assert len(tables) == 3 + len(EXTENT.concurrency) + len(EXTENT.against) + 4 + 3 + 1 + 1 + 1
+    assert len(tables) == 3 + len(EXTENT.concurrency) + len(EXTENT.against) + 4 + 3 + 1 + 1 + 1 + 1
     for table in tables:
         words = printed(table).split()
         assert len(set(table.headings)) == len(table.headings)
