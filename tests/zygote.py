@@ -14,7 +14,6 @@ import gc
 import importlib
 import json
 import os
-import runpy
 import selectors
 import shutil
 import signal
@@ -129,19 +128,9 @@ def become(request: dict[str, Any]) -> None:
     os.environ.clear()
     os.environ.update(request["env"])
     sys.path[1:1] = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
-    log = os.open(request["log"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
-    os.dup2(log, 1)
-    os.dup2(log, 2)
-    os.close(log)
-    first, *arguments = request["arguments"]
-    if first == "-m":
-        sys.argv = arguments
-        sys.path[0] = request["cwd"]
-        runpy.run_module(arguments[0], run_name="__main__", alter_sys=True)
-    else:
-        sys.argv = [first, *arguments]
-        sys.path[0] = str(Path(first).parent)
-        runpy.run_path(first, run_name="__main__")
+    from tour.runtime.zygote import become as become_program
+
+    become_program(request["arguments"], request["log"], {})
 
 
 def packages(program: Path) -> Iterator[str]:

@@ -5,7 +5,7 @@ import json
 import os
 import tempfile
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from shared.claims import sample_claims
 from tour.runtime import named, restate_server, stack
 from tour.runtime.agents import Say
 from tour.runtime.errors import TourError
+from tour.runtime.forking import first_starts
 from tour.runtime.frameworks import Framework, Pattern
 from tour.runtime.restate_server import Ports, Restate
 from tour.runtime.stack import Stack
@@ -23,27 +24,38 @@ from tour.runtime.stack import Stack
 
 @asynccontextmanager
 async def booted(
-    frameworks: Sequence[Framework], model_latency: float, step_latency: float, console: Console
+    frameworks: Sequence[Framework],
+    model_latency: float,
+    step_latency: float,
+    console: Console,
+    *,
+    forked: bool = False,
 ) -> AsyncIterator[Stack]:
     """The stack of a command, while the block runs; latencies in seconds. Raises: TourError.
+
+    `forked` starts it faster, where possible (tour/runtime/forking.py).
 
     The stack uses the usual ports and keeps its journals. If another program has one of Restate's ports, or
     `TOUR_PORTS` is `free`, the stack uses free ports, and deletes its journals. A Restate that the environment names
     keeps its own.
     """
     usual = os.environ.get("TOUR_PORTS") != "free" and bool(named.restate() or not Ports().holders())
-    with tempfile.TemporaryDirectory(prefix="tour-") as folder:
-        async with stack.running(
-            Path(folder),
+    async with AsyncExitStack() as exits:
+        folder = Path(exits.enter_context(tempfile.TemporaryDirectory(prefix="tour-")))
+        if forked:
+            await exits.enter_async_context(first_starts())
+        starting = stack.running(
+            folder,
             data=home() / "restate" if usual else None,
             frameworks=frameworks,
             usual_ports=usual,
             model_latency=model_latency,
             step_latency=step_latency,
             say=say(console),
-        ) as running:
-            console.print(f"Model: {running.model}. Each check is slowed down by {step_latency:g} s.", highlight=False)
-            yield running
+        )
+        running = await exits.enter_async_context(starting)
+        console.print(f"Model: {running.model}. Each check is slowed down by {step_latency:g} s.", highlight=False)
+        yield running
 
 
 async def up(

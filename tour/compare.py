@@ -101,32 +101,40 @@ async def side_by_side(
     `details` adds the facts from their code. Raises: TourError; typer.Exit with code 1 if a claim ends with an error
     without a planned fault.
     """
-    async with booted(frameworks, model_latency, step_latency, console) as running:
-        model = running.model
+    async with booted(frameworks, model_latency, step_latency, console, forked=len(frameworks) > 2) as running:
         console.print(f"Claim: {claim.model_dump_json()}", soft_wrap=True, highlight=False)
         running.lab.plan(*faults)
         runs = await compare(running, running.frameworks, claim, repeat, console)
-    made = report.report_of(
-        runs, claim=claim, model=model, model_latency=model_latency, step_latency=step_latency, faults=faults
-    )
+        made = report.report_of(
+            runs,
+            claim=claim,
+            model=running.model,
+            model_latency=model_latency,
+            step_latency=step_latency,
+            faults=faults,
+        )
+        _show(made, console, details=details)
+        if running.restate.process and running.restate.admin.endswith(f":{Ports().admin}"):
+            console.print("The journals are kept: these pages open in the Restate UI while `uv run tour up` runs.")
+        elif running.restate.process:
+            console.print("This run used a separate Restate on free ports: its journals and pages are gone.")
+        files.write(made.model_dump_json(indent=2, ensure_ascii=True) + "\n", lambda: report.html(made))
+        if files.html:
+            console.print(f"Report: {files.html}", soft_wrap=True, highlight=False)
+    if not faults and any(run.verdict == "error" for framework in made.frameworks for run in framework.runs):
+        raise typer.Exit(1)
+
+
+def _show(made: report.Report, console: Console, *, details: bool) -> None:
     console.print(show.figures(made))
-    if faults:
+    if made.faults:
         console.print(show.faults(made))
     console.print(show.timelines({f.title: f.runs[-1] for f in made.frameworks}, console.width))
-    if repeat == 1:
+    if all(len(framework.runs) == 1 for framework in made.frameworks):
         console.print("First claims of fresh processes: `--repeat 3` shows warm ones.", style="dim")
     if details:
         console.print(show.read_from_the_code(made))
     show.answers(made, console)
-    if running.restate.process and running.restate.admin.endswith(f":{Ports().admin}"):
-        console.print("The journals are kept: these pages open in the Restate UI while `uv run tour up` runs.")
-    elif running.restate.process:
-        console.print("This run used a separate Restate on free ports: its journals and pages are gone.")
-    files.write(made.model_dump_json(indent=2, ensure_ascii=True) + "\n", lambda: report.html(made))
-    if files.html:
-        console.print(f"Report: {files.html}", soft_wrap=True, highlight=False)
-    if not faults and any(run.verdict == "error" for framework in made.frameworks for run in framework.runs):
-        raise typer.Exit(1)
 
 
 async def every_way(
@@ -142,7 +150,7 @@ async def every_way(
     If an agent asks a person, the person approves. Latencies in seconds. Raises: TourError.
     """
     runs: dict[str, dict[Framework, list[Run]]] = {}
-    async with booted(frameworks, model_latency, step_latency, console) as running:
+    async with booted(frameworks, model_latency, step_latency, console, forked=len(frameworks) > 2) as running:
         running.lab.plan(*faults)
         async with approvals.approving_all(running.admin, running.ingress, "tour compare"):
             for pattern in PATTERNS:

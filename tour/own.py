@@ -100,7 +100,7 @@ async def running(
         lab = Lab(folder / "lab.sqlite")
         exits.callback(lab.close)
         watched = {"TOUR_LAB": str(folder / "lab.sqlite")}
-        model, variables, model_ready = await stack.start_model(exits, folder, model_latency, watched, ())
+        model, variables, model_ready = stack.start_model(exits, folder, model_latency, watched, ())
         serving = restate_server.serving if offline else named.serving
         restate = await exits.enter_async_context(
             serving(folder / "restate", folder / "restate.log", say, ports=Ports.free())

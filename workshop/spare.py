@@ -8,11 +8,11 @@ import ast
 import contextlib
 import importlib
 import json
-import os
-import runpy
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
+
+from tour.runtime.zygote import become
 
 LATER = {
     "agents": ("anyio._backends._asyncio", "openai.lib._response_resources", "httpcore2"),
@@ -28,17 +28,7 @@ def main() -> None:
         with contextlib.suppress(ImportError):  # not a module, or the program will report it
             importlib.import_module(name)
     if order := sys.stdin.read():
-        become(program, **json.loads(order))
-
-
-def become(program: Path, log: str, env: Mapping[str, str]) -> None:
-    """Become the program, as if it had been started directly."""
-    nothing, output = os.open(os.devnull, os.O_RDONLY), os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
-    for opened, standard in ((nothing, 0), (output, 1), (output, 2)):
-        os.dup2(opened, standard)
-    os.environ.update(env)
-    sys.argv, sys.path[0] = [str(program)], str(program.parent)
-    runpy.run_path(str(program), run_name="__main__")
+        become([str(program)], **json.loads(order))
 
 
 def imported(program: Path) -> Iterator[str]:

@@ -5,6 +5,7 @@ is set. It starts the rest on loopback, and ends it.
 """
 
 import asyncio
+import contextlib
 import os
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -192,7 +193,7 @@ async def running(
                 named.serving(data or folder / "restate", folder / "restate.log", say, env=server_env, ports=ports)
             )
 
-        model, urls, model_ready = await start_model(exits, folder, model_latency, lab_env, frameworks)
+        model, urls, model_ready = start_model(exits, folder, model_latency, lab_env, frameworks)
         if variables := provider.named():
             say(f"A real model answers, which may cost money: {', '.join(variables)} in the environment.")
             say("To avoid that: --model offline")
@@ -203,7 +204,7 @@ async def running(
         async def boot_agents(pattern: Pattern) -> dict[str, Agent]:
             agents: dict[str, Agent] = {}
             exits.push_async_callback(_stop_all, agents)
-            for framework in able:
+            for framework in sorted(able, key=lambda each: not each.on_node):  # a fork may wait for its packages
                 script = framework.script(pattern)
                 if not script.exists():  # this framework has no agent of the pattern yet
                     continue
@@ -223,7 +224,7 @@ async def running(
                 streams.append(Server(port, process))
             ready = [agent.ready() for agent in agents.values()] + [server.ready() for server in streams]
             await asyncio.gather(model_ready(), *ready)
-            return agents
+            return {framework.name: agents[framework.name] for framework in able if framework.name in agents}
 
         able: Sequence[Framework] = ()
         streams: list[Server] = []
@@ -290,7 +291,7 @@ REMEDIES = {
 """The remedy, by the code of Restate's error."""
 
 
-async def start_model(
+def start_model(
     exits: AsyncExitStack, folder: Path, latency: float, env: Mapping[str, str], frameworks: Sequence[Framework]
 ) -> tuple[str, Callable[[str], dict[str, str]], Callable[[], Awaitable[None]]]:
     """Start the offline model, unless both providers are set.
@@ -310,8 +311,16 @@ async def start_model(
     command = [sys.executable, "-m", "offline_model", "--port", str(port), "--latency", str(latency)]
     for wire in {framework.wire: None for framework in frameworks if framework.wire}:
         command += ["--wire", wire]
-    model = await start("The offline model", command, folder / "model.log", env)
-    exits.push_async_callback(model.stop)
+    starting = asyncio.create_task(start("The offline model", command, folder / "model.log", env))
+
+    async def stop() -> None:
+        with contextlib.suppress(TourError):
+            await (await starting).stop()
+
+    async def ready() -> None:
+        await (await starting).until(f"{url}/health")
+
+    exits.push_async_callback(stop)
     url = f"http://127.0.0.1:{port}"
 
     def variables(caller: str) -> dict[str, str]:
@@ -324,7 +333,7 @@ async def start_model(
 
     names = [name for name, key in (("OpenAI", openai), ("Google", google)) if key]
     answers = " and ".join([*names, f"the offline model ({latency:g} s a call)"])
-    return answers, variables, lambda: model.until(f"{url}/health")
+    return answers, variables, ready
 
 
 async def _stop_all(agents: Mapping[str, Agent]) -> None:
