@@ -23,6 +23,11 @@ SETTINGS: Mapping[str, Mapping[str, str]] = {
     "a log without compression": {"RESTATE_BIFROST__LOCAL__ROCKSDB_DISABLE_WAL_COMPRESSION": "true"},
     "commits that wait 1 ms for others": {"RESTATE_BIFROST__LOCAL__WRITER_BATCH_COMMIT_DURATION": "1ms"},
     "one command in a batch": {"RESTATE_WORKER__MAX_COMMAND_BATCH_SIZE": "1"},
+    "queues of 64 entries": {
+        "RESTATE_WORKER__INTERNAL_QUEUE_LENGTH": "64",
+        "RESTATE_WORKER__INVOKER__IN_MEMORY_QUEUE_LENGTH_LIMIT": "64",
+    },
+    "8 threads": {"RESTATE_DEFAULT_THREAD_POOL_SIZE": "8"},
     "2 GB of memory for RocksDB": {"RESTATE_ROCKSDB_TOTAL_MEMORY_SIZE": "2GB"},
 }
 """The variables of each server."""

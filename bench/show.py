@@ -27,6 +27,8 @@ def tables(bench: Bench) -> Iterator[FittedTable]:
         yield from durability(bench.durability)
     if bench.pieces:
         yield pieces(bench.pieces)
+        yield hops(bench.pieces)
+        yield threads(bench.pieces)
     if bench.settings:
         yield settings(bench.settings)
     if bench.least:
@@ -106,6 +108,31 @@ def pieces(pieces: Sequence[Piece]) -> FittedTable:
             for piece in pieces
         },
         rows_are="parallel steps",
+    )
+
+
+def hops(pieces: Sequence[Piece]) -> FittedTable:
+    """The hops of an invocation in the usual server."""
+    none, *_, most = pieces
+    return _table(
+        "the hops of an invocation in the server, which overlap: how often, and ms in all",
+        ("without a step", f"{most.steps} steps"),
+        {hop: [f"{each.hops[hop].times:.1f} x, {each.hops[hop].ms:.2f}" for each in (none, most)] for hop in none.hops},
+        rows_are="hop",
+    )
+
+
+def threads(pieces: Sequence[Piece]) -> FittedTable:
+    """The CPU time of an invocation in the usual server, by its threads."""
+    none, *_, most = pieces
+    return _table(
+        "the server's CPU for an invocation, in ms: the program's and the kernel's",
+        ("without a step", f"{most.steps} steps"),
+        {
+            kind: [f"{each.threads[kind].user:.2f} + {each.threads[kind].kernel:.2f}" for each in (none, most)]
+            for kind in none.threads
+        },
+        rows_are="threads",
     )
 
 

@@ -22,6 +22,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route
 
 from durable.event_log import LISTENERS, End, Events, as_json, begin, event_log
+from durable.streaming import LIVE
 
 POLL = 1.0
 """Seconds without an event after which the log is read: another server may have recorded events."""
@@ -53,7 +54,7 @@ def app(client: httpx.AsyncClient) -> Starlette:
             known = True
         kept = {name: value for name, value in request.headers.items() if name in ("content-type", "idempotency-key")}
         path = f"/restate/send/{quote(request.path_params['path'])}"
-        sent = await client.post(path, content=await request.body(), headers=kept)
+        sent = await client.post(path, content=await request.body(), headers=kept | LIVE)
         if sent.status_code >= 300:
             return Response(sent.content, sent.status_code, media_type="application/json")
         accepted = sent.json()

@@ -24,6 +24,7 @@ from pydantic import ValidationError
 from rich.console import Console
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
+from durable.streaming import LIVE
 from lab.ledger import Entry, Fault
 from offline_model.sockets import listen
 from shared.claims import InsuranceClaim, sample_claims
@@ -282,7 +283,10 @@ class Tab:
                 await self.stack.add(pattern)
             self.ledger.text = "Sent."
             ids = await asyncio.gather(
-                *(self.stack.submit(lane.framework, claim, person, person, pattern=lane.pattern) for lane in lanes)
+                *(
+                    self.stack.submit(lane.framework, claim, person, person, pattern=lane.pattern, headers=LIVE)
+                    for lane in lanes
+                )
             )
         except (TourError, httpx.HTTPError) as error:
             ui.notify(f"The claim could not be sent: {error}", type="negative")

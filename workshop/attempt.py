@@ -149,10 +149,10 @@ class Running:
         response = await self.stack.admin.get(f"/services/{self.agent.framework.service(self.stack.pattern)}")
         return str(response.json().get("ty", ""))
 
-    async def send(self, body: Any, key: str = "") -> str:
+    async def send(self, body: Any, key: str = "", headers: Mapping[str, str] | None = None) -> str:
         """Send a request to the handler `run`; returns its invocation id. Raises: Wrong if Restate refuses it."""
         path = self.agent.framework.path(key, self.stack.pattern)
-        response = await self.stack.ingress.post(f"/restate/send/{path}", json=body)
+        response = await self.stack.ingress.post(f"/restate/send/{path}", json=body, headers=headers)
         if response.status_code >= 300:
             raise Wrong(f"Restate refused the request: {response.text}", f"POST /restate/send/{path}")
         id: str = response.json()["invocationId"]

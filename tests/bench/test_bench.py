@@ -11,6 +11,7 @@ from bench import against_peers, commands, crashes, growth, measuring, plot, run
 from bench.contenders import PEERS
 from bench.durability import Cost
 from bench.measuring import PARTS, Block, Extent
+from bench.pieces import OTHERS, THREADS
 from bench.run import Bench, measure, put
 from bench.settings import NEW_CONNECTION, SETTINGS
 from bench.starting import Start
@@ -48,6 +49,8 @@ async def test_every_part_is_measured(tmp_path: Path, monkeypatch: pytest.Monkey
 
     assert [piece.steps for piece in measured.pieces] == [0, 1, 3]
     assert all(len(piece.synced) == len(piece.unsynced) == SMALL.blocks for piece in measured.pieces)
+    assert all(hop.times >= 1 and hop.ms > 0 for piece in measured.pieces for hop in piece.hops.values())
+    assert all(set(piece.threads) in ({*THREADS.values(), OTHERS}, set()) for piece in measured.pieces)
 
     assert [each.name for each in measured.settings] == [*SETTINGS, NEW_CONNECTION]
     assert all(len(each.blocks) == SMALL.blocks for each in measured.settings)

@@ -7,13 +7,14 @@ documented one.
 import json
 import os
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from durable.streaming import LIVE
 from lab.ledger import Entry
 from offline_model.faults import digest
 from shared.claims import InsuranceClaim, sample_claims
@@ -88,9 +89,10 @@ def asked(running: Stack, claim: InsuranceClaim) -> list[Entry]:
     return running.lab.ledger(invocations=[digest(f"Claim: {claim.model_dump_json()}")])
 
 
-async def send(running: Stack, framework: Framework, claim: InsuranceClaim) -> str:
-    """Send a claim in a new session; returns the id of its invocation."""
-    return await running.submit(framework, claim, key=claim.reason[:40], session=claim.reason[:40])
+async def send(running: Stack, framework: Framework, claim: InsuranceClaim, headers: Mapping[str, str] = LIVE) -> str:
+    """Send a claim in a new session; returns the id of its invocation. Usually somebody listens to its events."""
+    key = claim.reason[:40]
+    return await running.submit(framework, claim, key=key, session=key, headers=headers)
 
 
 async def decide(running: Stack, framework: Framework, claim: InsuranceClaim) -> tuple[str, Invocation]:

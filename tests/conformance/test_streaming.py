@@ -1,13 +1,15 @@
 """The stream of a claim, alike in all frameworks: live, in order, each event once, through every crash."""
 
 import asyncio
+import json
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 
 import httpx
 import pytest
 import pytest_asyncio
 
+from durable.streaming import LIVE
 from lab.ledger import Fault, Kind
 from shared.claims import InsuranceClaim
 from tests.conformance.approvals import until
@@ -222,6 +224,28 @@ async def test_a_wait_for_a_person_is_told(running: Stack, framework: Framework)
     assert story.answer == await running.answer(id)
 
 
+@live
+async def test_reports_are_rare_until_somebody_listens(running: Stack, framework: Framework, tagged: Tagged) -> None:
+    async def batches(headers: Mapping[str, str]) -> int:
+        claim = tagged()
+        running.lab.plan(*(Fault(step, "delay", 0.3, about=claim.reason) for step in ("model", *CHECKS)))
+        id = await send(running, framework, claim, headers)
+        await running.answer(id)
+        (log,) = await until(
+            lambda: journal.query(
+                running.admin,
+                "SELECT value_utf8 AS log FROM state"
+                f" WHERE service_name = 'AgentEvents' AND service_key = '{id}' AND key = 'log'",
+            )
+        )
+        late = listener(running, id)
+        await late.listen()
+        await assert_true(running, id, late)
+        return len(json.loads(log["log"])["firsts"])
+
+    assert await batches({}) < await batches(LIVE)
+
+
 async def test_bad_requests(running: Stack, tagged: Tagged) -> None:
     async with httpx.AsyncClient(base_url=running.streams[0].url, timeout=30) as client:
         assert (await client.get("/stream/inv_1nothing")).status_code == 404
@@ -273,7 +297,7 @@ async def test_a_storm_of_claims_that_are_watched(running: Stack, seed: int) -> 
         running.lab.plan(*rng.sample(faults, rng.randrange(3)))
         key = claim.reason[:40]
         id = await patiently(
-            lambda: running.submit(framework, claim, key=key, session=key, idempotency_key=key, pattern=STREAMING)
+            lambda: running.submit(framework, claim, key, key, idempotency_key=key, pattern=STREAMING, headers=LIVE)
         )
         stays, comes_back = listener(running, id), listener(running, id)
 

@@ -269,6 +269,8 @@ FIGURES: dict[str, Callable[[Bench], str]] = {
     "answer": peer_figures.answer,
     "durability": _durability,
     "pieces": _pieces,
+    "hops": lambda bench: markdown(show.hops(bench.pieces)),
+    "threads": lambda bench: markdown(show.threads(bench.pieces)),
     "settings": lambda bench: markdown(show.settings(bench.settings)),
     "least": _least,
     "steps": lambda bench: markdown(show.steps(bench.steps)),

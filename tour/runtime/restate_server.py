@@ -115,6 +115,8 @@ class Restate:
     process: Process | None = None
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     """The headers of each request, which may contain a secret token."""
+    metrics: str = ""
+    """The address of our server's metrics, in Prometheus' format."""
 
     def ingress_client(self) -> httpx.AsyncClient:
         """An HTTP client of its ingress, which waits for answers without a time limit."""
@@ -244,7 +246,8 @@ async def serving(
     with tempfile.TemporaryDirectory(prefix="tour-restate-") as scratch:
         settings = SETTINGS | {"TMPDIR": scratch} | addresses | dict(env or {})
         async with running("The Restate server", command, log, settings) as process:
-            restate = Restate(f"http://127.0.0.1:{ports.ingress}", f"http://127.0.0.1:{ports.admin}", process)
+            ingress, admin = (f"http://127.0.0.1:{port}" for port in (ports.ingress, ports.admin))
+            restate = Restate(ingress, admin, process, metrics=f"http://{node}/metrics")
             await restate.until_ready()
             yield restate
 

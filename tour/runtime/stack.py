@@ -111,17 +111,18 @@ class Stack:
         session: str,
         idempotency_key: str = "",
         pattern: Pattern | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> str:
         """Send a claim without waiting for its answer; returns the id of its invocation.
 
         The same `idempotency_key` gives the same invocation; an empty one is not sent. `key` and `session` matter only
         to a Virtual Object. Raises: TourError if Restate refuses the claim; httpx.HTTPError.
         """
-        headers = {"idempotency-key": idempotency_key} if idempotency_key else {}
+        named = {"idempotency-key": idempotency_key} if idempotency_key else {}
         response = await self.ingress.post(
             f"/restate/send/{framework.path(key, pattern or self.pattern)}",
             json=framework.body(claim, session),
-            headers=headers,
+            headers={**named, **(headers or {})},
         )
         if response.status_code >= 300:
             raise TourError(f"Restate refused the claim: {response.text}", "Is the agent registered? Try `tour up`.")

@@ -36,9 +36,11 @@ Object.assign(process.env, {
 const { modelCall, report, streamed } = await import("../shared/streaming.ts");
 const { whole } = await import("../shared/streamed_calls.ts");
 
+const LIVE = new Map([["x-agent-events", "live"]]);
+
 /** An attempt of an invocation, whose steps have these results. */
 const attempt = (id: string, results: Record<string, RestatePromise<string>> = {}) =>
-  ({ request: () => ({ id }), run: (name: string) => results[name] }) as unknown as Context;
+  ({ request: () => ({ id, headers: LIVE }), run: (name: string) => results[name] }) as unknown as Context;
 
 const nothing = async () => "";
 

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 
+from durable.streaming import LIVE
 from lab.ledger import Fault
 from shared.claims import InsuranceClaim, sample_claims
 from tour.runtime.frameworks import STREAMING
@@ -69,7 +70,7 @@ async def _killed(attempt: Attempt, running: Running, claim: InsuranceClaim) -> 
 
 
 async def _sent(running: Running, claim: InsuranceClaim) -> str:
-    return await running.send(claim.model_dump(mode="json"))
+    return await running.send(claim.model_dump(mode="json"), headers=LIVE)
 
 
 async def _heard(
