@@ -71,6 +71,11 @@ class Streaming(BaseModel):
         """Streaming over the usual agent, without a listener."""
         return ratios(self.unheard, self.usual, of)
 
+    def of_free_reports(self, of: Callable[[Block], float]) -> list[float]:
+        """Streaming over the usual agent if only the SDK's own streaming cost anything."""
+        blocks = zip(self.usual, self.plain_streams, self.plain, strict=True)
+        return [1 + (of(streams) - of(plain)) / of(usual) for usual, streams, plain in blocks]
+
     def of_heard(self, of: Callable[[Block], float]) -> list[float]:
         """The same with a listener."""
         return ratios(self.heard, self.usual, of)

@@ -66,6 +66,8 @@ def app(client: httpx.AsyncClient) -> Starlette:
         if not (last.removeprefix("-").isascii() and last.removeprefix("-").isdecimal() and -1 <= int(last) < 10**15):
             raise HTTPException(400, f"Last-Event-ID: {last!r} is not an event: give the id of the last event received")
         found = await recorded(request, invocation, int(last) + 1)
+        if found.ended and not found.events:
+            return Response(status_code=204)  # an EventSource that has seen everything does not connect again
         if not found.events and not found.ended and await _unknown(client, invocation):
             raise HTTPException(404, f"there is no invocation {invocation}")
         return _stream(invocation, int(last) + 1)

@@ -37,7 +37,7 @@ LIVE = {"x-agent-events": "live"}
 """The header of a request whose caller listens from the beginning. The stream server adds it."""
 
 UNHEARD = 1.0
-"""Seconds before and between batches of other requests. Whoever listens to one gets its events this late."""
+"""The same for other requests, at most: their reports are collected for `APART`, and each pause is twice the last."""
 
 PATIENCE = 10.0
 """Seconds in which Restate's ingress has to answer; otherwise the attempt fails, and Restate retries it."""
@@ -174,8 +174,8 @@ class Reporter:
         self._path = f"/restate/send/AgentEvents/{invocation}/record"
         self._reports: list[dict[str, Any]] = []
         self._reported: set[Hashable] = set()
-        self._apart = APART if live else UNHEARD
-        self._next = 0.0 if live else asyncio.get_running_loop().time() + UNHEARD
+        self._least, self._most = (AT_ONCE, APART) if live else (APART, UNHEARD)
+        self._next, self._apart = 0.0, APART
         self._waited_for = asyncio.Event()
         self._lost: RetryableError | None = None
         self._sending: asyncio.Task[None] | None = None
@@ -216,11 +216,11 @@ class Reporter:
         loop = asyncio.get_running_loop()
         try:
             while self._reports:
-                pause = max(AT_ONCE, self._next - loop.time())
+                pause = max(self._least, self._next - loop.time())
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._waited_for.wait(), pause)
                 reports, self._reports = self._reports, []
-                self._next = loop.time() + self._apart
+                self._next, self._apart = loop.time() + self._apart, min(2 * self._apart, self._most)
                 await _sent(self._path, reports)
         except RetryableError as error:
             self._lost = error

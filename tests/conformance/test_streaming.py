@@ -228,7 +228,8 @@ async def test_a_wait_for_a_person_is_told(running: Stack, framework: Framework)
 async def test_reports_are_rare_until_somebody_listens(running: Stack, framework: Framework, tagged: Tagged) -> None:
     async def batches(headers: Mapping[str, str]) -> int:
         claim = tagged()
-        running.lab.plan(*(Fault(step, "delay", 0.3, about=claim.reason) for step in ("model", *CHECKS)))
+        delays = {"model": 0.2, "eligibility": 0.3, "cost": 0.6, "fraud": 1.2}
+        running.lab.plan(*(Fault(step, "delay", delay, about=claim.reason) for step, delay in delays.items()))
         id = await send(running, framework, claim, headers)
         await running.answer(id)
         (log,) = await until(
@@ -244,6 +245,14 @@ async def test_reports_are_rare_until_somebody_listens(running: Stack, framework
         return len(json.loads(log["log"])["firsts"])
 
     assert await batches({}) < await batches(LIVE)
+
+
+async def test_whoever_has_seen_everything_is_told_not_to_come_back(running: Stack, tagged: Tagged) -> None:
+    heard = listener(running, await send(running, FRAMEWORKS[0], tagged()))
+    await heard.listen()
+    async with httpx.AsyncClient(base_url=running.streams[0].url, timeout=30) as client:
+        headers = {"last-event-id": str(len(heard.seen) - 1)}
+        assert (await client.get(f"/stream/{heard.invocation}", headers=headers)).status_code == 204
 
 
 async def test_bad_requests(running: Stack, tagged: Tagged) -> None:

@@ -150,6 +150,7 @@ def _streaming(bench: Bench) -> str:
         "plain: whole, streamed",
         "on Restate: usual, streaming, with a listener",
         "streaming over usual",
+        "if reports cost nothing",
         "with a listener",
         "first token over the model's",
     )
@@ -157,7 +158,7 @@ def _streaming(bench: Bench) -> str:
     for cost in bench.streaming:
         plain, durable = (cost.plain, cost.plain_streams), (cost.usual, cost.unheard, cost.heard)
         cpus = [", ".join(f"{median(side, cpu):.0f}" for side in sides) for sides in (plain, durable)]
-        ratios = (cost.of_unheard(cpu), cost.of_heard(cpu), cost.first_token_ratios())
+        ratios = (cost.of_unheard(cpu), cost.of_free_reports(cpu), cost.of_heard(cpu), cost.first_token_ratios())
         rows.append([cost.title, *cpus, *map(spread, ratios)])
     added = [median(cost.plain_streams, cpu) - median(cost.plain, cpu) for cost in bench.streaming]
     reports = [

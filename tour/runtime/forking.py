@@ -24,7 +24,7 @@ from tour.runtime.restate_server import SERVER
 @asynccontextmanager
 async def first_starts() -> AsyncIterator[None]:
     """While the block runs, the first start of a Python program is a fork, if the zygote is there to do it."""
-    if sys.platform != "linux" or processes.spawn is not spawn_process:
+    if processes.spawn is not spawn_process or not _possible() or not _adopt_orphans(True):
         yield
         return
     ours, its = socket.socketpair()
@@ -33,7 +33,6 @@ async def first_starts() -> AsyncIterator[None]:
     child = await spawn_process(command, Path(os.devnull), {}, stdin=its.fileno())
     zygote = Process("The process that forks", command, Path(os.devnull), {}, child)
     its.close()
-    _adopt_orphans(True)
     processes.spawn = _Zygote(ours).spawn
     try:
         yield
@@ -42,6 +41,14 @@ async def first_starts() -> AsyncIterator[None]:
         _adopt_orphans(False)
         ours.close()
         await zygote.kill()
+
+
+def _possible() -> bool:
+    try:
+        os.close(os.pidfd_open(os.getpid()))
+    except (AttributeError, OSError):  # another system, or a kernel before 5.3
+        return False
+    return True
 
 
 @dataclass
@@ -97,5 +104,6 @@ class _Forked:
         self.send_signal(15)
 
 
-def _adopt_orphans(yes: bool) -> None:
-    ctypes.CDLL(None).prctl(36, int(yes))  # PR_SET_CHILD_SUBREAPER
+def _adopt_orphans(yes: bool) -> bool:
+    """Become the parent of orphans among our descendants, or cease to; returns whether the kernel has agreed."""
+    return bool(ctypes.CDLL(None).prctl(36, int(yes), 0, 0, 0) == 0)  # PR_SET_CHILD_SUBREAPER

@@ -28,6 +28,8 @@ async def events(url: str, invocation: str, first: int = 0) -> AsyncGenerator[tu
             headers = {"last-event-id": str(first - 1)}
             with suppress(httpx.TransportError):
                 async with client.stream("GET", f"/stream/{invocation}", headers=headers) as response:
+                    if response.status_code == 204:  # there are no more
+                        return
                     if response.status_code != 503:  # Restate is down
                         response.raise_for_status()
                     async for id, event in sent(response):

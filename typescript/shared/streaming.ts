@@ -21,7 +21,7 @@ const APART = 200;
 /** The header of a request whose caller listens from the beginning. The stream server adds it. */
 const LIVE = ["x-agent-events", "live"] as const;
 
-/** Milliseconds before and between batches of other requests. Whoever listens to one gets its events this late. */
+/** The same for other requests, at most: their reports are collected for `APART`, and each pause is twice the last. */
 const UNHEARD = 1_000;
 
 /** Milliseconds for which reports stop after Restate says that it knows no event log. */
@@ -145,12 +145,13 @@ class Reporter {
   #waitedFor = Promise.withResolvers<void>();
   #sending: Promise<void> | undefined;
   #lost: unknown;
-  readonly #apart: number;
-  #next: number;
+  readonly #least: number;
+  readonly #most: number;
+  #next = 0;
+  #apart = APART;
 
   constructor(invocation: string, live: boolean) {
-    this.#apart = live ? APART : UNHEARD;
-    this.#next = live ? 0 : performance.now() + UNHEARD;
+    [this.#least, this.#most] = live ? [AT_ONCE, APART] : [APART, UNHEARD];
     this.#path = `/restate/send/AgentEvents/${invocation}/record`;
   }
 
@@ -188,9 +189,10 @@ class Reporter {
   async #send(): Promise<void> {
     try {
       while (this.#reports.length > 0) {
-        const pause = Math.max(AT_ONCE, this.#next - performance.now());
+        const pause = Math.max(this.#least, this.#next - performance.now());
         await Promise.race([this.#waitedFor.promise, setTimeout(pause)]);
         this.#next = performance.now() + this.#apart;
+        this.#apart = Math.min(2 * this.#apart, this.#most);
         await send(this.#path, this.#reports.splice(0));
       }
     } catch (error) {
