@@ -225,26 +225,26 @@ async def test_a_wait_for_a_person_is_told(running: Stack, framework: Framework)
 
 
 @live
-async def test_reports_are_rare_until_somebody_listens(running: Stack, framework: Framework, tagged: Tagged) -> None:
+async def test_reports_are_not_more_if_nobody_listens_from_the_beginning(
+    running: Stack, framework: Framework, tagged: Tagged
+) -> None:
     async def batches(headers: Mapping[str, str]) -> int:
         claim = tagged()
         delays = {"model": 0.2, "eligibility": 0.3, "cost": 0.6, "fraud": 1.2}
         running.lab.plan(*(Fault(step, "delay", delay, about=claim.reason) for step, delay in delays.items()))
         id = await send(running, framework, claim, headers)
-        await running.answer(id)
-        (log,) = await until(
-            lambda: journal.query(
-                running.admin,
-                "SELECT value_utf8 AS log FROM state"
-                f" WHERE service_name = 'AgentEvents' AND service_key = '{id}' AND key = 'log'",
-            )
-        )
         late = listener(running, id)
+        await running.answer(id)
         await late.listen()
         await assert_true(running, id, late)
+        (log,) = await journal.query(
+            running.admin,
+            "SELECT value_utf8 AS log FROM state"
+            f" WHERE service_name = 'AgentEvents' AND service_key = '{id}' AND key = 'log'",
+        )
         return len(json.loads(log["log"])["firsts"])
 
-    assert await batches({}) < await batches(LIVE)
+    assert await batches({}) <= await batches(LIVE)
 
 
 async def test_whoever_has_seen_everything_is_told_not_to_come_back(running: Stack, tagged: Tagged) -> None:
