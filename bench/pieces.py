@@ -107,19 +107,21 @@ async def _inside(running: Stack, steps: int, extent: Extent) -> tuple[dict[str,
     passed, used = await _passed(running), _threads(server)
     for _ in range(sent):
         await timed(running, steps=steps)
-    passed_then, used_then = await _passed(running), _threads(server)
-    hops = {
-        hop: Hop(times=(passed_then[hop][0] - times) / sent, ms=1000 * (passed_then[hop][1] - seconds) / sent)
-        for hop, (times, seconds) in passed.items()
-    }
-    threads = {
-        kind: Thread(user=1000 * (used_then[kind][0] - user) / sent, kernel=1000 * (used_then[kind][1] - kernel) / sent)
-        for kind, (user, kernel) in used.items()
-    }
-    return hops, threads
+    hops, threads = _means(passed, await _passed(running), sent), _means(used, _threads(server), sent)
+    return (
+        {hop: Hop(times=times, ms=1000 * seconds) for hop, (times, seconds) in hops.items()},
+        {kind: Thread(user=1000 * user, kernel=1000 * kernel) for kind, (user, kernel) in threads.items()},
+    )
 
 
-async def _passed(running: Stack) -> dict[str, tuple[float, float]]:
+Sums = dict[str, tuple[float, float]]
+
+
+def _means(before: Sums, after: Sums, sent: int) -> Sums:
+    return {name: ((after[name][0] - one) / sent, (after[name][1] - two) / sent) for name, (one, two) in before.items()}
+
+
+async def _passed(running: Stack) -> Sums:
     """How often each hop was passed since the server's start, and the seconds that this took."""
     metrics = (await running.ingress.get(running.restate.metrics)).raise_for_status().text
 
@@ -130,7 +132,7 @@ async def _passed(running: Stack) -> dict[str, tuple[float, float]]:
     return {hop: (total(metric, "count"), total(metric, "sum")) for hop, metric in HOPS.items()}
 
 
-def _threads(server: int) -> dict[str, tuple[float, float]]:
+def _threads(server: int) -> Sums:
     """The CPU time of each kind of the server's threads since its start, in seconds: the program's and the kernel's."""
     if sys.platform != "linux":
         return {}

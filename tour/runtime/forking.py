@@ -6,7 +6,6 @@ a fork: a restart after a crash takes as long as elsewhere.
 
 import asyncio
 import contextlib
-import ctypes
 import json
 import os
 import socket
@@ -19,6 +18,7 @@ from pathlib import Path
 from tour.runtime import processes
 from tour.runtime.processes import Child, Process, spawn_process
 from tour.runtime.restate_server import SERVER
+from tour.runtime.zygote import PRCTL
 
 
 @asynccontextmanager
@@ -106,4 +106,7 @@ class _Forked:
 
 def _adopt_orphans(yes: bool) -> bool:
     """Become the parent of orphans among our descendants, or cease to; returns whether the kernel has agreed."""
-    return bool(ctypes.CDLL(None).prctl(36, int(yes), 0, 0, 0) == 0)  # PR_SET_CHILD_SUBREAPER
+    return bool(PRCTL and PRCTL(_PR_SET_CHILD_SUBREAPER, int(yes), 0, 0, 0) == 0)
+
+
+_PR_SET_CHILD_SUBREAPER = 36

@@ -2,11 +2,9 @@
 
 import asyncio
 import contextlib
-import ctypes
 import os
 import signal
 import socket
-import sys
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -20,6 +18,7 @@ import httpx
 import psutil
 
 from tour.runtime.errors import TourError
+from tour.runtime.zygote import PRCTL, end_with
 
 POLL = 0.02
 """Seconds between two checks of whether a process is ready: it cannot report that itself."""
@@ -180,24 +179,12 @@ async def spawn_process(
             stderr=output,
             env={**os.environ, **env},
             process_group=0,  # Ctrl-C in the terminal then reaches only us; we end the children in order
-            preexec_fn=partial(_end_with, os.getpid()) if _PRCTL else None,
+            preexec_fn=partial(end_with, os.getpid()) if PRCTL else None,
         )
 
 
 spawn: Callable[[Sequence[str | Path], Path, Mapping[str, str]], Coroutine[Any, Any, Child]] = spawn_process
 """The function that starts a child. The tests and `tour workshop watch` replace it with a faster one."""
-
-
-# Looked up before the fork: between fork and exec, a child must not load a library.
-_PRCTL = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
-_PR_SET_PDEATHSIG = 1
-
-
-def _end_with(parent: int) -> None:
-    assert _PRCTL
-    _PRCTL(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # the parent was killed before the call
-        os._exit(1)
 
 
 def free_port() -> int:

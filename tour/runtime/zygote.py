@@ -31,6 +31,10 @@ SHARED = (
 )
 """What at least two of the agents and the offline model import, by `python -X importtime`: a third of their starts."""
 
+# Looked up before any fork: between fork and exec, a child must not load a library.
+PRCTL = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
+_PR_SET_PDEATHSIG = 1
+
 
 def main() -> None:
     """Fork a program for each order, until the socket is closed. Returns in each program when it ends."""
@@ -47,7 +51,10 @@ def main() -> None:
         if os.fork():
             os._exit(0)  # an orphan gets the nearest subreaper as its parent, which can wait for it
         request = json.loads(order)
-        _end_with(request.pop("parent"))
+        parent = request.pop("parent")
+        while os.getppid() not in (parent, 1):  # 1: it was killed meanwhile
+            time.sleep(0.001)
+        end_with(parent)
         os.setpgid(0, 0)
         orders.sendall(os.getpid().to_bytes(4))
         become(**request)
@@ -68,12 +75,10 @@ def become(arguments: Sequence[str], log: str, env: Mapping[str, str]) -> None:
         runpy.run_path(arguments[0], run_name="__main__")
 
 
-def _end_with(parent: int) -> None:
-    while os.getppid() != parent:
-        if os.getppid() == 1:  # it was killed meanwhile
-            os._exit(1)
-        time.sleep(0.001)
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+def end_with(parent: int) -> None:
+    """End this process when its parent ends, and at once if it has ended already."""
+    assert PRCTL
+    PRCTL(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(1)
 
