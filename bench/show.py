@@ -27,8 +27,7 @@ def tables(bench: Bench) -> Iterator[FittedTable]:
         yield from durability(bench.durability)
     if bench.pieces:
         yield pieces(bench.pieces)
-        yield hops(bench.pieces)
-        yield threads(bench.pieces)
+        yield from inside(bench.pieces)
     if bench.settings:
         yield settings(bench.settings)
     if bench.least:
@@ -111,29 +110,17 @@ def pieces(pieces: Sequence[Piece]) -> FittedTable:
     )
 
 
-def hops(pieces: Sequence[Piece]) -> FittedTable:
-    """The hops of an invocation in the usual server."""
+def inside(pieces: Sequence[Piece]) -> Iterator[FittedTable]:
+    """The hops of an invocation in the usual server, and the CPU time of the server's threads."""
     none, *_, most = pieces
-    return _table(
-        "the hops of an invocation in the server, which overlap: how often, and ms in all",
-        ("without a step", f"{most.steps} steps"),
-        {hop: [f"{each.hops[hop].times:.1f} x, {each.hops[hop].ms:.2f}" for each in (none, most)] for hop in none.hops},
-        rows_are="hop",
-    )
-
-
-def threads(pieces: Sequence[Piece]) -> FittedTable:
-    """The CPU time of an invocation in the usual server, by its threads."""
-    none, *_, most = pieces
-    return _table(
-        "the server's CPU for an invocation, in ms: the program's and the kernel's",
-        ("without a step", f"{most.steps} steps"),
-        {
-            kind: [f"{each.threads[kind].user:.2f} + {each.threads[kind].kernel:.2f}" for each in (none, most)]
-            for kind in none.threads
-        },
-        rows_are="threads",
-    )
+    columns = ("without a step", f"{most.steps} steps")
+    hops = {hop: [f"{of.hops[hop].times:.1f} x, {of.hops[hop].ms:.2f}" for of in (none, most)] for hop in none.hops}
+    title = "the hops of an invocation in the server, which overlap: how often, and ms in all"
+    yield _table(title, columns, hops, rows_are="hop")
+    used = {kind: [(of.threads[kind].user, of.threads[kind].kernel) for of in (none, most)] for kind in none.threads}
+    threads = {kind: [f"{user:.2f} + {kernel:.2f}" for user, kernel in times] for kind, times in used.items()}
+    title = "the server's CPU for an invocation, in ms: the program's and the kernel's"
+    yield _table(title, columns, threads, rows_are="threads")
 
 
 def settings(settings: Sequence[Setting]) -> FittedTable:
