@@ -225,6 +225,7 @@ async def test_a_wait_for_a_person_is_told(running: Stack, framework: Framework)
 
 
 @live
+@pytest.mark.nightly
 async def test_reports_are_not_more_if_nobody_listens_from_the_beginning(
     running: Stack, framework: Framework, tagged: Tagged
 ) -> None:
