@@ -3,7 +3,7 @@
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -16,9 +16,10 @@ from shared.claims import sample_claims
 from tests.reverse_proxy import in_front_of
 from tests.tour.test_tour import tour
 from tour.new import project
-from tour.runtime import journal, restate_server
+from tour.runtime import journal, processes, restate_server, stack
+from tour.runtime.errors import TourError
 from tour.runtime.frameworks import BY_NAME, ROOT
-from tour.runtime.processes import free_port, running
+from tour.runtime.processes import Child, free_port, running, spawn_process
 from tour.runtime.restate_server import Ports, Restate
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.server]
@@ -85,6 +86,19 @@ async def test_without_the_token_two_lines_say_so(
     assert problem.endswith(": 401 Unauthorized")
     assert remedy in last
     assert "another" not in said
+
+
+async def test_a_refusal_while_the_model_starts_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def spawn(command: Sequence[str | Path], log: Path, env: Mapping[str, str]) -> Child:
+        if "offline_model" in command:
+            await asyncio.sleep(1)  # Restate has refused by then
+        return await spawn_process(["sleep", "60"], log, env)
+
+    monkeypatch.setattr(processes, "spawn", spawn)
+    monkeypatch.setenv("RESTATE_ADMIN_URL", f"http://127.0.0.1:{free_port()}")
+    with pytest.raises(TourError, match="Restate does not answer"):
+        async with stack.running(tmp_path, frameworks=[LOOP]):
+            pass
 
 
 async def test_the_image_s_registration_has_the_token(restate: Restate) -> None:

@@ -6,6 +6,7 @@ Restate server, in milliseconds. The agents themselves are not instrumented.
 
 import asyncio
 import json
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -104,30 +105,35 @@ class Invocation:
         return sum(step.duration for step in self.checks) / self.span if self.span else 0.0
 
 
-async def query(admin: httpx.AsyncClient, sql: str) -> list[dict[str, Any]]:
-    """The rows of a SQL query to Restate's admin API. Raises: httpx.HTTPError."""
-    response = await admin.post("/query", json={"query": sql}, headers={"accept": "application/json"})
+async def query(admin: httpx.AsyncClient, sql: str, timeout: float = 10.0) -> list[dict[str, Any]]:
+    """The rows of a SQL query to Restate's admin API.
+
+    Soon after a start, the server answers 500 while it looks for a partition's node, at times again after it has
+    answered. The query is then repeated for up to `timeout` seconds. Raises: httpx.HTTPError.
+    """
+    deadline = time.monotonic() + timeout
+    while True:
+        response = await admin.post("/query", json={"query": sql}, headers={"accept": "application/json"})
+        if not _looks_for_partition(response) or time.monotonic() > deadline:
+            break
+        await asyncio.sleep(POLL)
     response.raise_for_status()
     rows: list[dict[str, Any]] = response.json()["rows"]
     return rows
 
 
-async def ready(admin: httpx.AsyncClient, timeout: float = 30.0) -> None:
-    """Wait until Restate answers queries: after a start, it answers 500 until its partitions have leaders.
+def _looks_for_partition(response: httpx.Response) -> bool:
+    return response.status_code == 500 and bool(re.search(r"\b(node|partition|leader)\b", response.text))
 
-    Raises: TourError after `timeout` seconds; httpx.HTTPError.
-    """
-    deadline = time.monotonic() + timeout
-    while True:
-        try:
-            await query(admin, "SELECT id FROM sys_invocation LIMIT 1")
-            return
-        except httpx.HTTPStatusError as error:
-            if time.monotonic() > deadline:
-                raise TourError(
-                    f"Restate answers no query on {admin.base_url}: {error.response.text}", "Start it again."
-                ) from error
-        await asyncio.sleep(POLL)
+
+async def ready(admin: httpx.AsyncClient, timeout: float = 30.0) -> None:
+    """Wait until Restate answers queries. Raises: TourError after `timeout` seconds; httpx.HTTPError."""
+    try:
+        await query(admin, "SELECT id FROM sys_invocation LIMIT 1", timeout)
+    except httpx.HTTPStatusError as error:
+        raise TourError(
+            f"Restate answers no query on {admin.base_url}: {error.response.text}", "Start it again."
+        ) from error
 
 
 def _among(ids: Sequence[str]) -> str:

@@ -319,7 +319,8 @@ def start_model(
             await (await starting).stop()
 
     async def ready() -> None:
-        await (await starting).until(f"{url}/health")
+        # Shielded: `stop` awaits it, too, and would be cancelled with it, as if by Ctrl-C.
+        await (await asyncio.shield(starting)).until(f"{url}/health")
 
     exits.push_async_callback(stop)
     url = f"http://127.0.0.1:{port}"
