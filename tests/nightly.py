@@ -18,10 +18,16 @@ DAY = "TEST_DAY"
 """The variable with the day of the run, such as 2026-11-28: the same for all workers, even at midnight."""
 
 FILES_IN_TURN = (
-    ("bench/test_peers.py", "choice/test_features.py", "tracing/test_traces.py"),
+    (
+        "bench/test_peers.py",
+        "choice/test_features.py",
+        "deploy/test_cluster.py",
+        "deploy/test_deploy.py",
+        "deploy/test_specialist_services.py",
+        "tracing/test_traces.py",
+    ),
     ("conformance/test_long_session.py", "plain/test_outcomes.py"),
     ("plain/test_compatible_servers.py", "tour/test_upgrade.py"),
-    ("deploy/test_cluster.py", "deploy/test_deploy.py", "deploy/test_specialist_services.py"),
     ("durable/test_package.py", "test_grading.py", "tour/test_judge.py", "tour/test_new.py"),
     (
         "faults/test_connection.py",
@@ -31,11 +37,12 @@ FILES_IN_TURN = (
         "faults/test_two_faults.py",
         "typescript/test_watchdog.py",
     ),
-    ("shared/test_entrypoints.py", "tour/test_named.py"),
     (
+        "shared/test_entrypoints.py",
         "shared/test_variables.py",
         "tour/test_chaos_live.py",
         "tour/test_kept_claims.py",
+        "tour/test_named.py",
         "tour/test_node.py",
         "tour/test_signs.py",
         "tour/test_up.py",

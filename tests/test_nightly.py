@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests import nightly
+from tests.conformance import turns
 
 
 class Item:
@@ -40,3 +41,14 @@ def test_days_in_a_row_take_all() -> None:
 
 def test_each_day_takes_the_others() -> None:
     assert [*days(5)] == [{0, 1, 2, 3, 4}] * 3
+
+
+@pytest.mark.parametrize("height", range(1, 13))
+@pytest.mark.parametrize("width", [5, 7])  # the frameworks in Python; all
+def test_each_day_takes_every_case_and_four_frameworks(height: int, width: int) -> None:
+    rows = [[(row, column) for column in range(width)] for row in range(height)]
+    taken = [{*turns.pairs(rows, day)} for day in range(1000, 1000 + width)]
+    for day in taken:
+        assert {row for row, _ in day} == {*range(height)}
+        assert len({column for _, column in day}) >= 4
+    assert set.union(*taken) == {cell for row in rows for cell in row}

@@ -1,11 +1,13 @@
 """The cases of the suite in a day's run; the night runs all of them.
 
 Each case of a function is a row of a table, and each framework a column. A day takes some of the table's cells, and the
-next day others, so that within as many days as the table is long, each case meets each framework, on both servers.
+next day others, so that in time each case meets each framework, on both servers.
 """
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from typing import TypeVar
 from zlib import crc32
 
 import pytest
@@ -13,13 +15,18 @@ import pytest
 from tests.conformance import grading
 from tests.nightly import in_turn
 
+FRAMEWORKS_A_DAY = 4
+"""How many of the seven run a function's cases, if these are fewer."""
+
+T = TypeVar("T")
+
 
 def leave_to_the_night(items: Iterable[pytest.Item], day: int) -> None:
     """Mark the items that this day leaves out.
 
-    On the default server, each case runs on a framework, and each framework runs a case. On the replaying server, each
-    case of every third function runs on a framework. Of a `costly` function, our loop in Python runs all cases, and
-    another framework runs one.
+    On the default server, each case runs on a framework, and each function on four frameworks at least. On the
+    replaying server, each case of every third function runs on a framework. Of a `costly` function, our loop in Python
+    runs all cases, and another framework runs one.
     """
     tables: dict[tuple[str, object], dict[str, list[pytest.Item]]] = defaultdict(lambda: defaultdict(list))
     for item in items:
@@ -40,11 +47,13 @@ def leave_to_the_night(items: Iterable[pytest.Item], day: int) -> None:
             item.add_marker(pytest.mark.nightly)
 
 
-def pairs(rows: list[list[pytest.Item]], day: int) -> Iterator[pytest.Item]:
-    """A cell of each row, and of each column."""
-    for at in range(max(len(rows), *map(len, rows))):
-        row = rows[(at + day) % len(rows)]
-        yield row[at % len(row)]
+def pairs(rows: list[list[T]], day: int) -> list[T]:
+    """A cell of each row, and of four columns at least: along the diagonals, where neighbors differ in both."""
+    height, width = len(rows), max(map(len, rows))
+    period = math.lcm(height, width)
+    places = [(at % height, (at + at // period) % width) for at in range(height * width)]
+    cells = [rows[row][column] for row, column in places if column < len(rows[row])]
+    return in_turn(cells, max(height, FRAMEWORKS_A_DAY), day)
 
 
 def costly(rows: list[list[pytest.Item]], day: int) -> Iterator[pytest.Item]:

@@ -11,11 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 from lab.ledger import Fault, Lab
 from tour.runtime import processes, restate_server, stack
 from tour.runtime.processes import Process, free_port
 from tour.runtime.restate_server import Ports, Restate
+
+SERVERS = [pytest.param("1m", id="live"), pytest.param("0s", id="replaying", marks=pytest.mark.in_turn(8))]
+"""The server's inactivity timeout, a parameter of `serving`: with 0 s, each wait ends in a replay."""
 
 
 @dataclass

@@ -14,7 +14,7 @@ from restate.exceptions import RetryableError
 
 from durable.held_steps import tellable
 from lab.ledger import Fault
-from tests.durable.jobs import Jobs, serving
+from tests.durable.jobs import SERVERS, Jobs, serving
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.server]
 
@@ -22,7 +22,7 @@ SLOW = 2.0
 """Seconds in which another step can fail three times, including Restate's pauses."""
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module", params=["1m", "0s"], ids=["live", "replaying"])
+@pytest_asyncio.fixture(scope="module", loop_scope="module", params=SERVERS)
 async def jobs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Jobs]:
     async with serving("held_steps_service.py", request.param, tmp_path_factory.mktemp("held-steps")) as jobs:
         yield jobs

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from lab.ledger import Fault
 from tests.durable.generated import KINDS, named, programs
-from tests.durable.jobs import Job, Jobs, serving
+from tests.durable.jobs import SERVERS, Job, Jobs, serving
 from tour.runtime import journal
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.server]
@@ -25,7 +25,7 @@ AGAIN = Fault("afterwards", "fail", times=1)
 """Replays the whole turn after its end, in the original order."""
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module", params=["1m", "0s"], ids=["live", "replaying"])
+@pytest_asyncio.fixture(scope="module", loop_scope="module", params=SERVERS)
 async def jobs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Jobs]:
     async with serving("tool_calls_service.py", request.param, tmp_path_factory.mktemp("tool-calls")) as jobs:
         yield jobs

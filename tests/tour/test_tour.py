@@ -204,7 +204,9 @@ async def test_the_code_side_by_side(tmp_path: Path) -> None:
 @pytest.mark.in_turn(1)
 async def test_agents_of_every_pattern_come_back_after_a_crash(tmp_path: Path) -> None:
     latencies = ("--model-latency", "0", "--step-latency", "0.2")
-    process = await tour("compare", "--patterns", "--only", "restate_loop", "--crash", "cost", *latencies, home=tmp_path)
+    process = await tour(
+        "compare", "--patterns", "--only", "restate_loop", "--crash", "cost", *latencies, home=tmp_path
+    )
     try:
         async with asyncio.timeout(90):
             said = (await process.communicate())[0].decode()
