@@ -96,7 +96,7 @@ def app(client: httpx.AsyncClient) -> Starlette:
             Route("/stream/{invocation}", rejoin, methods=["GET"]),
             Mount("/", restate.app([event_log])),
         ],
-        exception_handlers={HTTPException: problem, httpx.TransportError: problem},
+        exception_handlers={HTTPException: problem, httpx.HTTPError: problem},
     )
 
 

@@ -46,8 +46,8 @@ NOBODY = 5.0
 """Seconds for which reports stop after Restate says that it knows no event log."""
 
 UNREACHED = 2.0
-"""Seconds after which an ingress that has never answered this process counts as absent: the agent continues, without
-reports for a minute."""
+"""Seconds after which an ingress to which this process has never connected counts as absent: the agent continues,
+without reports for a minute."""
 
 MOST = 10_000
 """The number of running invocations whose reports are remembered: a replay in this process sends none twice."""
@@ -270,6 +270,7 @@ async def _sent(path: str, reports: list[dict[str, Any]]) -> None:
             problem = f"{response.status_code}: {response.text}"
         except httpx.TransportError as error:
             problem = repr(error)
+            _reached |= not isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
             if not _reached and loop.time() - began > UNREACHED:
                 _nobody_until = loop.time() + 60
                 told = f"Restate's ingress does not answer on {_client().base_url}: nobody sees the events of claims."

@@ -7,9 +7,9 @@ from durable import stream_server
 from offline_model.server import serve_in_thread
 
 
-async def answer(method: str, ingress: str) -> httpx.Response:
+async def answer(method: str, ingress: str, transport: httpx.AsyncBaseTransport | None = None) -> httpx.Response:
     async with (
-        httpx.AsyncClient(base_url=ingress) as restate,
+        httpx.AsyncClient(base_url=ingress, transport=transport) as restate,
         httpx.AsyncClient(
             transport=httpx.ASGITransport(stream_server.app(restate)), base_url="http://localhost:8090"
         ) as client,
@@ -22,6 +22,14 @@ async def test_restate_is_not_there(method: str) -> None:
     answered = await answer(method, "http://127.0.0.1:1")
     assert answered.status_code == 503
     assert "Restate does not answer on http://127.0.0.1:1" in answered.json()["message"]
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_reading_the_log_is_cancelled(method: str) -> None:
+    transport = httpx.MockTransport(lambda request: httpx.Response(409, json={"message": "cancelled"}))
+    answered = await answer(method, "http://restate", transport)
+    assert answered.status_code == 503
+    assert "409 Conflict" in answered.json()["message"]
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])

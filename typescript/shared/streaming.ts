@@ -27,8 +27,11 @@ const UNHEARD = 1_000;
 /** Milliseconds for which reports stop after Restate says that it knows no event log. */
 const NOBODY = 5_000;
 
-/** Milliseconds after which an ingress that has never answered this process counts as absent: the agent continues. */
+/** Milliseconds after which an ingress to which this process never connected counts as absent: the agent continues. */
 const UNREACHED = 2_000;
+
+/** The names and codes of a request's errors after it has connected. */
+const CONNECTED = new Set(["TimeoutError", "UND_ERR_SOCKET", "ECONNRESET", "EPIPE"]);
 
 /** Milliseconds in which Restate's ingress has to answer; otherwise the attempt fails, and Restate retries it. */
 const PATIENCE = 10_000;
@@ -225,7 +228,10 @@ async function send(path: string, reports: Report[]): Promise<void> {
   const body = JSON.stringify({ reports }, (_, value) => (typeof value === "string" ? value.toWellFormed() : value));
   const began = performance.now();
   for (let pause = 50; ; pause = Math.min(2 * pause, 1_000)) {
-    const problem = await refusal(path, body).catch(String);
+    const problem = await refusal(path, body).catch((error: Error & { cause?: { code?: string } }) => {
+      reached ||= CONNECTED.has(error.name) || CONNECTED.has(error.cause?.code ?? "");
+      return String(error);
+    });
     if (!problem) return;
     const passed = performance.now() - began;
     if (!reached && passed > UNREACHED) {
@@ -241,7 +247,7 @@ async function send(path: string, reports: Report[]): Promise<void> {
 
 /** Why Restate does not take a request; undefined if it does, or if there is no such service. */
 async function refusal(path: string, body: string): Promise<string | undefined> {
-  const signal = AbortSignal.timeout(PATIENCE);
+  const signal = AbortSignal.timeout(PATIENCE + 1_000); // longer than the client tries to connect
   const response = await fetch(`${ingress}${path}`, { method: "POST", headers, body, signal });
   const answer = await response.text();
   reached = true;

@@ -13,11 +13,17 @@ type Report = Record<string, unknown>;
 
 const taken = new Map<string, Report[]>();
 const statuses: number[] = []; // of the next answers; then 202
+const SLOW = 0; // no status: the connection breaks off after a while
 
 const ingress = http.createServer(async (request, response) => {
   const chunks: Buffer[] = [];
   for await (const chunk of request) chunks.push(chunk);
   const status = statuses.shift() ?? 202;
+  if (status === SLOW) {
+    await setTimeout(2_200); // longer than an absent ingress is waited for
+    request.socket.destroy();
+    return;
+  }
   const invocation = request.url?.split("/")[4] as string;
   const { reports } = JSON.parse(Buffer.concat(chunks).toString());
   if (status === 202) taken.set(invocation, [...(taken.get(invocation) ?? []), ...reports]);
@@ -43,6 +49,13 @@ const attempt = (id: string, results: Record<string, RestatePromise<string>> = {
   ({ request: () => ({ id, headers: LIVE }), run: (name: string) => results[name] }) as unknown as Context;
 
 const nothing = async () => "";
+
+test("an ingress that is slow from the beginning gets all reports", async () => {
+  const run = streamed(async (ctx: Context, _: string) => await ctx.run("cost", nothing));
+  statuses.push(SLOW);
+  assert.equal(await run(attempt("s", { cost: RestatePromise.resolve("reasonable") }), ""), "reasonable");
+  assert.equal(taken.get("s")?.length, 2);
+});
 
 test("steps, tokens and turns are reported in their order, and not again in the next attempt", async () => {
   const said = "App😀é";
