@@ -276,6 +276,7 @@ FIGURES: dict[str, Callable[[Bench], str]] = {
     "steps": lambda bench: markdown(show.steps(bench.steps)),
     "languages": _languages,
     "runtimes": peer_figures.five_runtimes,
+    "choice": peer_figures.choice,
     "peers": peer_figures.peers,
     "recovery": peer_figures.recovery,
     "growth": _growth,

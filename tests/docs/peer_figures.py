@@ -88,6 +88,65 @@ WHO_RESUMES = {
 }
 """Who takes up a claim whose agent was killed."""
 
+CHOICE = {
+    "Restate": (
+        "parallel steps that are kept one by one, and many claims at a time",
+        "a server, one file",
+        "[a claim stays on its deployment](upgrade.md)",
+        "BSL; SDKs MIT",
+    ),
+    "Temporal": (
+        "its ecosystem, or a server under an open licence",
+        "a server, a database, workers",
+        "[patches, or versions of workers](https://docs.temporal.io/develop/python/versioning)",
+        "MIT",
+    ),
+    "DBOS": (
+        "no server beside your Postgres",
+        "Postgres or SQLite",
+        "[patches, or versions](https://docs.dbos.dev/python/tutorials/upgrading-workflows)",
+        "MIT",
+    ),
+    "LangGraph": (
+        "LangChain, few claims at a time, and a caller that asks again",
+        "Postgres or SQLite",
+        "[the new graph runs on the old state](https://docs.langchain.com/oss/python/langgraph/backward-compatibility)",
+        "MIT",
+    ),
+    "Prefect": (
+        "pipelines, whose runs nobody waits for",
+        "a server, Postgres",
+        "[a task of other code or inputs runs again](https://docs.prefect.io/v3/concepts/caching)",
+        "Apache 2.0",
+    ),
+}
+"""Of each runtime: who should take it, what they operate, what happens to code changed in flight, and its licence."""
+
+
+def choice(bench: Bench) -> str:
+    assert bench.peers
+    measured = {each.title.partition(",")[0]: each for each in reversed([*runtimes(bench.peers)])}
+    one, *_, many = measured["Restate"].loads
+    columns = (
+        "take it if you need",
+        "you operate",
+        f"a claim, {one.concurrency} and {many.concurrency} at a time",
+        f"killed in a check of {DELAY:g} s",
+        "code changed in flight",
+        "licence",
+    )
+    rows = []
+    for title, (need, operated, changed, licence) in CHOICE.items():
+        of = measured[title]
+        times = " and ".join(f"{statistics.median(load.times):.1f}" for load in (of.loads[0], of.loads[-1]))
+        crash = f"{WHO_RESUMES[title]} resumes it: {of.middle.answered:.1f} s"
+        rows.append((title, need, operated, times, f"{crash}; {_again(of)}", changed, licence))
+    return table("runtime", columns, rows)
+
+
+def _again(of: Runtime) -> str:
+    return f"work is repeated after {of.redone} of {of.kills} kills" if of.redone else "nothing is repeated"
+
 
 def _latency(load: Load) -> str:
     return f"{load.latency:.0f}, {statistics.median(load.times):.2f}"
