@@ -87,6 +87,24 @@ async def test_they_are_installed_again_where_an_npm_of_the_reader_was_interrupt
     assert len(npm) == 2
 
 
+async def test_of_two_that_install_at_once_the_first_counts(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An agent of the first may be loading its packages when the second has them."""
+    number = 0
+
+    async def npm_ci(title: str, packages: Path, work: Path, expected: Path, *options: str, **_: Any) -> None:
+        nonlocal number
+        number += 1
+        expected.mkdir()
+        (expected / f"by {number}").touch()
+        await asyncio.sleep(0.01 * number)
+        shutil.copy(packages / "package-lock.json", work / LISTED)
+
+    monkeypatch.setattr(node, "npm_ci", npm_ci)
+    await asyncio.gather(node.install(print), node.install(print))
+    assert number == 2
+    assert (folder / "node_modules/by 1").exists()
+
+
 async def test_the_checkers_are_installed_only_for_those_who_check(folder: Path, npm: list[Path]) -> None:
     await node.install(print)
     lock = json.loads((folder / LISTED).read_text())

@@ -110,6 +110,8 @@ async def install(say: Callable[[str], None], *, dev: bool = False) -> None:
             installed = work / "node_modules"
             options = [] if dev else ["--omit=dev"]
             await npm_ci("the packages of the agents in TypeScript", TYPESCRIPT, work, installed, *options)
+            if _installed(dev):  # by another tour, whose agents may be loading them at this moment
+                return
             if home.exists():
                 home.rename(work / "before")
             installed.rename(home)
