@@ -12,6 +12,8 @@ from typing import TypeVar
 
 import pytest
 
+from tests.proof.seeded import FAULTS
+
 HERE = Path(__file__).parent
 
 DAY = "TEST_DAY"
@@ -57,6 +59,12 @@ SLOW = ("server", "long")
 T = TypeVar("T")
 
 
+def movable(items: Iterable[pytest.Item]) -> list[pytest.Item]:
+    """The tests that a day may leave to the night: not those that find a seeded fault."""
+    finders = {fault.tests for fault in FAULTS}
+    return [item for item in items if item.nodeid not in finders]
+
+
 def today() -> int:
     """The number of the day."""
     return date.fromisoformat(os.environ.get(DAY) or date.today().isoformat()).toordinal()
@@ -76,7 +84,7 @@ def leave_to_the_night(items: Iterable[pytest.Item], day: int) -> None:
     """Leave to the night the tests with the mark `in_turn(a_day)`, and the slow ones of files, whose turn it is not."""
     left = {HERE / file for group in FILES_IN_TURN for file in {*group} - {*in_turn(group, 1, day)}}
     groups = defaultdict[tuple[Path, int], list[pytest.Item]](list)
-    for item in items:
+    for item in movable(items):
         if mark := item.get_closest_marker("in_turn"):
             groups[item.path, *mark.args].append(item)
         if item.path in left and any(map(item.get_closest_marker, SLOW)):

@@ -13,6 +13,8 @@ from tests.conformance import turns
 class Item:
     """The part of a `pytest.Item` that `nightly` needs."""
 
+    nodeid = ""
+
     def __init__(self, *marks: pytest.MarkDecorator) -> None:
         self.path = Path(__file__)
         self.marks = {each.name: each.mark for each in marks}

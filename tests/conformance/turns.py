@@ -13,7 +13,7 @@ from zlib import crc32
 import pytest
 
 from tests.conformance import grading
-from tests.nightly import in_turn
+from tests.nightly import in_turn, movable
 
 FRAMEWORKS_A_DAY = 4
 """How many of the seven run a function's cases, if these are fewer."""
@@ -29,7 +29,7 @@ def leave_to_the_night(items: Iterable[pytest.Item], day: int) -> None:
     runs all cases, and another framework runs one.
     """
     tables: dict[tuple[str, object], dict[str, list[pytest.Item]]] = defaultdict(lambda: defaultdict(list))
-    for item in items:
+    for item in movable(items):
         params = item.callspec.params if hasattr(item, "callspec") else {}
         if "framework" in params and not item.get_closest_marker("nightly"):
             function, server = item.nodeid.partition("[")[0], params.get("running") or params.get("programs")

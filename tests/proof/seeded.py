@@ -16,7 +16,7 @@ class Fault:
     old: str
     new: str
     tests: str
-    """pytest's node id or file."""
+    """pytest's file, or the id of a test, which then runs each day."""
     only: str = ""
     """pytest's expression for the cases to try, such as those of one framework."""
 
@@ -170,8 +170,7 @@ FAULTS = [
         "restate_loop/agent_loop.py",
         "        async with calls.turn(call.id) as ctx:\n            try:",
         "        if ctx := calls.ctx:\n            try:",
-        f"{SUITE}/test_parallel_tool_calls.py",
-        "restate_loop and not typescript",
+        f"{SUITE}/test_parallel_tool_calls.py::test_one_tool_fails[restate_loop-terminal-0-live]",
     ),
     Fault(
         "a model call is no step: a replay has a second answer",
@@ -186,40 +185,36 @@ FAULTS = [
         "durable/adapters/google_adk.py",
         "        await ToolCalls.of(id).fail(id, error)",
         "        ToolCalls.of(id).end(id)",
-        f"{SUITE}/test_parallel_tool_calls.py",
-        "one_tool_fails and google_adk",
+        f"{SUITE}/test_parallel_tool_calls.py::test_one_tool_fails[google_adk-terminal-0-live]",
     ),
     Fault(
         "Pydantic AI's tool calls begin in the order in which they come",
         "durable/adapters/pydantic_ai.py",
         "list(self._valid), limit",
         "list(self._valid)[::-1], limit",
-        f"{SUITE}/test_parallel_tool_calls.py",
-        "fewer_at_a_time and pydantic",
+        f"{SUITE}/test_parallel_tool_calls.py::test_fewer_at_a_time[pydantic_ai_agent-1-live]",
     ),
     Fault(
         "the checks of the model's claim, not of the one that was submitted",
         "shared/claims.py",
         "        if not changed:\n            return None",
         "        return None",
-        f"{SUITE}/test_model.py",
-        "cannot_change_the_claim and restate_loop and not typescript and live",
+        f"{SUITE}/test_model.py::test_the_model_cannot_change_the_claim[live-restate_loop-amount]",
     ),
     Fault(
         "bad input is the server's fault",
         "shared/serving.py",
         "raise restate.TerminalError(message, status_code=400) from error",
         "raise restate.TerminalError(message) from error",
-        f"{SUITE}/test_claims.py",
-        "callers_fault and openai and live",
+        f"{SUITE}/test_claims.py::test_bad_input_is_the_callers_fault[live-openai_agents-null]",
     ),
     Fault(
         "a provider's refusal is retried",
         "shared/llm.py",
         "            if isinstance(status, int) and 400 <= status < 500 and status not in MAY_PASS:",
         "            if status == 0:",
-        f"{SUITE}/test_answers.py",
-        "refusal_of_the_provider and openai and live",
+        f"{SUITE}/test_answers.py::test_a_refusal_of_the_provider_ends_the_claim_after_one_attempt"
+        "[openai_agents-a refusal with status 400-live]",
     ),
     Fault(
         "tool calls keep equal ids",
@@ -310,15 +305,13 @@ FAULTS = [
         "typescript/shared/held_steps.ts",
         "await (error instanceof TerminalError ? allStarted() : finished());",
         "await allStarted();",
-        f"{SUITE}/test_promise.py",
-        "typescript_loop and check_that_fails_is_retried and live",
+        f"{SUITE}/test_promise.py::test_only_the_check_that_fails_is_retried[live-typescript_loop-fraud-1]",
     ),
     Fault(
         "TypeScript: the turn is given to the first that waits, not to the one whose wait is over",
         "typescript/shared/tool_calls.ts",
         "splice(await this.wait(RestatePromise.race(waits)), 1)",
         "splice(0 * (await this.wait(RestatePromise.race(waits))), 1)",
-        f"{SUITE}/test_parallel_tool_calls.py",
-        "out_of_order and live and (typescript or vercel)",
+        f"{SUITE}/test_parallel_tool_calls.py::test_out_of_order_completion_is_replayed[vercel_ai-live]",
     ),
 ]
