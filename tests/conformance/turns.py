@@ -24,9 +24,9 @@ T = TypeVar("T")
 def leave_to_the_night(items: Iterable[pytest.Item], day: int) -> None:
     """Mark the items that this day leaves out.
 
-    On the default server, each case runs on a framework, and each function on four frameworks at least. On the
-    replaying server, each case of every third function runs on a framework. Of a `costly` function, our loop in Python
-    runs all cases, and another framework runs one.
+    On the default server, every second case runs on a framework, and each function on four frameworks at least. On the
+    replaying server, every third case runs on a framework. Of a `costly` function, our loop in Python runs all cases,
+    and another framework runs one.
     """
     tables: dict[tuple[str, object], dict[str, list[pytest.Item]]] = defaultdict(lambda: defaultdict(list))
     for item in movable(items):
@@ -39,7 +39,7 @@ def leave_to_the_night(items: Iterable[pytest.Item], day: int) -> None:
         if rows[0][0].get_closest_marker("costly"):
             taken = {*costly(rows, day)}
         elif server == "replaying":
-            today = rows if (crc32(function.encode()) + day) % 3 == 0 else []
+            today = rows[(crc32(function.encode()) + day) % 3 :: 3]
             taken = {cell for number, row in enumerate(today) for cell in in_turn(row, 1, day // 3 + number)}
         else:
             taken = {*pairs(rows, day)}
@@ -48,12 +48,12 @@ def leave_to_the_night(items: Iterable[pytest.Item], day: int) -> None:
 
 
 def pairs(rows: list[list[T]], day: int) -> list[T]:
-    """A cell of each row, and of four columns at least: along the diagonals, where neighbors differ in both."""
+    """A cell of every second row, and of four columns: along the diagonals, where neighbors differ in both."""
     height, width = len(rows), max(map(len, rows))
     period = math.lcm(height, width)
     places = [(at % height, (at + at // period) % width) for at in range(height * width)]
     cells = [rows[row][column] for row, column in places if column < len(rows[row])]
-    return in_turn(cells, max(height, FRAMEWORKS_A_DAY), day)
+    return in_turn(cells, max(math.ceil(height / 2), FRAMEWORKS_A_DAY), day)
 
 
 def costly(rows: list[list[pytest.Item]], day: int) -> Iterator[pytest.Item]:
