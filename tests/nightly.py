@@ -28,6 +28,7 @@ FILES_IN_TURN = (
         "deploy/test_specialist_services.py",
         "tracing/test_traces.py",
     ),
+    ("conformance/test_approval.py", "conformance/test_specialists.py", "conformance/test_streaming.py"),
     ("conformance/test_long_session.py", "plain/test_outcomes.py"),
     ("plain/test_compatible_servers.py", "tour/test_upgrade.py"),
     ("durable/test_package.py", "test_grading.py", "tour/test_judge.py", "tour/test_new.py"),

@@ -8,7 +8,7 @@ from hypothesis.strategies import SearchStrategy
 
 T = TypeVar("T")
 
-EXAMPLES = int(os.environ.get("EXAMPLES", 10))
+EXAMPLES = int(os.environ.get("EXAMPLES", 6))
 """The number of examples; by default the same ones in each run."""
 
 
