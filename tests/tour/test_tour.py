@@ -21,11 +21,6 @@ from tour.runtime.processes import free_port
 pytestmark = pytest.mark.long
 
 
-def ours() -> set[psutil.Process]:
-    """The descendants of this process, however they were started."""
-    return set(psutil.Process().children(recursive=True))
-
-
 async def tour(
     *arguments: str, home: Path, env: dict[str, str] | None = None, real_starts: bool = False
 ) -> asyncio.subprocess.Process:
@@ -64,12 +59,11 @@ async def test_one_claim_to_all(tmp_path: Path) -> None:
 @pytest.mark.in_turn(2)
 @pytest.mark.parametrize("after", [0.05, 0.5, 1.5, 4.0])
 async def test_ctrl_c_at_any_moment_leaves_no_process(tmp_path: Path, after: float) -> None:
-    before = ours()
     process = await tour(home=tmp_path, real_starts=True)
     started: set[psutil.Process] = set()
     for _ in range(int(after / 0.05)):
         await asyncio.sleep(0.05)
-        started |= ours() - before
+        started |= {*psutil.Process(process.pid).children(recursive=True)}
     process.send_signal(signal.SIGINT)
     await asyncio.wait_for(process.communicate(), 15)
     assert process.returncode != 0
