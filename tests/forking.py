@@ -18,6 +18,7 @@ from pathlib import Path
 
 from tests import zygote
 from tour.runtime import processes
+from tour.runtime.forking import possible as forking_is_possible
 from tour.runtime.processes import POLL, Child
 
 HOME = "TOUR_TESTS_ZYGOTES"
@@ -29,13 +30,7 @@ KINDS = ("agents", "google.adk.agents", "pydantic_ai", "langchain.agents", "uvic
 
 def possible() -> bool:
     """Whether this machine can fork as needed, and real starts are not requested."""
-    if sys.platform != "linux" or os.environ.get("REAL_STARTS") or HOME not in os.environ:
-        return False
-    try:
-        os.close(os.pidfd_open(os.getpid()))
-    except OSError:  # an older kernel
-        return False
-    return True
+    return not os.environ.get("REAL_STARTS") and HOME in os.environ and forking_is_possible()
 
 
 TOUR = "from tests import forking; forking.install(); from tour.cli import main; main()"

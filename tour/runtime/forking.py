@@ -24,7 +24,7 @@ from tour.runtime.zygote import PRCTL
 @asynccontextmanager
 async def first_starts() -> AsyncIterator[None]:
     """While the block runs, the first start of a Python program is a fork, if the zygote is there to do it."""
-    if processes.spawn is not spawn_process or not _possible() or not _adopt_orphans(True):
+    if processes.spawn is not spawn_process or not possible() or not _adopt_orphans(True):
         yield
         return
     ours, its = socket.socketpair()
@@ -43,7 +43,8 @@ async def first_starts() -> AsyncIterator[None]:
         await zygote.kill()
 
 
-def _possible() -> bool:
+def possible() -> bool:
+    """Whether the system tells of the end of a process that another one has forked."""
     try:
         os.close(os.pidfd_open(os.getpid()))
     except (AttributeError, OSError):  # another system, or a kernel before 5.3
