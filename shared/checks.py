@@ -99,11 +99,16 @@ class CheckFunction(Protocol):
 
 @dataclass(frozen=True)
 class Check:
-    """One check: the name of its durable step, a sentence about it for a model, and its function."""
+    """One check: the name of its durable step, a sentence about it for a model, and its function.
+
+    A specialist agent who has this check (`shared/specialists.py`) has a name, and reports on a topic.
+    """
 
     name: str
     description: str
     function: CheckFunction
+    specialty: str
+    topic: str
 
     @property
     def tool(self) -> str:
@@ -114,9 +119,15 @@ class Check:
 CHECKS: Mapping[str, Check] = {
     check.name: check
     for check in (
-        Check("eligibility", "Is the treatment covered, at this place, on this day?", check_eligibility),
-        Check("cost", "Is the amount reasonable?", compare_to_standard_rates),
-        Check("fraud", "How high is the risk of fraud?", check_fraud),
+        Check(
+            "eligibility",
+            "Is the treatment covered, at this place, on this day?",
+            check_eligibility,
+            specialty="medical",
+            topic="medical necessity",
+        ),
+        Check("cost", "Is the amount reasonable?", compare_to_standard_rates, specialty="cost", topic="cost"),
+        Check("fraud", "How high is the risk of fraud?", check_fraud, specialty="fraud", topic="risk of fraud"),
     )
 }
-"""All checks by name, in the order of a report. Tools, services and `tour` follow this table."""
+"""All checks by name, in the order of a report. Tools, services, specialists and `tour` follow this table."""

@@ -1,4 +1,4 @@
-"""Three specialist agents, and the budget that all model calls of a claim share.
+"""A specialist agent for each check, and the budget that all model calls of a claim share.
 
 A specialist works inside the claim's invocation (`*/specialist_agents_agent.py`), or as a separate service, on any SDK
 (`deploy/specialist_services.py`).
@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
 import restate
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from restate.extensions import current_context
 
 from durable.branches import branches
@@ -28,7 +28,8 @@ CALLS = number("CLAIM_CALLS", 30)
 TOKENS = number("CLAIM_TOKENS", 100_000)
 """Tokens that all model calls of a claim may read and write."""
 
-Specialty: TypeAlias = Literal["medical", "cost", "fraud"]
+Specialty: TypeAlias = str
+"""The name of a specialist in `TEAM`."""
 
 REPORTS = "reports"
 """The key of the specialists' reports: a claim agent that asks again gets the same reports, and pays for none."""
@@ -53,10 +54,9 @@ class Specialist:
 
 
 TEAM: Mapping[Specialty, Specialist] = {
-    "medical": Specialist("medical necessity", check="eligibility"),
-    "cost": Specialist("cost", check="cost"),
-    "fraud": Specialist("risk of fraud", check="fraud"),
+    check.specialty: Specialist(check.topic, check.name) for check in CHECKS.values()
 }
+"""A specialist for each check."""
 
 
 def question(specialty: Specialty, claim: InsuranceClaim) -> str:
@@ -69,7 +69,7 @@ class Assignment(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    specialty: Specialty
+    specialty: Specialty = Field(pattern=f"^({'|'.join(TEAM)})$")
     claim: InsuranceClaim
     budget: Budget
 

@@ -29,7 +29,7 @@ FILES_IN_TURN = (
         "tracing/test_traces.py",
     ),
     ("conformance/test_approval.py", "conformance/test_specialists.py", "conformance/test_streaming.py"),
-    ("conformance/test_long_session.py", "plain/test_outcomes.py"),
+    ("conformance/test_long_session.py", "plain/test_outcomes.py", "proof/million/test_million.py"),
     ("plain/test_compatible_servers.py", "tour/test_upgrade.py"),
     ("durable/test_package.py", "test_grading.py", "tour/test_judge.py", "tour/test_new.py"),
     (
@@ -50,7 +50,12 @@ FILES_IN_TURN = (
         "tour/test_signs.py",
         "tour/test_up.py",
     ),
-    ("typescript/test_entrypoints.py", "typescript/test_network.py", "typescript/test_remote_checks.py"),
+    (
+        "typescript/test_entrypoints.py",
+        "typescript/test_model_calls.py",
+        "typescript/test_network.py",
+        "typescript/test_remote_checks.py",
+    ),
 )
 """Files whose slow tests a day runs for one of each group."""
 

@@ -1,4 +1,4 @@
-"""The measured figures in the pages, from the result files: no figure is typed.
+"""What the pages show of other files: the figures of the runs, and the code of the tool. No figure is typed.
 
 uv run python -m tests.docs.figures    # writes the pages again
 """
@@ -20,15 +20,16 @@ from deploy.cluster import NODES
 from deploy.cost import Cost
 from tests.conformance import documented
 from tests.conformance.grading import PROMISES
-from tests.docs import peer_figures
+from tests.docs import comparison_figures, peer_figures
 from tests.docs.words import bullets, in_words, markdown, span, table
 from tests.proof.exhaustive import COUNTS
 from tests.proof.seeded import FAULTS
+from tour import code
 from tour.runtime.frameworks import BY_NAME, FAN_OUT, REMOTE_CHECKS, ROOT, Pattern
 
 DOCS = ROOT / "docs"
-BLOCK = re.compile(r"(<!-- figures: ([\w-]+) -->\n).*?(<!-- end of figures -->)", re.DOTALL)
-"""A part of a page that is generated from a file, and its name in `FIGURES`."""
+PART = re.compile(r"(<!-- figures: ([\w: ]+) -->)(\n?).*?(<!-- end of figures -->)", re.DOTALL)
+"""A part of a page that is generated from a file, and its name in `FIGURES`: lines of its own, or a part of one."""
 
 
 def benchmark() -> Bench:
@@ -209,6 +210,11 @@ def _orders(_: Bench) -> str:
     return table("programs", ("orders", "crashes", "attempts", "journal entries"), rows)
 
 
+def _tool(_: Bench) -> str:
+    lines = code.regions([BY_NAME["openai_agents"]])["the tool"]["openai_agents"]
+    return "\n".join(["```python", *(line.text for line in lines), "```"])
+
+
 def _faults(_: Bench) -> str:
     folders: dict[str, list[str]] = {}
     for fault in FAULTS:
@@ -288,18 +294,26 @@ FIGURES: dict[str, Callable[[Bench], str]] = {
     "documented": _documented,
     "orders": _orders,
     "faults": _faults,
+    "tool": _tool,
+    **comparison_figures.FIGURES,
 }
 
 
 def filled(page: Path) -> str:
     """The page with its figures."""
     bench = benchmark()
-    return BLOCK.sub(lambda found: f"{found[1]}\n{FIGURES[found[2]](bench)}\n\n{found[3]}", page.read_text())
+
+    def with_figure(found: re.Match[str]) -> str:
+        begin, name, lines, end = found.groups()
+        figure = FIGURES[name](bench)
+        return f"{begin}\n\n{figure}\n\n{end}" if lines else f"{begin}{figure}{end}"
+
+    return PART.sub(with_figure, page.read_text())
 
 
 def pages() -> list[Path]:
     """The pages that have figures."""
-    return [page for page in sorted(DOCS.glob("*.md")) if BLOCK.search(page.read_text())]
+    return [page for page in [ROOT / "README.md", *sorted(DOCS.glob("*.md"))] if PART.search(page.read_text())]
 
 
 if __name__ == "__main__":

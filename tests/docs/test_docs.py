@@ -13,8 +13,7 @@ from tests.docs import figures
 from tests.docs.pages import PAGES
 from tests.proof.exhaustive import COUNTS
 from tests.proof.seeded import FAULTS
-from tour import code
-from tour.runtime.frameworks import BY_NAME, ROOT
+from tour.runtime.frameworks import ROOT
 
 LINK = re.compile(r"\[([^\]]*)\]\(([^)#\s]+)")
 ANCHOR = re.compile(r"\]\(([^)#\s]*\.md)?#([^)\s]+)\)")
@@ -46,12 +45,6 @@ def test_the_page_on_verification_sums_up_its_tables() -> None:
     counts = json.loads(COUNTS.read_text()).values()
     assert f"| {sum(of['attempts'] for of in counts):,} attempts |" in page
     assert f"| {len(FAULTS)} of {len(FAULTS)} |" in page
-
-
-def test_the_code_of_the_readme_is_the_tool_of_the_agent() -> None:
-    [shown] = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    agent = BY_NAME["openai_agents"]
-    assert shown.splitlines() == [line.text for line in code.regions([agent])["the tool"]["openai_agents"]]
 
 
 def test_the_requests_for_upstream_name_each_private_part() -> None:

@@ -116,7 +116,7 @@ INSTEAD = {
     "uv run tour judge -- COMMAND": Instead(
         "COMMAND is the reader's", test="tests/tour/test_judge.py::test_the_tour_s_agents_keep_their_promises"
     ),
-    "uv run python -m bench.findings --repeat 5": Instead(
+    "uv run python -m bench.findings": Instead(
         "it is compared with what it wrote there",
         test="tests/bench/test_findings.py::test_the_findings_have_not_drifted",
     ),

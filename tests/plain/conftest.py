@@ -13,9 +13,10 @@ import pytest_asyncio
 
 from shared.claims import InsuranceClaim
 from tests.conformance.cases import tagged
+from tests.plain.examples import TODAY
 from tests.plain.scripted_model import Case, ScriptedModel
 from tour.runtime import processes, stack
-from tour.runtime.frameworks import FRAMEWORKS, PLAIN, Framework
+from tour.runtime.frameworks import PLAIN, Framework
 from tour.runtime.processes import free_port
 from tour.runtime.stack import Stack
 
@@ -101,9 +102,9 @@ async def both(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Both]:
         with pytest.MonkeyPatch.context() as patch:
             for variable, value in urls.items():
                 patch.setenv(variable, value)
-            running = await exits.enter_async_context(stack.running(folder))
+            running = await exits.enter_async_context(stack.running(folder, frameworks=TODAY))
             plain = {}
-            for framework in FRAMEWORKS:
+            for framework in TODAY:
                 port = free_port()
                 command = stack.command(framework.script(PLAIN))
                 log = folder / f"{framework.name}.plain.log"

@@ -1,4 +1,4 @@
-"""Examples of Hypothesis, drawn first and tried concurrently, because most of a claim's time is waiting."""
+"""The frameworks of a run, and examples of Hypothesis, drawn first and tried concurrently: a claim mostly waits."""
 
 import os
 from typing import TypeVar
@@ -6,10 +6,18 @@ from typing import TypeVar
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis.strategies import SearchStrategy
 
+from tests.nightly import in_turn, today
+from tour.runtime.frameworks import BY_NAME, FRAMEWORKS
+
 T = TypeVar("T")
 
 EXAMPLES = int(os.environ.get("EXAMPLES", 6))
 """The number of examples; by default the same ones in each run."""
+
+_LOOP, _OTHERS = BY_NAME["restate_loop"], [each for each in FRAMEWORKS if each.name != "restate_loop"]
+
+TODAY = FRAMEWORKS if "EXAMPLES" in os.environ else (_LOOP, *in_turn(_OTHERS, 2, today()))
+"""The frameworks of a run: our loop in Python and two others, in turn; the night has all."""
 
 
 def examples_of(strategy: SearchStrategy[T]) -> list[T]:

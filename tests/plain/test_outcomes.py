@@ -19,8 +19,8 @@ from tests.conformance.test_answers import ALWAYS, HELLO, changes
 from tests.conformance.test_promise import everywhere
 from tests.plain import generated
 from tests.plain.conftest import Both, is_an_answer
-from tests.plain.examples import examples_of
-from tour.runtime.frameworks import FRAMEWORKS, ROOT, Framework
+from tests.plain.examples import TODAY, examples_of
+from tour.runtime.frameworks import ROOT, Framework
 
 EXCEPTIONS = {
     "a text that is cut off": r"500: the model's answer is cut off: .*",
@@ -86,7 +86,7 @@ def odd_answers(framework: Framework) -> st.SearchStrategy[tuple[str, int]]:
 
 @pytest.mark.timeout(0 if "EXAMPLES" in os.environ else 400)
 async def test_any_odd_answer(both: Both) -> None:
-    drawn = {framework.name: examples_of(odd_answers(framework)) for framework in FRAMEWORKS}
+    drawn = {framework.name: examples_of(odd_answers(framework)) for framework in TODAY}
 
     async def of(framework: Framework) -> None:
         await judged(both, framework, [script(framework, odd, turn) for odd, turn in drawn[framework.name]])

@@ -17,8 +17,8 @@ from tests import wires
 from tests.conformance.test_promise import everywhere
 from tests.plain import generated
 from tests.plain.conftest import Both, is_an_answer
-from tests.plain.examples import examples_of
-from tour.runtime.frameworks import FRAMEWORKS, Framework
+from tests.plain.examples import TODAY, examples_of
+from tour.runtime.frameworks import Framework
 
 
 def scripts(framework: Framework) -> st.SearchStrategy[list[Any]]:
@@ -29,7 +29,7 @@ def scripts(framework: Framework) -> st.SearchStrategy[list[Any]]:
 
 @pytest.mark.timeout(0 if "EXAMPLES" in os.environ else 400)
 async def test_the_requests_are_those_of_the_plain_agent(both: Both) -> None:
-    drawn = {framework.name: examples_of(scripts(framework)) for framework in FRAMEWORKS}
+    drawn = {framework.name: examples_of(scripts(framework)) for framework in TODAY}
 
     async def of(framework: Framework) -> None:
         await judged(both, framework, drawn[framework.name])

@@ -56,7 +56,7 @@ async def test_one_claim_to_all(tmp_path: Path) -> None:
 
 
 @pytest.mark.server
-@pytest.mark.in_turn(2)
+@pytest.mark.in_turn(1)
 @pytest.mark.parametrize("after", [0.05, 0.5, 1.5, 4.0])
 async def test_ctrl_c_at_any_moment_leaves_no_process(tmp_path: Path, after: float) -> None:
     process = await tour(home=tmp_path, real_starts=True)

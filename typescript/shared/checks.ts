@@ -77,19 +77,42 @@ export async function checkFraud({ date, category, amount, placeOfService }: Ins
   return `${risk} risk: ${found.map(([signal]) => signal).join(", ") || "no signals"} (score ${score})`;
 }
 
-/** One check: the name of its tool, a sentence about it for a model, and the function that does it. */
-export type Check = { tool: string; description: string; work: (claim: InsuranceClaim) => Promise<string> };
+/** One check: the name of its tool, a sentence about it for a model, and the function that does it.
+ *
+ * A specialist agent who has this check (specialists.ts) has a name, and reports on a topic.
+ */
+export type Check = {
+  tool: string;
+  description: string;
+  work: (claim: InsuranceClaim) => Promise<string>;
+  specialty: string;
+  topic: string;
+};
 
-/** All checks by the names of their durable steps, in the order of a report. Tools and services follow this table. */
+/** All checks by the names of their durable steps, in the order of a report. Tools, services and specialists follow this table. */
 export const CHECKS = {
   eligibility: {
     tool: "check_eligibility",
     description: "Is the treatment covered, at this place, on this day?",
     work: checkEligibility,
+    specialty: "medical",
+    topic: "medical necessity",
   },
-  cost: { tool: "compare_to_standard_rates", description: "Is the amount reasonable?", work: compareToStandardRates },
-  fraud: { tool: "check_fraud", description: "How high is the risk of fraud?", work: checkFraud },
-} satisfies Record<string, Check>;
+  cost: {
+    tool: "compare_to_standard_rates",
+    description: "Is the amount reasonable?",
+    work: compareToStandardRates,
+    specialty: "cost",
+    topic: "cost",
+  },
+  fraud: {
+    tool: "check_fraud",
+    description: "How high is the risk of fraud?",
+    work: checkFraud,
+    specialty: "fraud",
+    topic: "risk of fraud",
+  },
+} as const satisfies Record<string, Check>;
 
 export type CheckName = keyof typeof CHECKS;
 export const CHECK_NAMES = Object.keys(CHECKS) as CheckName[];

@@ -1,10 +1,10 @@
-// Three specialist agents, and the budget that all model calls of a claim share:
+// A specialist agent for each check, and the budget that all model calls of a claim share:
 // shared/specialists.py for Node. tests/vectors.test.ts compares both.
 
 import * as restate from "@restatedev/restate-sdk";
 import { z } from "zod";
 import { Budget, limit } from "./budget.ts";
-import { CHECKS, type CheckName } from "./checks.ts";
+import { CHECK_NAMES, CHECKS, type CheckName } from "./checks.ts";
 import { InsuranceClaim, inputOf } from "./claims.ts";
 import { number } from "./environment.ts";
 import { options, serviceName } from "./serving.ts";
@@ -15,16 +15,13 @@ const OF_A_CLAIM = Budget.parse({
   tokens: number("CLAIM_TOKENS", 100_000),
 });
 
-const Specialty = z.enum(["medical", "cost", "fraud"]);
-export type Specialty = z.infer<typeof Specialty>;
-export const SPECIALTIES = Specialty.options;
+export type Specialty = (typeof CHECKS)[CheckName]["specialty"];
+export const SPECIALTIES = CHECK_NAMES.map((check) => CHECKS[check].specialty);
 
 /** The topic of each specialist's report, and the one check that is the specialist's tool. */
-export const TEAM: Record<Specialty, { topic: string; check: CheckName }> = {
-  medical: { topic: "medical necessity", check: "eligibility" },
-  cost: { topic: "cost", check: "cost" },
-  fraud: { topic: "risk of fraud", check: "fraud" },
-};
+export const TEAM = Object.fromEntries(
+  CHECK_NAMES.map((check) => [CHECKS[check].specialty, { topic: CHECKS[check].topic, check }]),
+) as Record<Specialty, { topic: string; check: CheckName }>;
 
 /** The system prompt of a specialist. */
 export const instructionsOf = (specialty: Specialty) =>
@@ -45,7 +42,7 @@ export const withinBudget =
     return run(ctx, claim);
   };
 
-const Assignment = z.strictObject({ specialty: Specialty, claim: InsuranceClaim, budget: Budget });
+const Assignment = z.strictObject({ specialty: z.enum(SPECIALTIES), claim: InsuranceClaim, budget: Budget });
 
 /** `ClaimSpecialists`: these specialists as a service, for the claim agents of any SDK.
  *
