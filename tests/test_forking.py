@@ -74,6 +74,7 @@ async def test_it_is_killed_and_started_again_with_another_hash_seed(tmp_path: P
     assert process.child.returncode == -signal.SIGTERM
 
 
+@pytest.mark.long
 def test_nothing_outlives_a_pytest_that_is_killed(tmp_path: Path) -> None:
     case = tmp_path / "test_case.py"
     case.write_text(

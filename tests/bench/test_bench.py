@@ -144,6 +144,7 @@ def test_a_framework_that_is_measured_again_takes_its_place() -> None:
     ]
 
 
+@pytest.mark.long
 def test_five_runtimes_are_drawn_from_the_run_s_file(tmp_path: Path) -> None:
     measured = Bench.model_validate_json((ROOT / "docs/benchmark.json").read_bytes())
     assert measured.peers

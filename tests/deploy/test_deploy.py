@@ -76,6 +76,7 @@ def copied() -> list[str]:
     return [source for source, _ in copies]
 
 
+@pytest.mark.long
 def test_envoy_accepts_its_configuration(tmp_path: Path) -> None:
     ports = {name: 10_000 + at for at, name in enumerate(("agents", "checks", "ingress", "admin"))}
     (tmp_path / "here.yaml").write_text(yaml.safe_dump(cluster.envoy_config(ports, dict.fromkeys(ports, (1, 2)), 9)))

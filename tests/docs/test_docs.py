@@ -108,6 +108,7 @@ def test_every_error_that_is_explained_is_met_by_a_test() -> None:
         assert f"def {name}(" in (ROOT / "tests" / file).read_text()
 
 
+@pytest.mark.long
 def test_without_a_browser_the_tests_of_the_page_are_skipped() -> None:
     command = [sys.executable, "-m", "pytest", "-n", "0", "-k", "invalid_claim", "tests/browser"]
     run = subprocess.run(command, cwd=ROOT, env={"PATH": ""}, capture_output=True, text=True)

@@ -79,6 +79,7 @@ def test_a_models_fault_is_for_each_framework_that_sends_the_prompt(path: Path) 
         assert ledger.take(framework, "prompt", "model", "", ["cut"]) == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("kind", "ended"), [("crash-before", 0), ("crash-after", 0)])
 def test_a_crash_is_real_and_comes_once(path: Path, kind: Kind, ended: int) -> None:
     Lab(path).plan(Fault("step", kind))

@@ -12,6 +12,7 @@ import pytest
 from offline_model.server import serve_in_thread
 
 
+@pytest.mark.long
 def test_the_command_serves_and_stops_at_once_though_answers_hang() -> None:
     command = [sys.executable, "-m", "offline_model", "--latency", "60"]
     stops = {

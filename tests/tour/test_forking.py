@@ -13,7 +13,7 @@ from tour.runtime import processes
 from tour.runtime.forking import first_starts
 from tour.runtime.processes import spawn_process, start
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks are only for Linux")
+pytestmark = [pytest.mark.long, pytest.mark.skipif(sys.platform != "linux", reason="forks are only for Linux")]
 
 PROGRAM = """\
 import os, sys, time

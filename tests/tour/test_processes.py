@@ -51,6 +51,7 @@ async def test_what_a_child_started_ends_with_it(tmp_path: Path) -> None:
     assert ended(grandchild)
 
 
+@pytest.mark.long
 async def test_a_child_that_ends_as_it_is_stopped_keeps_its_code(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

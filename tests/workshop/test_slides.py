@@ -10,6 +10,7 @@ from tour.runtime.errors import TourError
 from workshop import slides
 
 
+@pytest.mark.long
 async def test_the_page_is_what_marp_makes_of_the_slides(tmp_path: Path) -> None:
     page = tmp_path / "slides.html"
     try:
