@@ -2,11 +2,13 @@
 
 import tempfile
 from collections.abc import Sequence
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from pydantic import BaseModel
 from rich.console import Console
 
 from bench.measuring import PARTS, Extent
@@ -53,10 +55,9 @@ async def _bench(
     out.mkdir(parents=True, exist_ok=True)
     chosen = await node.able(chosen, lambda line: console.print(line, highlight=False, soft_wrap=True))
     with tempfile.TemporaryDirectory(prefix="tour-bench-") as folder:
-        measured = await run.measure(Path(folder), chosen, parts, extent, console)
-    (out / "bench.json").write_text(measured.model_dump_json() + "\n")
+        measured = await run.measure(Path(folder), chosen, parts, extent, console, partial(_write, out / "bench.json"))
     if into:
-        into.write_text(run.put(measured, run.Bench.model_validate_json(into.read_bytes())).model_dump_json() + "\n")
+        _write(into, run.put(measured, run.Bench.model_validate_json(into.read_bytes())))
     plot.plot(measured, out / "bench.svg")
     if measured.peers and any(runtimes.runtimes(measured.peers)):
         plot.plot_runtimes(measured, out / "runtimes.svg")
@@ -65,3 +66,7 @@ async def _bench(
     if measured.growth:
         console.print(f"A claim of a megabyte is refused: {measured.growth.refused}", highlight=False)
     console.print(f"Raw figures and plot: {out}/bench.json, {out}/bench.svg", highlight=False, soft_wrap=True)
+
+
+def _write(file: Path, measured: BaseModel) -> None:
+    file.write_text(measured.model_dump_json() + "\n")

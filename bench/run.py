@@ -1,7 +1,7 @@
 """The benchmark in one run."""
 
 import datetime
-from collections.abc import Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,7 +13,7 @@ from bench.durability import Cost, durability
 from bench.growth import Growth, growth
 from bench.languages import Languages, languages
 from bench.least import Least, least
-from bench.measuring import Extent
+from bench.measuring import PARTS, Extent
 from bench.pieces import Piece, pieces
 from bench.settings import Setting, settings
 from bench.starting import Start, starting
@@ -24,6 +24,9 @@ from tour.report import Machine, machine, versions
 from tour.runtime.frameworks import BY_NAME, Framework
 
 Of = TypeVar("Of", bound=Cost | Start | Traced | Streaming)
+
+BY_FRAMEWORK = ("durability", "start", "tracing", "streaming")
+"""The parts whose results are those of one framework after the other."""
 
 
 class Bench(BaseModel):
@@ -46,33 +49,37 @@ class Bench(BaseModel):
 
 
 async def measure(
-    folder: Path, frameworks: Sequence[Framework], parts: Collection[str], extent: Extent, console: Console
+    folder: Path,
+    frameworks: Sequence[Framework],
+    parts: Collection[str],
+    extent: Extent,
+    console: Console,
+    keep: Callable[[Bench], object],
 ) -> Bench:
-    """Measure these parts, one after the other. Logs and journals are in `folder`. Raises: TourError."""
+    """Measure these parts, one after the other. Logs and journals are in `folder`.
+
+    `keep` gets all results after each part: a part that fails loses no other. Raises: TourError.
+    """
+    python = [framework for framework in frameworks if not framework.on_node]
+    measures: dict[str, Callable[[Path], Awaitable[object]]] = {
+        "durability": lambda folder: durability(folder, frameworks, extent, console),
+        "pieces": lambda folder: pieces(folder, extent, console),
+        "settings": lambda folder: settings(folder, extent, console),
+        "least": lambda folder: least(folder, extent, console),
+        "steps": lambda folder: steps(folder, extent, console),
+        "languages": lambda folder: languages(folder, frameworks, extent, console),
+        "peers": lambda folder: peers(folder, frameworks, extent, console),
+        "growth": lambda folder: growth(folder, frameworks, extent, console),
+        "start": lambda folder: starting(folder, frameworks, extent, console),
+        "tracing": lambda folder: tracing_cost(folder, python, extent, console),
+        "streaming": lambda folder: streaming_cost(folder, frameworks, extent, console),
+    }
     bench = Bench(made=datetime.date.today(), machine=machine(), versions=versions())
-    if "durability" in parts:
-        bench.durability = await durability(folder / "durability", frameworks, extent, console)
-    if "pieces" in parts:
-        bench.pieces = await pieces(folder / "pieces", extent, console)
-    if "settings" in parts:
-        bench.settings = await settings(folder / "settings", extent, console)
-    if "least" in parts:
-        bench.least = await least(folder / "least", extent, console)
-    if "steps" in parts:
-        bench.steps = await steps(folder / "steps", extent, console)
-    if "languages" in parts:
-        bench.languages = await languages(folder / "languages", frameworks, extent, console)
-    if "peers" in parts:
-        bench.peers = await peers(folder / "peers", frameworks, extent, console)
-    if "growth" in parts:
-        bench.growth = await growth(folder / "growth", frameworks, extent, console)
-    if "start" in parts:
-        bench.start = await starting(folder / "start", frameworks, extent, console)
-    if "tracing" in parts:
-        python = [framework for framework in frameworks if not framework.on_node]
-        bench.tracing = await tracing_cost(folder / "tracing", python, extent, console)
-    if "streaming" in parts:
-        bench.streaming = await streaming_cost(folder / "streaming", frameworks, extent, console)
+    for part in PARTS:
+        if part in parts:
+            console.print(f"Measuring: {part}", highlight=False)
+            bench = bench.model_copy(update={part: await measures[part](folder / part)})
+            keep(bench)
     return bench
 
 
@@ -81,19 +88,14 @@ def put(measured: Bench, earlier: Bench) -> Bench:
 
     Day, machine and versions stay those of the earlier run.
     """
-    both = earlier.model_copy()
-    both.pieces = measured.pieces or earlier.pieces
-    both.settings = measured.settings or earlier.settings
-    both.least = measured.least or earlier.least
-    both.steps = measured.steps or earlier.steps
-    both.languages = measured.languages or earlier.languages
-    both.peers = measured.peers or earlier.peers
-    both.growth = measured.growth or earlier.growth
-    both.durability = _replaced(earlier.durability, measured.durability)
-    both.start = _replaced(earlier.start, measured.start)
-    both.tracing = _replaced(earlier.tracing, measured.tracing)
-    both.streaming = _replaced(earlier.streaming, measured.streaming)
-    return both
+    parts = {part: (getattr(measured, part), getattr(earlier, part)) for part in PARTS}
+    return earlier.model_copy(
+        update={
+            part: _replaced(before, now) if part in BY_FRAMEWORK else now
+            for part, (now, before) in parts.items()
+            if now
+        }
+    )
 
 
 def _replaced(earlier: list[Of], measured: list[Of]) -> list[Of]:

@@ -34,7 +34,10 @@ async def test_every_part_is_measured(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(against_peers, "PEERS", AGAINST)
     monkeypatch.setattr(crashes, "POINTS", (crashes.AS_THEY_START, crashes.WINDOWS[0]))
     parts = [part for part in PARTS if part != "tracing" or find_spec("rotel")]
-    measured = await measure(tmp_path, CHOSEN, parts, SMALL, Console(file=StringIO()))
+    kept = list[Bench]()
+    measured = await measure(tmp_path, CHOSEN, parts, SMALL, Console(file=StringIO()), kept.append)
+    assert len(kept) == len(parts)
+    assert kept[-1] == measured
 
     assert [(cost.framework, cost.concurrency) for cost in measured.durability] == [
         (framework.name, concurrency) for framework in CHOSEN for concurrency in SMALL.concurrency
@@ -100,9 +103,7 @@ async def test_every_part_is_measured(tmp_path: Path, monkeypatch: pytest.Monkey
         assert streamed.journal.entries == streamed.usual_journal.entries, "no entry for a token"
         assert streamed.log.invocations == streamed.recorded + 1, "and the end"
         assert min(streamed.first_token) > 1.5 * LATENCY, "after the first call, and half of the second"
-    kept = tmp_path / "bench.json"
-    kept.write_text(measured.model_dump_json())
-    plot.plot(Bench.model_validate_json(kept.read_bytes()), tmp_path / "bench.svg")
+    plot.plot(Bench.model_validate_json(measured.model_dump_json()), tmp_path / "bench.svg")
     assert (tmp_path / "bench.svg").read_text().count("<svg") == 1
     shown = Console(file=StringIO(), width=80)
     for table in show.tables(measured):
@@ -115,7 +116,7 @@ async def test_every_part_is_measured(tmp_path: Path, monkeypatch: pytest.Monkey
 
 @pytest.mark.server
 async def test_both_loops_are_measured_in_turns(tmp_path: Path) -> None:
-    measured = await measure(tmp_path, FRAMEWORKS, ["languages"], SMALL, Console(file=StringIO()))
+    measured = await measure(tmp_path, FRAMEWORKS, ["languages"], SMALL, Console(file=StringIO()), list[Bench]().append)
     assert measured.languages
     assert [loops.concurrency for loops in measured.languages.loops] == list(SMALL.concurrency)
     for loops in measured.languages.loops:
