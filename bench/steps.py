@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from rich.console import Console
 
 from bench.measuring import Block, Extent, Side, one_at_a_time
+from shared.checks import CHECKS
 from shared.claims import sample_claims
 from tour.runtime import journal, processes, stack
 from tour.runtime.approvals import decide, service
@@ -27,7 +28,7 @@ SPECIALIST_SERVICES = Pattern(
     "agents as services",
     "../deploy/specialist_services.py",
     "SpecialistServicesClaimAgent",
-    env={f"{specialty}_SPECIALIST": SDK.prefix() for specialty in ("MEDICAL", "COST", "FRAUD")},
+    env={f"{check.specialty.upper()}_SPECIALIST": SDK.prefix() for check in CHECKS.values()},
 )
 KINDS = {
     "three functions": FAN_OUT,

@@ -8,6 +8,7 @@
 `MEDICAL_SPECIALIST`, `COST_SPECIALIST` and `FRAUD_SPECIALIST` name other prefixes, including agents in TypeScript.
 """
 
+import itertools
 import os
 
 import restate
@@ -18,12 +19,12 @@ from openai_agents.sdk import ONE_BY_ONE, keep_terminal_errors, openai_model
 from shared import llm
 from shared.claims import InsuranceClaim
 from shared.serving import GUARDS, serve, service_name
-from shared.specialists import Specialty, reports_of, within_budget
+from shared.specialists import TEAM, Specialty, reports_of, within_budget
 
+SDKS = itertools.cycle(("langchain_agent", "pydantic_ai_agent", "google_adk"))
 SERVICES: dict[Specialty, str] = {
-    "medical": f"{os.environ.get('MEDICAL_SPECIALIST') or 'langchain_agent'}.ClaimSpecialists",
-    "cost": f"{os.environ.get('COST_SPECIALIST') or 'pydantic_ai_agent'}.ClaimSpecialists",
-    "fraud": f"{os.environ.get('FRAUD_SPECIALIST') or 'google_adk'}.ClaimSpecialists",
+    specialty: f"{os.environ.get(f'{specialty.upper()}_SPECIALIST') or sdk}.ClaimSpecialists"
+    for specialty, sdk in zip(TEAM, SDKS, strict=False)
 }
 
 

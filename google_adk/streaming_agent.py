@@ -12,7 +12,7 @@ from durable.adapters.google_adk import Streamed, StreamedRestatePlugin
 from durable.streaming import streamed
 from google_adk.sdk import claim_runner, decide, gemini, refuse_unknown_tool, submitted
 from shared import llm
-from shared.checks import check_eligibility, check_fraud, compare_to_standard_rates
+from shared.checks import CHECKS
 from shared.claims import InsuranceClaim, SessionClaim
 from shared.serving import GUARDS, serve, service_name
 
@@ -22,11 +22,8 @@ async def calculate_metrics(claim: InsuranceClaim, tool_context: ToolContext) ->
     if mismatch := submitted(tool_context).mismatch_with(claim):
         return [mismatch]
     ctx = restate_context()
-    checks = await restate.gather(
-        ctx.run_typed("eligibility", check_eligibility, claim=claim),
-        ctx.run_typed("cost", compare_to_standard_rates, claim=claim),
-        ctx.run_typed("fraud", check_fraud, claim=claim),
-    )
+    steps = (ctx.run_typed(name, check.function, claim=claim) for name, check in CHECKS.items())
+    checks = await restate.gather(*steps)
     return [await check for check in checks]
 
 

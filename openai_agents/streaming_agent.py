@@ -11,7 +11,7 @@ from durable.adapters.openai_agents import ParallelRunner
 from durable.streaming import streamed
 from openai_agents.sdk import ONE_BY_ONE, keep_terminal_errors, openai_model
 from shared import llm
-from shared.checks import check_eligibility, check_fraud, compare_to_standard_rates
+from shared.checks import CHECKS
 from shared.claims import InsuranceClaim
 from shared.serving import GUARDS, serve, service_name
 
@@ -22,11 +22,8 @@ async def calculate_metrics(tool_context: RunContextWrapper[InsuranceClaim], cla
     if mismatch := tool_context.context.mismatch_with(claim):
         return [mismatch]
     ctx = restate_context()
-    checks = await restate.gather(
-        ctx.run_typed("eligibility", check_eligibility, claim=claim),
-        ctx.run_typed("cost", compare_to_standard_rates, claim=claim),
-        ctx.run_typed("fraud", check_fraud, claim=claim),
-    )
+    steps = (ctx.run_typed(name, check.function, claim=claim) for name, check in CHECKS.items())
+    checks = await restate.gather(*steps)
     return [await check for check in checks]
 
 

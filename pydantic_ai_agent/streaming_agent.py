@@ -11,7 +11,7 @@ from durable.adapters.pydantic_ai import Streamed, StreamedModel
 from durable.streaming import streamed
 from pydantic_ai_agent.sdk import openai_model
 from shared import llm
-from shared.checks import check_eligibility, check_fraud, compare_to_standard_rates
+from shared.checks import CHECKS
 from shared.claims import InsuranceClaim
 from shared.serving import GUARDS, serve, service_name
 
@@ -21,11 +21,8 @@ async def calculate_metrics(tool_context: RunContext[InsuranceClaim], claim: Ins
     if mismatch := tool_context.deps.mismatch_with(claim):
         return [mismatch]
     ctx = restate_context()
-    checks = await restate.gather(
-        ctx.run_typed("eligibility", check_eligibility, claim=claim),
-        ctx.run_typed("cost", compare_to_standard_rates, claim=claim),
-        ctx.run_typed("fraud", check_fraud, claim=claim),
-    )
+    steps = (ctx.run_typed(name, check.function, claim=claim) for name, check in CHECKS.items())
+    checks = await restate.gather(*steps)
     return [await check for check in checks]
 
 

@@ -24,7 +24,7 @@ from rich.live import Live
 from rich.text import Text
 
 from lab.ledger import Entry, Fault
-from shared.checks import check_eligibility, check_fraud, compare_to_standard_rates
+from shared import checks
 from shared.claims import InsuranceClaim, sample_claims
 from tour import compare
 from tour.boot import say
@@ -184,9 +184,7 @@ async def judge(storm: Storm, seen: Witnessed) -> Verdict:
     for outcome in seen.outcomes:
         row, invocation = rows[outcome.order.framework.name], seen.journal.get(outcome.id)
         row["claims"] += 1
-        expected = [
-            await check(outcome.order.claim) for check in (check_eligibility, compare_to_standard_rates, check_fraud)
-        ]
+        expected = [await check.function(outcome.order.claim) for check in checks.CHECKS.values()]
         first, second = outcome.answers
         right = first is not None and first == second and all(result in first for result in expected)
         if right and invocation and invocation.status == "completed":
