@@ -13,22 +13,35 @@ from tour.runtime.frameworks import ROOT
 ACME = Path(__file__).parent / "acme_agent"
 
 
-@pytest.mark.server
-async def test_another_sdk_is_one_folder(tmp_path: Path) -> None:
-    tree = tmp_path / "tree"
+def links_to_the_tree(folder: Path) -> Path:
+    """A folder with a link to each entry of the tree."""
+    tree = folder / "tree"
     tree.mkdir()
     for entry in ROOT.iterdir():
         (tree / entry.name).symlink_to(entry)
-    shutil.copytree(ACME, tree / ACME.name)
+    return tree
+
+
+async def tour(tree: Path, home: Path, *arguments: str) -> str:
+    """The output of `tour` with these arguments, in this tree."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", "from tour.cli import main; main()"),
-        *("compare", "--only", "acme_agent,restate_loop", "--fail", "cost", "--step-latency", "0.1"),
+        *(sys.executable, "-c", "from tour.cli import main; main()", *arguments),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
-        env={**os.environ, "PYTHONPATH": str(tree), "TOUR_HOME": str(tmp_path), "TOUR_PORTS": "free"},
+        env={**os.environ, "PYTHONPATH": str(tree), "TOUR_HOME": str(home), "TOUR_PORTS": "free", "COLUMNS": "100"},
         cwd=tree,
     )
     said = (await process.communicate())[0].decode()
     assert process.returncode == 0, said
+    return said
+
+
+@pytest.mark.server
+async def test_another_sdk_is_one_folder(tmp_path: Path) -> None:
+    tree = links_to_the_tree(tmp_path)
+    shutil.copytree(ACME, tree / ACME.name)
+    said = await tour(
+        *(tree, tmp_path, "compare", "--only", "acme_agent,restate_loop", "--fail", "cost", "--step-latency", "0.1")
+    )
     assert "Acme: Approved:" in said
     assert "a loop of our own: Approved:" in said
