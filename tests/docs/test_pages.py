@@ -129,15 +129,6 @@ INSTEAD = {
     "uv run --all-groups tour bench": Instead(
         "three quarters of an hour", test="tests/bench/test_bench.py::test_every_part_is_measured"
     ),
-    "uv run --all-groups tour bench --parts pieces,languages --into docs/benchmark.json": Instead(
-        "three minutes", test="tests/bench/test_bench.py::test_both_loops_are_measured_in_turns"
-    ),
-    "uv run --all-groups tour bench --parts steps --into docs/benchmark.json": Instead(
-        "a minute", test="tests/bench/test_bench.py::test_every_part_is_measured"
-    ),
-    "uv run --all-groups tour bench --parts tracing": Instead(
-        "likewise", test="tests/bench/test_bench.py::test_every_part_is_measured"
-    ),
     "uv run python -m tests.proof.exhaustive": Instead(
         "it takes minutes", test="tests/proof/test_exhaustive.py::test_every_order_and_every_crash"
     ),
