@@ -23,7 +23,6 @@ from tests.conformance.grading import PROMISES
 from tests.docs import comparison_figures, peer_figures
 from tests.docs.words import bullets, in_words, markdown, span, table
 from tests.proof.exhaustive import COUNTS
-from tests.proof.seeded import FAULTS
 from tour import code
 from tour.runtime.frameworks import BY_NAME, FAN_OUT, REMOTE_CHECKS, ROOT, Pattern
 
@@ -215,14 +214,6 @@ def _tool(_: Bench) -> str:
     return "\n".join(["```python", *(line.text for line in lines), "```"])
 
 
-def _faults(_: Bench) -> str:
-    folders: dict[str, list[str]] = {}
-    for fault in FAULTS:
-        folders.setdefault(fault.file.partition("/")[0], []).append(fault.title.removeprefix("TypeScript: "))
-    rows = [(f"`{folder}/`", len(titles), titles[0]) for folder, titles in folders.items()]
-    return table("in", (f"faults ({len(FAULTS)})", "such as"), rows)
-
-
 def _measured() -> tuple[dict[str, Any], dict[tuple[Pattern, int], Cost]]:
     """The file of `deploy.cost --json`, and its costs as objects of `deploy.cost`."""
     measured = json.loads((DOCS / "deploy-cost.json").read_text())
@@ -293,7 +284,6 @@ FIGURES: dict[str, Callable[[Bench], str]] = {
     "cores": _cores,
     "documented": _documented,
     "orders": _orders,
-    "faults": _faults,
     "tool": _tool,
     **comparison_figures.FIGURES,
 }
