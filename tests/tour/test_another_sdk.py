@@ -28,7 +28,14 @@ async def tour(tree: Path, home: Path, *arguments: str) -> str:
         *(sys.executable, "-c", "from tour.cli import main; main()", *arguments),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
-        env={**os.environ, "PYTHONPATH": str(tree), "TOUR_HOME": str(home), "TOUR_PORTS": "free", "COLUMNS": "100"},
+        env={
+            **os.environ,
+            "PYTHONPATH": str(tree),
+            "TOUR_HOME": str(home),
+            "TOUR_PORTS": "free",
+            "COLUMNS": "100",
+            "UV_NO_SYNC": "1",  # or uv, which starts the bank for Node, installs this tree for everybody
+        },
         cwd=tree,
     )
     said = (await process.communicate())[0].decode()

@@ -1,5 +1,5 @@
 // Vercel AI SDK: the agent with Restate's middleware only. It journals the whole request, response and headers of each
-// model call, which `uv run tour compare --findings` measures.
+// model call, which `uv run python -m bench.findings` measures.
 //
 // node typescript/vercel_ai/twins/whole_journal_agent.ts
 
