@@ -15,7 +15,7 @@ import pytest
 from tests.conformance import grading
 from tests.nightly import in_turn, movable
 
-FRAMEWORKS_A_DAY = 4
+FRAMEWORKS_A_DAY = 3
 """How many of the seven run a function's cases, if these are fewer."""
 
 T = TypeVar("T")
@@ -24,7 +24,7 @@ T = TypeVar("T")
 def leave_to_the_night(items: Iterable[pytest.Item], day: int) -> None:
     """Mark the items that this day leaves out.
 
-    On the default server, every second case runs on a framework, and each function on four frameworks at least. On the
+    On the default server, every second case runs on a framework, and each function on three frameworks at least. On the
     replaying server, every third case runs on a framework. Of a `costly` function, our loop in Python runs all cases,
     and another framework runs one.
     """
@@ -48,7 +48,7 @@ def leave_to_the_night(items: Iterable[pytest.Item], day: int) -> None:
 
 
 def pairs(rows: list[list[T]], day: int) -> list[T]:
-    """A cell of every second row, and of four columns: along the diagonals, where neighbors differ in both."""
+    """A cell of every second row, and of three columns: along the diagonals, where neighbors differ in both."""
     height, width = len(rows), max(map(len, rows))
     period = math.lcm(height, width)
     places = [(at % height, (at + at // period) % width) for at in range(height * width)]

@@ -195,7 +195,7 @@ async def test_the_code_side_by_side(tmp_path: Path) -> None:
 
 
 @pytest.mark.server
-@pytest.mark.in_turn(1)
+@pytest.mark.nightly
 async def test_agents_of_every_pattern_come_back_after_a_crash(tmp_path: Path) -> None:
     latencies = ("--model-latency", "0", "--step-latency", "0.2")
     process = await tour(

@@ -15,7 +15,7 @@ from workshop.attempt import Attempt, Stacks, Wrong
 from workshop.chapters import chapter
 from workshop.warm import warm
 
-pytestmark = [pytest.mark.server, pytest.mark.in_turn(3)]
+pytestmark = [pytest.mark.server, pytest.mark.in_turn(2)]
 
 
 @pytest.fixture
