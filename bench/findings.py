@@ -32,9 +32,8 @@ MODEL_LATENCY, STEP_LATENCY = 0.3, 0.5
 class Finding(BaseModel):
     """One framework. `added` is the time of a claim in s beyond the model calls and the checks.
 
-    `journal` is in bytes, to the hundred, below which it varies from run to run.
-
-    `lines` are those of the agent's file that are not blank, `helpers` those of its other files (`tour.code.Facts`).
+    `journal` is in bytes. `lines` are those of the agent's file that are not blank, `helpers` those of its other files
+    (`tour.code.Facts`).
     """
 
     title: str
@@ -79,7 +78,7 @@ async def find(repeat: int, console: Console) -> Findings:
             Finding(
                 title=framework.title,
                 added=statistics.median(run.total for run in later) / 1000 - waited,
-                journal=round(last.journal_bytes, -2),
+                journal=last.journal_bytes,
                 lines=facts.lines,
                 helpers=facts.helpers,
                 footprint=needs,
