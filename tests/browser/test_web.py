@@ -66,6 +66,7 @@ async def test_send_watch_it_grow_and_read(browser: Browser, url: str) -> None:
     await expect(step).to_be_visible(timeout=LONG)
 
 
+@pytest.mark.in_turn(1)
 async def test_a_failing_check_for_one_while_another_is_not_disturbed(browser: Browser, url: str) -> None:
     breaks, calm = await opened(browser, url), await opened(browser, url)
     await choose(breaks, "The check fraud", "fails twice")
