@@ -31,14 +31,16 @@ def grades() -> dict[str, Any]:
     return written
 
 
-def promises_kept() -> dict[str, list[str]]:
-    """By promise and framework: the passed cases of the documented pattern, such as `11/17`."""
+def promises_kept() -> dict[str, list[tuple[int, int]]]:
+    """By promise and framework: how many cases the documented pattern passes, and of how many."""
     agents = grades()["agents"].values()
-    kept: dict[str, list[str]] = {promise: [] for promise in PROMISES if any(promise in of["tour"] for of in agents)}
+    kept: dict[str, list[tuple[int, int]]] = {
+        promise: [] for promise in PROMISES if any(promise in of["tour"] for of in agents)
+    }
     for promise, cells in kept.items():
         for kinds in agents:
             cases = list(kinds["documented"].get(promise, {}).values())
-            cells.append(f"{cases.count(None)}/{len(cases)}" if cases else "")
+            cells.append((cases.count(None), len(cases)))
     return kept
 
 

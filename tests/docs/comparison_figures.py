@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 from functools import cache, partial
+from operator import attrgetter
 
 from bench.findings import FILE, Finding, Findings
 from bench.run import Bench
 from bench.tokens import prices
 from tests.conformance import documented
 from tests.conformance.grading import PROMISES
-from tests.docs.words import span, table
+from tests.docs.words import span, table, where, with_versions
 
 
 @cache
@@ -31,12 +32,10 @@ def _tokens(_: Bench) -> str:
 
 
 def _made() -> str:
-    found, machine = _findings(), _findings().machine
-    versions = ", ".join(f"{name} {version}" for name, version in found.versions.items())
+    found = _findings()
     return (
-        f"Made {found.made} on {machine.system}, {machine.cores} cores, {machine.memory_gib} GiB, "
-        f"Python {machine.python}, with {found.model} and\nchecks slowed down by {found.step_latency:g} s. "
-        f"Versions: {versions}."
+        f"Made {found.made} on {where(found.machine)}, with {found.model} and\n"
+        f"checks slowed down by {found.step_latency:g} s. {with_versions(found.versions)}"
     )
 
 
@@ -57,24 +56,19 @@ def _footprint(_: Bench) -> str:
     return f"{_made()}\n\n{table('framework', columns, rows)}"
 
 
-def _journal(of: Finding) -> int:
-    return of.journal
-
-
 def _lightest() -> Finding:
-    return min(_findings().frameworks, key=_journal)
+    return min(_findings().frameworks, key=attrgetter("journal"))
 
 
 def _heaviest(_: Bench) -> str:
-    heaviest, lightest = max(_findings().frameworks, key=_journal), _lightest()
+    heaviest, lightest = max(_findings().frameworks, key=attrgetter("journal")), _lightest()
     return f"{heaviest.title} writes {heaviest.journal / lightest.journal:.0f} times the journal of {lightest.title}"
 
 
 def _kept(promise: str, _: Bench) -> str:
     """How many cases the documented pattern passes on the SDKs, such as `3 to 16 of 16`."""
-    outcomes = [agent["documented"].get(promise, {}) for agent in documented.grades()["agents"].values()]
-    passed = [[*cases.values()].count(None) for cases in outcomes if cases]
-    return f"{span(passed)} of {max(map(len, outcomes))}"
+    kept = documented.promises_kept()[promise]
+    return f"{span([passed for passed, cases in kept if cases])} of {max(cases for _, cases in kept)}"
 
 
 FIGURES: dict[str, Callable[[Bench], str]] = {

@@ -8,6 +8,7 @@ import json
 import re
 import statistics
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from deploy.cost import Cost
 from tests.conformance import documented
 from tests.conformance.grading import PROMISES
 from tests.docs import comparison_figures, peer_figures
-from tests.docs.words import bullets, in_words, markdown, span, table
+from tests.docs.words import bullets, in_words, markdown, span, table, where, with_versions
 from tests.proof.exhaustive import COUNTS
 from tour import code
 from tour.runtime.frameworks import BY_NAME, FAN_OUT, REMOTE_CHECKS, ROOT, Pattern
@@ -31,17 +32,16 @@ PART = re.compile(r"(<!-- figures: ([\w: ]+) -->)(\n?).*?(<!-- end of figures --
 """A part of a page that is generated from a file, and its name in `FIGURES`: lines of its own, or a part of one."""
 
 
+@cache
 def benchmark() -> Bench:
     """The run of the benchmark that the pages show."""
     return Bench.model_validate_json((DOCS / "benchmark.json").read_bytes())
 
 
 def _made(bench: Bench) -> str:
-    machine = bench.machine
-    versions = ", ".join(f"{name} {version}" for name, version in bench.versions.items())
     return (
-        f"The figures of a section are from one run, the first made {bench.made}, on {machine.system}, "
-        f"{machine.cores} cores, {machine.memory_gib} GiB, Python {machine.python}.\nVersions: {versions}."
+        f"The figures of a section are from one run, the first made {bench.made}, on {where(bench.machine)}.\n"
+        f"{with_versions(bench.versions)}"
     )
 
 
@@ -184,14 +184,13 @@ def _streaming(bench: Bench) -> str:
 def _documented(_: Bench) -> str:
     titles = [BY_NAME[name].title for name in documented.grades()["agents"]]
     kept = documented.promises_kept()
-    all_pass = [promise for promise, cells in kept.items() if all(_whole(cell) for cell in cells)]
-    rows = ([f"{promise}: {PROMISES[promise]}", *cells] for promise, cells in kept.items() if promise not in all_pass)
+    all_pass = [promise for promise, cells in kept.items() if all(passed == cases for passed, cases in cells)]
+    rows = (
+        [f"{promise}: {PROMISES[promise]}", *(f"{passed}/{cases}" if cases else "" for passed, cases in cells)]
+        for promise, cells in kept.items()
+        if promise not in all_pass
+    )
     return f"{table('promise', titles, rows)}\n\nThe pattern passes all cases of {in_words(all_pass)}."
-
-
-def _whole(cell: str) -> bool:
-    passed, _, cases = cell.partition("/")
-    return passed == cases
 
 
 def _orders(_: Bench) -> str:

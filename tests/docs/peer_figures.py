@@ -10,7 +10,7 @@ from bench.measuring import cpu, median, p50, spread
 from bench.run import Bench
 from bench.runtimes import Load, Runtime, better, runtimes
 from bench.siblings import Siblings
-from tests.docs.words import bullets, in_words, span, table
+from tests.docs.words import bullets, in_words, span, table, with_versions
 
 
 def answer(bench: Bench) -> str:
@@ -72,10 +72,9 @@ def five_runtimes(bench: Bench) -> str:
 
 
 def _run_of_peers(peers: Peers) -> str:
-    versions = ", ".join(f"{name} {version}" for name, version in peers.versions.items())
     return (
         f"Measured {peers.made} in one run, at a load of {min(peers.load):g} to {max(peers.load):g}, partly of other "
-        f"programs: compare the ratios.\nVersions: {versions}."
+        f"programs: compare the ratios.\n{with_versions(peers.versions)}"
     )
 
 

@@ -1,7 +1,8 @@
 """Figures as the pages write them: tables, lists and spans."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
+from tour.report import Machine
 from tour.tables import FittedTable
 
 
@@ -26,6 +27,16 @@ def span(values: Sequence[float], format: str = "{:.0f}") -> str:
     """The least and the greatest, such as `2 to 4`; one figure if they are the same."""
     least, most = format.format(min(values)), format.format(max(values))
     return least if least == most else f"{least} to {most}"
+
+
+def where(machine: Machine) -> str:
+    """The machine of a run, such as `Linux x86_64, 2 cores, 8 GiB, Python 3.11.7`."""
+    return f"{machine.system}, {machine.cores} cores, {machine.memory_gib} GiB, Python {machine.python}"
+
+
+def with_versions(of: Mapping[str, str]) -> str:
+    """The packages of a run with their versions, such as `Versions: openai 3.57.0, ai 7.0.173.`"""
+    return f"Versions: {', '.join(f'{name} {version}' for name, version in of.items())}."
 
 
 def in_words(figures: Sequence[str]) -> str:

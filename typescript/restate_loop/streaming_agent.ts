@@ -4,7 +4,7 @@
 
 import * as restate from "@restatedev/restate-sdk";
 import { z } from "zod";
-import { CHECK_NAMES, CHECKS } from "../shared/checks.ts";
+import { eachCheck } from "../shared/checks.ts";
 import { InsuranceClaim, inputOf, mismatchWith } from "../shared/claims.ts";
 import * as llm from "../shared/llm.ts";
 import { options, serve, serviceName } from "../shared/serving.ts";
@@ -19,7 +19,8 @@ const calculate_metrics = defineTool<InsuranceClaim, typeof Metrics>({
   run: (ctx, { claim }, submitted) => {
     const mismatch = mismatchWith(submitted, claim);
     if (mismatch) return restate.RestatePromise.resolve([mismatch]);
-    return restate.RestatePromise.all(CHECK_NAMES.map((name) => ctx.run(name, () => CHECKS[name].work(claim))));
+    const steps = eachCheck((name, { work }) => ctx.run(name, () => work(claim)));
+    return restate.RestatePromise.all(Object.values(steps));
   },
 });
 

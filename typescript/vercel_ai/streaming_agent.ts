@@ -6,7 +6,7 @@ import * as restate from "@restatedev/restate-sdk";
 import { hasTerminalToolError, rethrowTerminalToolError } from "@restatedev/vercel-ai-middleware";
 import { isStepCount, simulateStreamingMiddleware, streamText, tool, wrapLanguageModel } from "ai";
 import { z } from "zod";
-import { CHECK_NAMES, CHECKS } from "../shared/checks.ts";
+import { eachCheck } from "../shared/checks.ts";
 import { InsuranceClaim, inputOf, mismatchWith } from "../shared/claims.ts";
 import * as llm from "../shared/llm.ts";
 import { options, serve, serviceName } from "../shared/serving.ts";
@@ -20,7 +20,8 @@ const calculateMetrics = (ctx: restate.Context, submitted: InsuranceClaim) =>
     execute: async ({ claim }) => {
       const mismatch = mismatchWith(submitted, claim);
       if (mismatch) return [mismatch];
-      return await restate.RestatePromise.all(CHECK_NAMES.map((name) => ctx.run(name, () => CHECKS[name].work(claim))));
+      const steps = eachCheck((name, { work }) => ctx.run(name, () => work(claim)));
+      return await restate.RestatePromise.all(Object.values(steps));
     },
   });
 
